@@ -1,0 +1,2 @@
+//! Boards and apps.
+#![no_std]

@@ -1,0 +1,3 @@
+//! The Mote runtime.
+#![no_std]
+#![deny(unsafe_code)]
