@@ -1,0 +1,282 @@
+//! What is said: requests of the host, responses of the device.
+//!
+//! Payloads are borrowed from the frame that they came in. Order of variants and fields is the
+//! wire format: add at the end, or raise [`PROTOCOL`](super::PROTOCOL).
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Raw bytes: postcard writes their length (varint) and then them, in one piece.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bytes<'a>(pub &'a [u8]);
+
+impl Serialize for Bytes<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Bytes<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <&'a [u8]>::deserialize(deserializer).map(Bytes)
+    }
+}
+
+/// What a sample should have given; the wire's form of the trainer's target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LabelBytes<'a> {
+    /// The index of its class, from 0.
+    Class(u16),
+    /// The output wanted: f32, little-endian, as many as the model has outputs.
+    #[serde(borrow)]
+    Values(Bytes<'a>),
+}
+
+/// What the host asks; the device responds to each with one [`Response`].
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Request<'a> {
+    /// Who are you? → [`Response::Hello`]. Begins a session: the device forgets the last `seq`.
+    Hello,
+    /// Run the model on input tensor 0, its raw little-endian bytes → [`Response::Output`].
+    Infer {
+        /// The model's input 0.
+        #[serde(borrow)]
+        input: Bytes<'a>,
+    },
+    /// One step of SGD on one sample → [`Response::Step`]. With the `seq` of the step before, it
+    /// is that request again: the device repeats its response and learns nothing.
+    Train {
+        /// The model's input 0.
+        #[serde(borrow)]
+        input: Bytes<'a>,
+        /// What it should give.
+        target: LabelBytes<'a>,
+    },
+    /// Change the optimizer → [`Response::Done`].
+    SetSgd {
+        /// Step size.
+        learning_rate: f32,
+        /// Share of the last update that is kept, 0 for none.
+        momentum: f32,
+        /// L2 penalty.
+        weight_decay: f32,
+    },
+    /// FNV-1a 64 of all that is learnt → [`Response::Digest`].
+    Digest,
+    /// Part of what is learnt → [`Response::Weights`].
+    ReadWeights {
+        /// First byte.
+        offset: u32,
+        /// How many; as many as there are when fewer.
+        len: u32,
+    },
+    /// Replace part of what is learnt → [`Response::Done`].
+    WriteWeights {
+        /// First byte.
+        offset: u32,
+        /// The new bytes.
+        #[serde(borrow)]
+        bytes: Bytes<'a>,
+    },
+    /// Back to the weights of the blob → [`Response::Done`].
+    Reset,
+    /// The session is over → [`Response::Done`]; in QEMU the machine then exits with status 0.
+    Bye,
+}
+
+/// What the device answers.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub enum Response<'a> {
+    /// To [`Request::Hello`].
+    #[serde(borrow)]
+    Hello(Hello<'a>),
+    /// To [`Request::Infer`]: output tensor 0, raw little-endian bytes.
+    #[serde(borrow)]
+    Output(Bytes<'a>),
+    /// To [`Request::Train`].
+    Step {
+        /// The loss before the update, as the bits of an f32.
+        loss: u32,
+        /// The class with the largest output before the update.
+        prediction: u16,
+    },
+    /// To [`Request::Digest`].
+    Digest(u64),
+    /// To [`Request::ReadWeights`].
+    #[serde(borrow)]
+    Weights(Bytes<'a>),
+    /// It is done.
+    Done,
+    /// It cannot be done; nothing has changed.
+    Error(ErrorCode),
+}
+
+/// The device's card.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello<'a> {
+    /// Its [`PROTOCOL`](super::PROTOCOL); this field stays first in every version.
+    pub protocol: u16,
+    /// Its board, as `mote --on` names it.
+    pub board: &'a str,
+    /// Its core, e.g. `Cortex-M4F`.
+    pub core: &'a str,
+    /// Its model.
+    pub model: &'a str,
+    /// CRC-32 in the model's header: tells blobs of one name apart.
+    pub model_crc32: u32,
+    /// Arena that inference wants, in bytes.
+    pub arena_infer: u32,
+    /// Arena that training wants, in bytes; 0 when the model has no training plan.
+    pub arena_train: u32,
+    /// Arena that the image has, in bytes.
+    pub arena: u32,
+    /// Length of all that is learnt, in bytes; 0 when nothing is.
+    pub weights_len: u32,
+    /// Length of input 0, in bytes.
+    pub input_len: u32,
+    /// Length of output 0, in bytes.
+    pub output_len: u32,
+    /// The longest frame that it takes, before COBS, in bytes.
+    pub frame_max: u32,
+}
+
+/// Why a device refuses. Lengths are in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum ErrorCode {
+    /// A frame came damaged: send it again.
+    BadFrame,
+    /// A frame exceeds the device's buffer.
+    FrameTooLong {
+        /// The longest it takes.
+        max: u32,
+    },
+    /// The frame is whole, but its message is none that this device knows.
+    UnknownRequest,
+    /// The input has another length.
+    InputLength {
+        /// What the model takes.
+        wanted: u32,
+        /// What came.
+        found: u32,
+    },
+    /// The target's values have another length.
+    TargetLength {
+        /// What the model gives.
+        wanted: u32,
+        /// What came.
+        found: u32,
+    },
+    /// The class is none of the model's.
+    UnknownClass {
+        /// How many there are.
+        classes: u32,
+        /// What came.
+        found: u32,
+    },
+    /// The target's kind does not suit the model's loss.
+    TargetKind,
+    /// The model's blob has no training plan.
+    NoTrainPlan,
+    /// The training plan has no room for momentum.
+    NoMomentum,
+    /// A rate is negative or no number.
+    BadSgd,
+    /// The loss or a weight is no longer finite; the weights are those before the step.
+    Diverged,
+    /// The bytes lie beyond what is learnt.
+    OutOfRange {
+        /// First byte beyond those asked for.
+        end: u32,
+        /// How many there are.
+        len: u32,
+    },
+    /// The model could not be run: a defect of the device's image.
+    Internal,
+}
+
+impl core::fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            ErrorCode::BadFrame => f.write_str("a frame arrived damaged"),
+            ErrorCode::FrameTooLong { max } => {
+                write!(
+                    f,
+                    "a frame is longer than the {max} bytes that the device takes"
+                )
+            }
+            ErrorCode::UnknownRequest => {
+                f.write_str("the device does not know this request; build its image anew")
+            }
+            ErrorCode::InputLength { wanted, found } => {
+                write!(f, "the model takes {wanted} bytes of input, found {found}")
+            }
+            ErrorCode::TargetLength { wanted, found } => {
+                write!(
+                    f,
+                    "the target wants {wanted} bytes of values, found {found}"
+                )
+            }
+            ErrorCode::UnknownClass { classes, found } => {
+                write!(f, "the model has {classes} classes, found class {found}")
+            }
+            ErrorCode::TargetKind => {
+                f.write_str("the model's loss wants the other kind of target (class or values)")
+            }
+            ErrorCode::NoTrainPlan => f.write_str(
+                "the model has no training plan; take one exported with a trainable head",
+            ),
+            ErrorCode::NoMomentum => {
+                f.write_str("the model's training plan has no room for momentum")
+            }
+            ErrorCode::BadSgd => {
+                f.write_str("learning rate, momentum and weight decay want to be finite and ≥ 0")
+            }
+            ErrorCode::Diverged => f.write_str(
+                "training diverged; the weights are those before the step: lower the learning rate",
+            ),
+            ErrorCode::OutOfRange { end, len } => {
+                write!(f, "bytes up to {end} asked for, {len} are learnt")
+            }
+            ErrorCode::Internal => f.write_str("the device could not run its model"),
+        }
+    }
+}
+
+impl core::error::Error for ErrorCode {}
+
+/// A message that is none of this protocol version's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Undecodable;
+
+impl core::fmt::Display for Undecodable {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("the message is none of this protocol version")
+    }
+}
+
+impl core::error::Error for Undecodable {}
+
+/// Reads the message of a frame that a host sent.
+///
+/// # Errors
+///
+/// [`Undecodable`] when it is no [`Request`], or bytes are left over.
+pub fn decode_request(message: &[u8]) -> Result<Request<'_>, Undecodable> {
+    decode(message)
+}
+
+/// Reads the message of a frame that a device sent.
+///
+/// # Errors
+///
+/// [`Undecodable`] when it is no [`Response`], or bytes are left over.
+pub fn decode_response(message: &[u8]) -> Result<Response<'_>, Undecodable> {
+    decode(message)
+}
+
+fn decode<'m, M: de::Deserialize<'m>>(message: &'m [u8]) -> Result<M, Undecodable> {
+    match postcard::take_from_bytes(message) {
+        Ok((message, [])) => Ok(message),
+        _ => Err(Undecodable),
+    }
+}
