@@ -1,1 +1,15 @@
-//! The library under the CLI `mote`.
+//! The library under the CLI `mote`: data, training, quantization, export, devices, reports.
+//!
+//! Every command of `mote` is a thin file over these modules, so that a test can call
+//! what a user runs.
+
+pub mod checkpoint;
+pub mod data;
+pub mod device;
+pub mod export;
+pub mod paths;
+pub mod recipe;
+pub mod report;
+#[cfg(feature = "train")]
+pub mod train;
+pub mod ui;

@@ -1,3 +1,9 @@
-//! The CLI `mote`.
+//! `mote`: trains a neural network here, runs it and keeps training it on a microcontroller.
 
-fn main() {}
+mod cli;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

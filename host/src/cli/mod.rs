@@ -1,0 +1,93 @@
+//! The command line: one file a command, each with its `Args` and its `run`.
+//!
+//! Results go to stdout, progress and notes to stderr, so that `--json` can be piped.
+
+mod data;
+mod demo;
+mod doctor;
+mod eval;
+mod export;
+mod flash;
+mod inspect;
+mod run;
+mod train;
+mod tune;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use host::ui::Ui;
+
+const EXAMPLES: &str = "\
+The path through the house:
+  mote data                                       # which data sets there are
+  mote train models/mnist-cnn.toml                # train with libtorch, on CPU or CUDA
+  mote export models/mnist-cnn.toml               # quantize, plan memory, write models/*.mote
+  mote inspect models/mnist-cnn-i8.mote           # layer, shape, parameters, flash, MACs
+  mote eval models/mnist-cnn-i8.mote --on qemu    # accuracy on an emulated Cortex-M4F
+  mote tune models/mnist-cnn-head.mote --on qemu --shift rot90
+
+Something is missing on this machine? `mote doctor` says what, and which command mends it.";
+
+/// Train a neural network here; run it, and keep training it, on a microcontroller.
+#[derive(Parser)]
+#[command(name = "mote", version, after_help = EXAMPLES, arg_required_else_help = true)]
+struct Cli {
+    /// Print results and errors only.
+    #[arg(short, long, global = true, conflicts_with = "verbose")]
+    quiet: bool,
+    /// Say more: -v what is done, -vv the device's own log.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// List, describe and check data sets.
+    Data(data::Args),
+    /// Train a recipe with libtorch.
+    Train(train::Args),
+    /// Calibrate, quantize, plan memory; write the model blobs and their cards.
+    Export(export::Args),
+    /// Show a model layer by layer: shapes, parameters, flash, RAM, MACs.
+    Inspect(inspect::Args),
+    /// Measure accuracy, on the host or on a device.
+    Eval(eval::Args),
+    /// Predict single samples, on the host or on a device.
+    Run(run::Args),
+    /// Fine-tune on labelled samples, on the host or on a device.
+    Tune(tune::Args),
+    /// Write firmware and model to a board through a debug probe.
+    Flash(flash::Args),
+    /// Say what is missing on this machine, and the command that mends it.
+    Doctor(doctor::Args),
+    /// The whole path once, from data to a model fine-tuned on a device.
+    Demo(demo::Args),
+}
+
+/// Runs the command that the arguments name; errors end on stderr, with their causes.
+pub(crate) fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let ui = Ui::new(cli.quiet, cli.verbose);
+    let result = match cli.command {
+        Command::Data(args) => data::run(args, &ui),
+        Command::Train(args) => train::run(args, &ui),
+        Command::Export(args) => export::run(args, &ui),
+        Command::Inspect(args) => inspect::run(args, &ui),
+        Command::Eval(args) => eval::run(args, &ui),
+        Command::Run(args) => run::run(args, &ui),
+        Command::Tune(args) => tune::run(args, &ui),
+        Command::Flash(args) => flash::run(args, &ui),
+        Command::Doctor(args) => doctor::run(args, &ui),
+        Command::Demo(args) => demo::run(args, &ui),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui.error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}
