@@ -1,0 +1,94 @@
+//! MNIST: 70,000 handwritten digits, 28 x 28, one channel (LeCun, Cortes, Burges, 1998).
+
+use std::path::Path;
+
+use super::{DataError, DataSet, Idx, Part, SetFile, SetInfo, find};
+
+/// MNIST, as the four IDX files of its authors.
+pub(super) const MNIST: SetInfo = SetInfo {
+    name: "mnist",
+    title: "handwritten digits, white on black",
+    shape: [28, 28, 1],
+    classes: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],
+    samples: [60_000, 10_000],
+    source: "Y. LeCun, C. Cortes, C. Burges: The MNIST database of handwritten digits",
+    fetch: "scripts/setup",
+    files: &[
+        SetFile {
+            name: "train-images-idx3-ubyte",
+            sha256: "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        },
+        SetFile {
+            name: "train-labels-idx1-ubyte",
+            sha256: "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        },
+        SetFile {
+            name: "t10k-images-idx3-ubyte",
+            sha256: "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        },
+        SetFile {
+            name: "t10k-labels-idx1-ubyte",
+            sha256: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+        },
+    ],
+    load,
+};
+
+fn load(set: &SetInfo, directory: &Path, part: Part) -> Result<DataSet, DataError> {
+    let [images, labels] = match part {
+        Part::Train => [&set.files[0], &set.files[1]],
+        Part::Test => [&set.files[2], &set.files[3]],
+    };
+    let read = |file: &SetFile| {
+        let path = find(directory, file.name).ok_or_else(|| DataError::Missing {
+            set: set.name,
+            file: file.name,
+            directory: directory.to_path_buf(),
+            fetch: set.fetch,
+        })?;
+        Ok::<_, DataError>((Idx::read(&path)?, path))
+    };
+    let (images, images_path) = read(images)?;
+    let (labels, labels_path) = read(labels)?;
+
+    let [height, width, _] = set.shape;
+    let [count, found_height, found_width] = images.dimensions[..] else {
+        return Err(DataError::Content {
+            path: images_path,
+            wanted: "3 dimensions: images, rows, columns".to_owned(),
+            found: format!("{}", images.dimensions.len()),
+        });
+    };
+    if [found_height, found_width] != [height, width] {
+        return Err(DataError::Content {
+            path: images_path,
+            wanted: format!("images of {height} x {width}"),
+            found: format!("{found_height} x {found_width}"),
+        });
+    }
+    if labels.dimensions != [count] {
+        return Err(DataError::Content {
+            path: labels_path,
+            wanted: format!("{count} labels, one for each image"),
+            found: format!("{:?}", labels.dimensions),
+        });
+    }
+    if let Some(label) = labels
+        .values
+        .iter()
+        .find(|&&label| usize::from(label) >= set.classes.len())
+    {
+        return Err(DataError::Content {
+            path: labels_path,
+            wanted: format!("labels below {}", set.classes.len()),
+            found: label.to_string(),
+        });
+    }
+    Ok(DataSet {
+        name: set.name.to_owned(),
+        shape: set.shape,
+        classes: set.classes.len(),
+        images: images.values,
+        labels: labels.values,
+    })
+}
