@@ -1,1 +1,405 @@
-//! Recipes.
+//! Recipes: one TOML file says all that makes a network. Data, layers, training, export.
+//!
+//! A recipe is read strictly: a field that is unknown, a value out of range, layers that do not
+//! fit together are refused with file, line, what was wanted and what was found.
+
+mod error;
+mod export;
+mod layer;
+mod optimize;
+mod size;
+
+use std::path::Path;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+pub use error::RecipeError;
+use error::{Misfit, Source, within};
+pub use export::{DeviceTraining, Export, Format, TrainableLayers};
+pub use layer::{Activation, Conv2d, Dense, Dropout, LayerKind, Padding, Pool2d, Windows, shape};
+pub use optimize::{Adam, Cosine, Loss, OneCycle, OptimizerKind, Schedule, Sgd, Step};
+pub use size::{Pair, Size};
+
+use crate::data::{self, SetInfo};
+
+/// A network: where its data come from, its layers, how it is trained and exported.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    /// Names its run, its blobs and its card.
+    pub name: String,
+    /// One line for people.
+    pub description: String,
+    /// The section `[data]`.
+    pub data: Data,
+    /// The section `[train]`.
+    pub train: Train,
+    /// The section `[export]`.
+    pub export: Export,
+    /// The recipe as it was written.
+    pub text: String,
+    set: &'static SetInfo,
+    layers: Vec<ResolvedLayer>,
+}
+
+/// The section `[data]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The data set's name.
+    pub set: String,
+    /// Share of the training set that is held out.
+    #[serde(default)]
+    pub validation: f64,
+    /// How training images are varied.
+    #[serde(default)]
+    pub augment: Augment,
+}
+
+/// The section `[data.augment]`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Augment {
+    /// Most pixels moved along either axis.
+    #[serde(default)]
+    pub shift: u32,
+    /// Most degrees turned either way.
+    #[serde(default)]
+    pub rotate: f32,
+}
+
+/// The section `[train]`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Train {
+    /// What training makes small.
+    pub loss: Loss,
+    /// How often every training sample is seen.
+    pub epochs: usize,
+    /// Samples in one step.
+    pub batch: usize,
+    /// All chance in training follows from it.
+    pub seed: u64,
+    /// How gradients change weights.
+    pub optimizer: OptimizerKind,
+    /// How the learning rate changes.
+    pub schedule: Schedule,
+}
+
+/// A layer in its place: named, with its shapes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ResolvedLayer {
+    /// The name of the layer, and of its tensors in a checkpoint: `conv2d_1`.
+    pub name: String,
+    /// What it computes.
+    pub kind: LayerKind,
+    /// `[height, width, channels]` or `[features]`.
+    pub input_shape: Vec<usize>,
+    /// `[height, width, channels]` or `[features]`.
+    pub output_shape: Vec<usize>,
+    /// Weights and biases.
+    pub parameters: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRecipe {
+    name: Spanned<String>,
+    #[serde(default)]
+    description: String,
+    data: Spanned<Data>,
+    layer: Vec<Spanned<toml::Table>>,
+    train: Spanned<RawTrain>,
+    #[serde(default)]
+    export: Option<Spanned<Export>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawTrain {
+    loss: Loss,
+    epochs: Size,
+    batch: Size,
+    seed: u64,
+    optimizer: Spanned<toml::Table>,
+    #[serde(default)]
+    schedule: Option<Spanned<toml::Table>>,
+}
+
+impl Recipe {
+    /// Reads and checks a recipe.
+    ///
+    /// # Errors
+    /// With file, line, what was wanted and what was found.
+    pub fn load(path: &Path) -> Result<Self, RecipeError> {
+        let text = std::fs::read_to_string(path).map_err(|source| RecipeError::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        Self::parse(&text, path)
+    }
+
+    /// Checks a recipe's text; `path` is where it came from, for messages.
+    ///
+    /// # Errors
+    /// With line, what was wanted and what was found.
+    pub fn parse(text: &str, path: &Path) -> Result<Self, RecipeError> {
+        let source = Source { path, text };
+        let raw: RawRecipe = toml::from_str(text).map_err(|source| RecipeError::Syntax {
+            path: path.to_path_buf(),
+            source,
+        })?;
+
+        let start = raw.name.span().start;
+        let name = raw.name.into_inner();
+        check_name(&name).map_err(|misfit| source.misfit(start, "name", misfit))?;
+
+        let start = raw.data.span().start;
+        let data = raw.data.into_inner();
+        check_data(&data).map_err(|misfit| source.misfit(start, "[data]", misfit))?;
+        let set = data::set(&data.set).map_err(|source| RecipeError::Data {
+            path: path.to_path_buf(),
+            source,
+        })?;
+
+        let layers = read_layers(&source, raw.layer, set)?;
+
+        let start = raw.train.span().start;
+        let train = read_train(&source, raw.train.into_inner())?;
+        check_output(&train, &layers, set)
+            .map_err(|misfit| source.misfit(start, "[train]", misfit))?;
+
+        let export = match raw.export {
+            None => Export {
+                formats: vec![Format::F32, Format::I8],
+                ..Export::default()
+            },
+            Some(export) => {
+                let start = export.span().start;
+                let export = export.into_inner();
+                let check = export.check(&layers);
+                check.map_err(|misfit| source.misfit(start, "[export]", misfit))?;
+                export
+            }
+        };
+        let text = text.to_owned();
+        Ok(Self {
+            name,
+            description: raw.description,
+            data,
+            train,
+            export,
+            text,
+            set,
+            layers,
+        })
+    }
+
+    /// The layers in order, with their shapes; the first one's input is an image of the data set.
+    pub fn layers(&self) -> &[ResolvedLayer] {
+        &self.layers
+    }
+
+    /// The layer of that name.
+    pub fn layer(&self, name: &str) -> Option<&ResolvedLayer> {
+        self.layers.iter().find(|layer| layer.name == name)
+    }
+
+    /// All weights and biases.
+    pub fn parameters(&self) -> usize {
+        self.layers.iter().map(|layer| layer.parameters).sum()
+    }
+
+    /// The data set.
+    pub fn set(&self) -> &'static SetInfo {
+        self.set
+    }
+}
+
+fn check_name(name: &str) -> Result<(), Misfit> {
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let plain = name.chars().all(fits) && name.starts_with(|c: char| c.is_ascii_alphanumeric());
+    if plain {
+        return Ok(());
+    }
+    let wanted = "letters, digits, `-`, `_`, `.`, beginning with a letter or digit";
+    Err(Misfit::new(wanted, format!("{name:?}")))
+}
+
+fn check_data(data: &Data) -> Result<(), Misfit> {
+    within(
+        "validation",
+        data.validation,
+        0.0..1.0,
+        "a number from 0 to below 1",
+    )?;
+    let degrees = "degrees from 0 to 180";
+    within(
+        "augment.rotate",
+        f64::from(data.augment.rotate),
+        0.0..=180.0,
+        degrees,
+    )?;
+    if data.augment.shift > 1024 {
+        return Err(Misfit::field(
+            "augment.shift",
+            "pixels from 0 to 1024",
+            data.augment.shift,
+        ));
+    }
+    Ok(())
+}
+
+/// Takes the type out of a table and reads the rest as that type's fields.
+fn tagged<T>(
+    source: &Source<'_>,
+    table: Spanned<toml::Table>,
+    place: &str,
+    types: &'static str,
+    read: impl Fn(&str, toml::Table) -> Option<Result<T, toml::de::Error>>,
+) -> Result<T, RecipeError> {
+    let start = table.span().start;
+    let mut table = table.into_inner();
+    let misfit = |found: String| {
+        source.misfit(
+            start,
+            place,
+            Misfit::field("type", format!("one of: {types}"), found),
+        )
+    };
+    let name = match table.remove("type") {
+        Some(toml::Value::String(name)) => name,
+        Some(other) => return Err(misfit(other.to_string())),
+        None => return Err(misfit("none".to_owned())),
+    };
+    match read(&name, table) {
+        None => Err(misfit(format!("`{name}`"))),
+        Some(read) => {
+            read.map_err(|error| source.field(start, &format!("{place} ({name})"), error))
+        }
+    }
+}
+
+fn read_layers(
+    source: &Source<'_>,
+    tables: Vec<Spanned<toml::Table>>,
+    set: &SetInfo,
+) -> Result<Vec<ResolvedLayer>, RecipeError> {
+    let mut layers: Vec<ResolvedLayer> = Vec::with_capacity(tables.len());
+    for (index, mut table) in tables.into_iter().enumerate() {
+        let start = table.span().start;
+        let place = format!("layer {}", index + 1);
+        let given = table.as_mut().remove("name");
+        let kind = tagged(source, table, &place, LayerKind::TYPES, LayerKind::read)?;
+        let place = format!("{place} ({})", kind.type_name());
+        let misfit = |misfit| source.misfit(start, &place, misfit);
+
+        let name = match given {
+            Some(toml::Value::String(name)) => {
+                check_name(&name).map_err(|problem| {
+                    misfit(Misfit {
+                        field: Some("name"),
+                        ..problem
+                    })
+                })?;
+                name
+            }
+            Some(other) => return Err(misfit(Misfit::field("name", "a string", other))),
+            None => {
+                let before = layers
+                    .iter()
+                    .filter(|layer| layer.kind.type_name() == kind.type_name());
+                format!("{}_{}", kind.type_name(), before.count() + 1)
+            }
+        };
+        if layers.iter().any(|layer| layer.name == name) {
+            let found = format!("`{name}` a second time");
+            return Err(misfit(Misfit::field("name", "a name of its own", found)));
+        }
+        let input_shape = match layers.last() {
+            Some(layer) => layer.output_shape.clone(),
+            None => set.shape.to_vec(),
+        };
+        let (output_shape, parameters) = kind.resolve(&input_shape).map_err(misfit)?;
+        layers.push(ResolvedLayer {
+            name,
+            kind,
+            input_shape,
+            output_shape,
+            parameters,
+        });
+    }
+    Ok(layers)
+}
+
+fn read_train(source: &Source<'_>, raw: RawTrain) -> Result<Train, RecipeError> {
+    let start = raw.optimizer.span().start;
+    let place = "[train] optimizer";
+    let optimizer = tagged(
+        source,
+        raw.optimizer,
+        place,
+        OptimizerKind::TYPES,
+        OptimizerKind::read,
+    )?;
+    optimizer
+        .check()
+        .map_err(|misfit| source.misfit(start, place, misfit))?;
+
+    let schedule = match raw.schedule {
+        None => Schedule::Constant,
+        Some(table) => {
+            let start = table.span().start;
+            let place = "[train] schedule";
+            let schedule = tagged(source, table, place, Schedule::TYPES, Schedule::read)?;
+            schedule
+                .check()
+                .map_err(|misfit| source.misfit(start, place, misfit))?;
+            schedule
+        }
+    };
+    let (epochs, batch) = (raw.epochs.get(), raw.batch.get());
+    Ok(Train {
+        loss: raw.loss,
+        epochs,
+        batch,
+        seed: raw.seed,
+        optimizer,
+        schedule,
+    })
+}
+
+/// Whether the network ends as its loss and the data set's classes want.
+fn check_output(train: &Train, layers: &[ResolvedLayer], set: &SetInfo) -> Result<(), Misfit> {
+    let Some(last) = layers.last() else {
+        return Err(Misfit::new("at least one [[layer]]", "none"));
+    };
+    if last.output_shape != [set.classes.len()] {
+        let wanted = format!(
+            "{} outputs, one for each class of {}",
+            set.classes.len(),
+            set.name
+        );
+        let found = format!("{} of layer `{}`", shape(&last.output_shape), last.name);
+        return Err(Misfit::new(wanted, found));
+    }
+    let activation = last.kind.activation();
+    if train.loss == Loss::CrossEntropy && activation != Activation::Softmax {
+        let wanted = "a softmax at the end, which cross_entropy needs";
+        return Err(Misfit::field(
+            "loss",
+            wanted,
+            format!("layer `{}`", last.name),
+        ));
+    }
+    if let Some(early) = layers[..layers.len() - 1]
+        .iter()
+        .find(|layer| layer.kind.activation() == Activation::Softmax)
+    {
+        let found = format!("it in layer `{}`", early.name);
+        return Err(Misfit::new("softmax at the end only", found));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,215 @@
+//! What becomes of the trained network: formats, calibration, what learns on the device.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{self, Deserializer, SeqAccess, Visitor};
+
+use super::error::{Misfit, within};
+use super::{Loss, ResolvedLayer};
+
+/// The section `[export]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Export {
+    /// The blobs to write.
+    #[serde(default = "all_formats")]
+    pub formats: Vec<Format>,
+    /// Training samples that calibrate the ranges of int8 activations.
+    #[serde(default = "calibration")]
+    pub calibration: usize,
+    /// What learns on the device; nothing when not given.
+    #[serde(default)]
+    pub train: Option<DeviceTraining>,
+}
+
+impl Default for Export {
+    fn default() -> Self {
+        Self {
+            formats: all_formats(),
+            calibration: calibration(),
+            train: None,
+        }
+    }
+}
+
+fn all_formats() -> Vec<Format> {
+    vec![Format::F32, Format::I8, Format::Head]
+}
+
+fn calibration() -> usize {
+    500
+}
+
+/// In which numbers a blob computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// All in f32.
+    F32,
+    /// All in int8.
+    I8,
+    /// What learns in f32, all before it in int8.
+    Head,
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::F32 => "f32",
+            Self::I8 => "i8",
+            Self::Head => "head",
+        })
+    }
+}
+
+/// The section `[export.train]`: what learns on the device, and how.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DeviceTraining {
+    /// The layers that learn.
+    pub layers: TrainableLayers,
+    /// The step along the gradient.
+    #[serde(default = "learning_rate")]
+    pub learning_rate: f32,
+    /// Share of the last step that is taken again; above 0 costs a copy of what learns.
+    #[serde(default)]
+    pub momentum: f32,
+    /// Share of the weight added to its gradient.
+    #[serde(default)]
+    pub weight_decay: f32,
+    /// What learning makes small.
+    #[serde(default = "cross_entropy")]
+    pub loss: Loss,
+}
+
+fn learning_rate() -> f32 {
+    0.01
+}
+
+fn cross_entropy() -> Loss {
+    Loss::CrossEntropy
+}
+
+/// Which layers learn on the device: `"all"`, `"last:K"`, or a list of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TrainableLayers {
+    /// Every layer with parameters.
+    All,
+    /// The last few layers with parameters.
+    Last(usize),
+    /// The layers of these names.
+    Named(Vec<String>),
+}
+
+impl TrainableLayers {
+    /// The names of the layers that learn, in the order of the network.
+    pub fn select<'l>(&self, layers: &'l [ResolvedLayer]) -> Vec<&'l str> {
+        let learnable: Vec<&str> = layers
+            .iter()
+            .filter(|layer| layer.parameters > 0)
+            .map(|layer| layer.name.as_str())
+            .collect();
+        match self {
+            Self::All => learnable,
+            Self::Last(count) => learnable[learnable.len().saturating_sub(*count)..].to_vec(),
+            Self::Named(names) => learnable
+                .into_iter()
+                .filter(|learnable| names.iter().any(|name| name == learnable))
+                .collect(),
+        }
+    }
+}
+
+impl Export {
+    pub(super) fn check(&self, layers: &[ResolvedLayer]) -> Result<(), Misfit> {
+        if self.formats.is_empty() {
+            return Err(Misfit::field(
+                "formats",
+                "at least one of f32, i8, head",
+                "none",
+            ));
+        }
+        if self.calibration == 0 {
+            return Err(Misfit::field("calibration", "at least 1 sample", 0));
+        }
+        let Some(train) = &self.train else {
+            if self.formats.contains(&Format::Head) {
+                let wanted = "a section [export.train] that says what learns in the head";
+                return Err(Misfit::field("formats", wanted, "`head` without one"));
+            }
+            return Ok(());
+        };
+        let learnable = TrainableLayers::All.select(layers);
+        match &train.layers {
+            TrainableLayers::Last(count) if *count > learnable.len() => {
+                let wanted = format!("at most last:{}", learnable.len());
+                return Err(Misfit::field(
+                    "train.layers",
+                    wanted,
+                    format!("last:{count}"),
+                ));
+            }
+            TrainableLayers::Named(names) => {
+                if let Some(name) = names
+                    .iter()
+                    .find(|name| !learnable.contains(&name.as_str()))
+                {
+                    let wanted = format!("layers with parameters: {}", learnable.join(", "));
+                    return Err(Misfit::field("train.layers", wanted, format!("`{name}`")));
+                }
+            }
+            _ => {}
+        }
+        let share = "a number from 0 to below 1";
+        let positive = f64::MIN_POSITIVE..=f64::from(f32::MAX);
+        let rate = f64::from(train.learning_rate);
+        within("train.learning_rate", rate, positive, "a number above 0")?;
+        within("train.momentum", f64::from(train.momentum), 0.0..1.0, share)?;
+        within(
+            "train.weight_decay",
+            f64::from(train.weight_decay),
+            0.0..1.0,
+            share,
+        )
+    }
+}
+
+impl<'de> Deserialize<'de> for TrainableLayers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Choice;
+        impl<'de> Visitor<'de> for Choice {
+            type Value = TrainableLayers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("\"all\", \"last:K\" (K at least 1) or a list of layer names")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TrainableLayers, E> {
+                if text == "all" {
+                    return Ok(TrainableLayers::All);
+                }
+                text.strip_prefix("last:")
+                    .and_then(|count| count.parse().ok())
+                    .filter(|&count| count > 0)
+                    .map(TrainableLayers::Last)
+                    .ok_or_else(|| E::invalid_value(de::Unexpected::Str(text), &self))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut items: A,
+            ) -> Result<TrainableLayers, A::Error> {
+                let mut names = Vec::new();
+                while let Some(name) = items.next_element()? {
+                    names.push(name);
+                }
+                if names.is_empty() {
+                    return Err(de::Error::invalid_length(0, &self));
+                }
+                Ok(TrainableLayers::Named(names))
+            }
+        }
+        deserializer.deserialize_any(Choice)
+    }
+}

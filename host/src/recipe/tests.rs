@@ -1,0 +1,220 @@
+use super::*;
+
+const SMALL: &str = r#"
+name = "small"
+
+[data]
+set = "mnist"
+
+[[layer]]
+type = "conv2d"
+filters = 4
+kernel = [5, 3]
+padding = "same"
+
+[[layer]]
+type = "max_pool2d"
+size = 2
+
+[[layer]]
+type = "flatten"
+
+[[layer]]
+type = "dense"
+units = 10
+activation = "softmax"
+
+[train]
+loss = "cross_entropy"
+epochs = 3
+batch = 64
+seed = 1
+optimizer = { type = "adam", learning_rate = 0.001 }
+"#;
+
+fn parse(text: &str) -> Result<Recipe, RecipeError> {
+    Recipe::parse(text, Path::new("small.toml"))
+}
+
+/// The message that replacing `from` by `to` in the small recipe leads to.
+fn message(from: &str, to: &str) -> String {
+    assert!(SMALL.contains(from), "{from}");
+    parse(&SMALL.replacen(from, to, 1)).unwrap_err().to_string()
+}
+
+fn has(message: &str, words: &[&str]) {
+    for word in words {
+        assert!(message.contains(word), "no {word:?} in: {message}");
+    }
+}
+
+#[test]
+fn shapes_and_parameters_follow() {
+    let recipe = parse(SMALL).unwrap();
+    let found: Vec<_> = recipe
+        .layers()
+        .iter()
+        .map(|layer| {
+            (
+                layer.name.as_str(),
+                layer.output_shape.as_slice(),
+                layer.parameters,
+            )
+        })
+        .collect();
+    let wanted: [(&str, &[usize], usize); 4] = [
+        ("conv2d_1", &[28, 28, 4], 4 * 15 + 4),
+        ("max_pool2d_1", &[14, 14, 4], 0),
+        ("flatten_1", &[784], 0),
+        ("dense_1", &[10], 7850),
+    ];
+    assert_eq!(found, wanted);
+    assert_eq!(recipe.parameters(), 64 + 7850);
+    assert_eq!(recipe.train.schedule, Schedule::Constant);
+}
+
+#[test]
+fn the_recipes_of_the_house_are_good() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    for (name, parameters) in [
+        ("mnist-cnn", 208 + 3216 + 78_500 + 1010),
+        ("mnist-mlp", 101_770),
+    ] {
+        let recipe = Recipe::load(&models.join(format!("{name}.toml"))).unwrap();
+        assert_eq!(
+            (recipe.name.as_str(), recipe.parameters()),
+            (name, parameters)
+        );
+    }
+}
+
+#[test]
+fn unknown_and_missing_fields_are_refused_where_they_stand() {
+    has(
+        &message("seed = 1", "seeds = 1"),
+        &["small.toml", "line 29", "`seeds`", "`seed`"],
+    );
+    let unknown = message("filters = 4", "units = 4");
+    has(
+        &unknown,
+        &[
+            "small.toml, line 7",
+            "layer 1 (conv2d)",
+            "`units`",
+            "`filters`",
+        ],
+    );
+    has(
+        &message("units = 10\n", ""),
+        &["line 20", "layer 4 (dense)", "missing", "`units`"],
+    );
+    has(
+        &message("filters = 4", "filters = 0"),
+        &["filters", "`0`", "from 1 to 65536"],
+    );
+    has(&message("[5, 3]", "[5, 3, 1]"), &["[height, width]"]);
+    has(&message("[5, 3]", "-5"), &["`-5`", "whole number"]);
+    has(&message("\"same\"", "\"full\""), &["`full`", "`same`"]);
+}
+
+#[test]
+fn unknown_types_are_refused_with_those_that_there_are() {
+    has(
+        &message("\"flatten\"", "\"flaten\""),
+        &["line 17", "layer 3", "`flaten`", "flatten"],
+    );
+    has(
+        &message("type = \"flatten\"", ""),
+        &["layer 3: type", "found none"],
+    );
+    has(
+        &message("\"adam\"", "\"adamm\""),
+        &["line 30", "optimizer", "sgd, adam, adamw"],
+    );
+    has(
+        &message("\"mnist\"", "\"minst\""),
+        &["[data] set", "`minst`", "mnist"],
+    );
+}
+
+#[test]
+fn layers_that_do_not_fit_are_refused() {
+    let flat = message("[[layer]]\ntype = \"flatten\"\n", "");
+    has(
+        &flat,
+        &[
+            "layer 3 (dense)",
+            "one dimension",
+            "flatten",
+            "found 14 x 14 x 4",
+        ],
+    );
+    has(
+        &message("size = 2", "size = 29"),
+        &["at least 29 x 29", "found 28 x 28"],
+    );
+    has(
+        &message("units = 10", "units = 11"),
+        &["10 outputs", "found 11", "`dense_1`"],
+    );
+    has(
+        &message("activation = \"softmax\"", ""),
+        &["loss", "softmax", "`dense_1`"],
+    );
+    let early = message("padding = \"same\"", "activation = \"softmax\"");
+    has(&early, &["softmax at the end only", "`conv2d_1`"]);
+    has(
+        &message("units = 10", "units = 10\nname = \"conv2d_1\""),
+        &["a second time"],
+    );
+}
+
+#[test]
+fn values_out_of_range_are_refused() {
+    has(
+        &message("0.001", "-0.001"),
+        &["learning_rate", "above 0", "found -0.001"],
+    );
+    has(&message("0.001", "nan"), &["learning_rate", "found NaN"]);
+    has(
+        &message("\"mnist\"", "\"mnist\"\nvalidation = 1.0"),
+        &["[data]: validation", "found 1"],
+    );
+    has(
+        &message("\"small\"", "\"../small\""),
+        &["name", "line 2", "letters"],
+    );
+    has(
+        &message(
+            "[[layer]]",
+            "[[layer]]\ntype=\"dropout\"\nrate=1.5\n[[layer]]",
+        ),
+        &["found 1.5"],
+    );
+}
+
+#[test]
+fn what_learns_on_the_device_must_be_there() {
+    let with = |export: &str| parse(&format!("{SMALL}\n[export]\n{export}"));
+    let layers = with("train = { layers = \"last:1\" }").unwrap();
+    let train = layers.export.train.as_ref().unwrap();
+    assert_eq!(train.layers.select(layers.layers()), ["dense_1"]);
+    let all = with("train = { layers = \"all\" }").unwrap();
+    let train = all.export.train.as_ref().unwrap();
+    assert_eq!(train.layers.select(all.layers()), ["conv2d_1", "dense_1"]);
+
+    let error = |export: &str| with(export).unwrap_err().to_string();
+    has(
+        &error("train = { layers = \"last:3\" }"),
+        &["at most last:2", "found last:3"],
+    );
+    has(
+        &error("train = { layers = [\"dense_9\"] }"),
+        &["conv2d_1, dense_1", "`dense_9`"],
+    );
+    has(
+        &error("train = { layers = \"first\" }"),
+        &["\"all\"", "\"last:K\""],
+    );
+    has(&error("formats = [\"head\"]"), &["[export.train]"]);
+}
