@@ -146,7 +146,7 @@ impl Recipe {
         let source = Source { path, text };
         let raw: RawRecipe = toml::from_str(text).map_err(|source| RecipeError::Syntax {
             path: path.to_path_buf(),
-            source,
+            source: Box::new(source),
         })?;
 
         let start = raw.name.span().start;
