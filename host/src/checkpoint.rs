@@ -1,1 +1,416 @@
-//! Checkpoints.
+//! Checkpoints: a network's weights, and all that training needs to go on, in one safetensors file.
+//!
+//! | tensor | shape | what it is |
+//! |---|---|---|
+//! | `<layer>.weight` | `[out, in, height, width]` or `[out, in]` | libtorch's layout |
+//! | `<layer>.bias` | `[out]` | |
+//! | `optim.<slot>.<layer>.weight` | that of the weight | a moment of the optimizer |
+//!
+//! All are f32. The file's metadata has one entry, `mote`: a [`Progress`] as JSON. One entry only,
+//! because the order of several would change from run to run, and the same training shall give
+//! the same bytes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+
+use crate::recipe::{Recipe, RecipeError};
+
+/// The metadata entry that holds the [`Progress`].
+const METADATA_KEY: &str = "mote";
+/// What tensors of the optimizer begin with.
+const OPTIMIZER_PREFIX: &str = "optim.";
+
+/// A network in training, or trained.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Checkpoint {
+    /// How far training has come.
+    pub progress: Progress,
+    /// Weights, biases and the optimizer's moments, by name.
+    pub tensors: BTreeMap<String, Values>,
+}
+
+/// How far training has come, and from what it goes on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Progress {
+    /// The recipe's text (TOML).
+    pub recipe: String,
+    /// The seed trained with.
+    pub seed: u64,
+    /// Epochs to train in all.
+    pub epochs: usize,
+    /// Training samples used, when not all.
+    pub limit: Option<usize>,
+    /// Epochs done.
+    pub epoch: usize,
+    /// Batches done in the epoch under way.
+    pub batch: usize,
+    /// Steps of the optimizer done in all.
+    pub step: u64,
+    /// The epoch under way so far.
+    pub running: Running,
+    /// The best accuracy on the validation samples after any epoch, from 0 to 1.
+    pub best_accuracy: Option<f64>,
+}
+
+/// Sums over the training samples of the epoch under way.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Running {
+    /// Samples seen.
+    pub samples: u64,
+    /// Samples read rightly.
+    pub correct: u64,
+    /// Their loss.
+    pub loss: f64,
+}
+
+/// A tensor of f32, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Values {
+    /// The size of each dimension.
+    pub shape: Vec<usize>,
+    /// As many values as the product of `shape`.
+    pub values: Vec<f32>,
+}
+
+/// Why a checkpoint cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The file cannot be read.
+    #[error("cannot read the checkpoint {path}; `mote train RECIPE` makes one")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file cannot be written.
+    #[error("cannot write the checkpoint {path}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is no safetensors file, or is damaged.
+    #[error("{path} is no safetensors file, or is damaged; `mote train RECIPE` makes a new one")]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What safetensors found.
+        source: safetensors::SafeTensorError,
+    },
+    /// The file has no metadata of ours.
+    #[error(
+        "{path}: wanted a checkpoint of `mote train`, found a safetensors file without the \
+         metadata entry `mote`"
+    )]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The metadata say something else than this version writes.
+    #[error("{path}: the metadata entry `mote` is not as this version writes it")]
+    Metadata {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        source: serde_json::Error,
+    },
+    /// A tensor is no f32.
+    #[error("{path}: tensor `{name}`: wanted F32, found {found:?}")]
+    Dtype {
+        /// The file.
+        path: PathBuf,
+        /// The tensor.
+        name: String,
+        /// Its type.
+        found: Dtype,
+    },
+    /// A tensor that the recipe wants is not there.
+    #[error("the checkpoint has no tensor `{name}`; was it trained with this recipe?")]
+    Missing {
+        /// The tensor.
+        name: String,
+    },
+    /// A tensor has another shape than the recipe wants.
+    #[error(
+        "the checkpoint's tensor `{name}`: wanted the shape {wanted:?}, found {found:?}; \
+         was it trained with this recipe?"
+    )]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// The shape that the recipe wants.
+        wanted: Vec<usize>,
+        /// The shape found.
+        found: Vec<usize>,
+    },
+}
+
+impl Checkpoint {
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// A file that is missing, damaged or not ours.
+    pub fn load(path: &Path) -> Result<Self, CheckpointError> {
+        let bytes = std::fs::read(path).map_err(|source| CheckpointError::Read {
+            path: path.to_path_buf(),
+            source,
+        })?;
+        let format = |source| CheckpointError::Format {
+            path: path.to_path_buf(),
+            source,
+        };
+        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(format)?;
+        let progress = header
+            .metadata()
+            .as_ref()
+            .and_then(|metadata| metadata.get(METADATA_KEY))
+            .ok_or_else(|| CheckpointError::Foreign {
+                path: path.to_path_buf(),
+            })?;
+        let progress =
+            serde_json::from_str(progress).map_err(|source| CheckpointError::Metadata {
+                path: path.to_path_buf(),
+                source,
+            })?;
+
+        let mut tensors = BTreeMap::new();
+        for (name, view) in SafeTensors::deserialize(&bytes).map_err(format)?.iter() {
+            if view.dtype() != Dtype::F32 {
+                return Err(CheckpointError::Dtype {
+                    path: path.to_path_buf(),
+                    name: name.to_owned(),
+                    found: view.dtype(),
+                });
+            }
+            let values = view
+                .data()
+                .chunks_exact(4)
+                .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+                .collect();
+            tensors.insert(
+                name.to_owned(),
+                Values {
+                    shape: view.shape().to_vec(),
+                    values,
+                },
+            );
+        }
+        Ok(Self { progress, tensors })
+    }
+
+    /// Writes the checkpoint whole or not at all: to a file beside `path`, then renamed.
+    ///
+    /// # Errors
+    /// When the folder or the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let write = |source| CheckpointError::Write {
+            path: path.to_path_buf(),
+            source,
+        };
+        let bytes = self.to_bytes(path)?;
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory).map_err(write)?;
+        }
+        let beside = path.with_extension("safetensors.part");
+        let mut file = std::fs::File::create(&beside).map_err(write)?;
+        file.write_all(&bytes)
+            .and_then(|()| file.sync_all())
+            .map_err(write)?;
+        drop(file);
+        std::fs::rename(&beside, path).map_err(write)
+    }
+
+    fn to_bytes(&self, path: &Path) -> Result<Vec<u8>, CheckpointError> {
+        let format = |source| CheckpointError::Format {
+            path: path.to_path_buf(),
+            source,
+        };
+        let progress =
+            serde_json::to_string(&self.progress).map_err(|source| CheckpointError::Metadata {
+                path: path.to_path_buf(),
+                source,
+            })?;
+        let contents: Vec<Vec<u8>> = self
+            .tensors
+            .values()
+            .map(|tensor| {
+                tensor
+                    .values
+                    .iter()
+                    .flat_map(|value| value.to_le_bytes())
+                    .collect()
+            })
+            .collect();
+        let views = self
+            .tensors
+            .iter()
+            .zip(&contents)
+            .map(|((name, tensor), bytes)| {
+                let view = TensorView::new(Dtype::F32, tensor.shape.clone(), bytes)?;
+                Ok((name.as_str(), view))
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(format)?;
+        let metadata = HashMap::from([(METADATA_KEY.to_owned(), progress)]);
+        safetensors::serialize(views, Some(metadata)).map_err(format)
+    }
+
+    /// The recipe that the checkpoint was trained with.
+    ///
+    /// # Errors
+    /// When the text kept in the checkpoint is no recipe of this version.
+    pub fn recipe(&self) -> Result<Recipe, RecipeError> {
+        Recipe::parse(&self.progress.recipe, Path::new("the checkpoint's recipe"))
+    }
+
+    /// The tensor `name`, which must have `shape`.
+    ///
+    /// # Errors
+    /// When it is missing or has another shape.
+    pub fn tensor(&self, name: &str, shape: &[usize]) -> Result<&Values, CheckpointError> {
+        let tensor = self
+            .tensors
+            .get(name)
+            .ok_or_else(|| CheckpointError::Missing {
+                name: name.to_owned(),
+            })?;
+        if tensor.shape != shape {
+            return Err(CheckpointError::Shape {
+                name: name.to_owned(),
+                wanted: shape.to_vec(),
+                found: tensor.shape.clone(),
+            });
+        }
+        Ok(tensor)
+    }
+
+    /// Weights and biases, without what belongs to the optimizer.
+    pub fn parameters(&self) -> impl Iterator<Item = (&str, &Values)> {
+        self.tensors
+            .iter()
+            .map(|(name, tensor)| (name.as_str(), tensor))
+            .filter(|(name, _)| !name.starts_with(OPTIMIZER_PREFIX))
+    }
+
+    /// The moments that the optimizer keeps under `slot`, by the parameter that they belong to.
+    pub fn moments(&self, slot: &str) -> impl Iterator<Item = (&str, &Values)> {
+        let prefix = format!("{OPTIMIZER_PREFIX}{slot}.");
+        self.tensors.iter().filter_map(move |(name, tensor)| {
+            name.strip_prefix(&prefix)
+                .map(|parameter| (parameter, tensor))
+        })
+    }
+
+    /// The name under which the optimizer's `slot` for `parameter` is kept.
+    pub fn moment_name(slot: &str, parameter: &str) -> String {
+        format!("{OPTIMIZER_PREFIX}{slot}.{parameter}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint() -> Checkpoint {
+        let progress = Progress {
+            recipe: "name = \"é\"\n".to_owned(),
+            seed: u64::MAX,
+            epochs: 5,
+            limit: None,
+            epoch: 2,
+            batch: 17,
+            step: 1017,
+            running: Running {
+                samples: 3,
+                correct: 2,
+                loss: 0.1 + 0.2,
+            },
+            best_accuracy: Some(0.99),
+        };
+        let values = |shape: &[usize]| Values {
+            shape: shape.to_vec(),
+            values: (0..shape.iter().product())
+                .map(|value| value as f32 / 3.0)
+                .collect(),
+        };
+        let tensors = BTreeMap::from([
+            ("dense_1.weight".to_owned(), values(&[2, 3])),
+            ("dense_1.bias".to_owned(), values(&[2])),
+            (
+                Checkpoint::moment_name("mean", "dense_1.bias"),
+                values(&[2]),
+            ),
+        ]);
+        Checkpoint { progress, tensors }
+    }
+
+    fn scratch(name: &str) -> PathBuf {
+        std::env::temp_dir().join(format!("mote-{}-{name}", std::process::id()))
+    }
+
+    #[test]
+    fn comes_back_bit_for_bit_and_the_same_bytes_each_time() {
+        let directory = scratch("roundtrip");
+        let path = directory.join("deeper/checkpoint.safetensors");
+        checkpoint().save(&path).unwrap();
+        let first = std::fs::read(&path).unwrap();
+        let loaded = Checkpoint::load(&path).unwrap();
+        loaded.save(&path).unwrap();
+        let second = std::fs::read(&path).unwrap();
+        let files = std::fs::read_dir(path.parent().unwrap()).unwrap().count();
+        std::fs::remove_dir_all(&directory).unwrap();
+        assert_eq!(loaded, checkpoint());
+        assert_eq!(first, second);
+        assert_eq!(files, 1);
+    }
+
+    #[test]
+    fn tells_parameters_from_moments() {
+        let checkpoint = checkpoint();
+        let names: Vec<&str> = checkpoint.parameters().map(|(name, _)| name).collect();
+        assert_eq!(names, ["dense_1.bias", "dense_1.weight"]);
+        let names: Vec<&str> = checkpoint.moments("mean").map(|(name, _)| name).collect();
+        assert_eq!(names, ["dense_1.bias"]);
+    }
+
+    #[test]
+    fn a_cut_file_is_refused_at_every_byte() {
+        let path = scratch("cut.safetensors");
+        checkpoint().save(&path).unwrap();
+        let bytes = std::fs::read(&path).unwrap();
+        for length in 0..bytes.len() {
+            std::fs::write(&path, &bytes[..length]).unwrap();
+            assert!(Checkpoint::load(&path).is_err(), "{length} bytes");
+        }
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_foreign_file_and_a_wrong_shape_are_named() {
+        let path = scratch("foreign.safetensors");
+        let none: Vec<(&str, TensorView<'_>)> = Vec::new();
+        std::fs::write(&path, safetensors::serialize(none, None).unwrap()).unwrap();
+        let error = Checkpoint::load(&path).unwrap_err().to_string();
+        std::fs::remove_file(&path).unwrap();
+        assert!(error.contains("metadata entry `mote`"), "{error}");
+
+        let error = checkpoint()
+            .tensor("dense_1.bias", &[3])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("wanted the shape [3], found [2]"), "{error}");
+        let error = checkpoint()
+            .tensor("dense_2.bias", &[3])
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("no tensor `dense_2.bias`"), "{error}");
+    }
+}
