@@ -1,0 +1,20 @@
+# Thin on purpose: each target is a line or two that calls the CLI, cargo or a script.
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## bring what this machine lacks
+	scripts/setup
+
+demo: setup ## the whole path once: train, quantize, run and fine-tune on an emulated Cortex-M4F
+	cargo run -q -p host -- demo
+
+test: setup ## everything that the project tests
+	cargo test --workspace --exclude firmware
+	cargo test -p nn-core --no-default-features
+	cargo check -p nn-core --all-features
+	cargo check -p host --no-default-features
+	cargo check -p host --no-default-features --features flash
