@@ -1,6 +1,41 @@
-//! The Mote runtime.
+//! What a Mote model is, how it runs, and how it learns.
+//!
+//! `no_std`, no allocation, no global state, no panic. The same code runs on the workstation and on the
+//! microcontroller, and gives the same bits on both, in inference and in training.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`tensor`] | shapes, number types, quantization |
+//! | [`model`] | the blob: header, graph, weights; loading and writing |
+//! | [`memory`] | the arena and its planners |
+//! | [`ops`] | one file an operator |
+//! | [`session`] | running a model |
+//! | [`train`] | letting it learn |
+//! | `link` | frames between host and device (feature `link`) |
 #![no_std]
 #![deny(unsafe_code)]
 
+#[cfg(test)]
+extern crate std;
+
+#[cfg(target_endian = "big")]
+compile_error!(
+    "blobs are little-endian and are read in place: nn-core needs a little-endian target"
+);
+
+pub mod crc;
+pub mod digest;
+mod engine;
+pub mod fixed_point;
+mod kernels;
 #[cfg(feature = "link")]
 pub mod link;
+pub mod memory;
+pub mod model;
+pub mod ops;
+pub mod scalar;
+pub mod session;
+pub mod tensor;
+pub mod train;
+
+pub use engine::{SetupError, arena_len};

@@ -1,0 +1,173 @@
+//! Integer arithmetic of the TensorFlow Lite int8 reference kernels.
+//!
+//! A real factor m is held as a `multiplier` in [2³⁰, 2³¹) (or 0) and a `shift`: m = multiplier · 2^(shift − 31).
+//! Source: TensorFlow Lite `kernels/internal/common.h` (the variant that rounds twice) and gemmlowp
+//! `fixedpoint/fixedpoint.h`; formulas after "gemmlowp: the low-precision paradigm" and Jacob et al. 2018.
+//!
+//! All sums wrap, so that no input can panic; a blob that the exporter wrote never gets near.
+
+use serde::{Deserialize, Serialize};
+
+/// (a · b) / 2³¹, rounded to nearest with halves up, saturated at the one product that overflows.
+#[inline(always)]
+pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
+    if a == i32::MIN && b == i32::MIN {
+        return i32::MAX;
+    }
+    // The quotient fits 32 bits: |a·b| < 2⁶² here.
+    ((i64::from(a) * i64::from(b) + (1 << 30)) >> 31) as i32
+}
+
+/// x / 2^exponent, rounded to nearest with halves away from zero; `exponent` up to 62.
+#[inline(always)]
+pub fn rounding_shift_right(x: i32, exponent: u32) -> i32 {
+    if exponent == 0 {
+        return x;
+    }
+    let exponent = if exponent > 62 { 62 } else { exponent };
+    let rounded = (i64::from(x) + (1i64 << (exponent - 1)) + i64::from(x >> 31)) >> exponent;
+    // A shift right of a 33-bit value by at least one.
+    rounded as i32
+}
+
+/// x · multiplier · 2^(shift − 31), rounded as the reference rounds (twice where `shift` is negative).
+#[inline(always)]
+pub fn rescale(x: i32, multiplier: i32, shift: i32) -> i32 {
+    if shift > 0 {
+        doubling_high_mul(x.wrapping_shl(shift as u32), multiplier)
+    } else {
+        rounding_shift_right(doubling_high_mul(x, multiplier), shift.unsigned_abs())
+    }
+}
+
+/// `value` within −128..=127, as an `i8`.
+#[inline(always)]
+pub fn saturate_i8(value: i32) -> i8 {
+    value.clamp(-128, 127) as i8
+}
+
+/// How an int8 softmax, sigmoid or tanh turns its input's steps into fixed point.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputRescale {
+    /// In [2³⁰, 2³¹).
+    pub multiplier: i32,
+    /// 0 to 30.
+    pub shift: i8,
+    /// Inputs further than this many steps from the zero point (softmax: below the maximum) saturate.
+    pub radius: i32,
+}
+
+/// Shift left that saturates.
+#[inline]
+fn saturating_shl(x: i32, exponent: u32) -> i32 {
+    let wide = i64::from(x) << (exponent & 31);
+    // Clamped to 32 bits first.
+    wide.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
+}
+
+/// e^x for x ≤ 0. `x` has `INTEGER_BITS` integer bits (4 or 5); the result has none (Q0.31).
+pub(crate) fn exp_on_negative<const INTEGER_BITS: u32>(x: i32) -> i32 {
+    // e^(−2^k) for k = −2 … 4, in Q0.31.
+    const FACTORS: [i32; 7] = [
+        1_672_461_947,
+        1_302_514_674,
+        790_015_084,
+        290_630_308,
+        39_332_535,
+        720_401,
+        242,
+    ];
+    let quarter_bit = 29 - INTEGER_BITS;
+    let one_quarter = 1 << quarter_bit;
+    let minus_quarter = (x & (one_quarter - 1)).wrapping_sub(one_quarter);
+    let mut result = exp_on_minus_quarter_to_zero(saturating_shl(minus_quarter, INTEGER_BITS));
+    let remainder = minus_quarter.wrapping_sub(x);
+    for (bit, &factor) in (quarter_bit..31).zip(&FACTORS) {
+        if remainder & (1 << bit) != 0 {
+            result = doubling_high_mul(result, factor);
+        }
+    }
+    if x == 0 { i32::MAX } else { result }
+}
+
+/// e^x for x in [−1/4, 0), Q0.31: Taylor's series of degree 4 around −1/8.
+fn exp_on_minus_quarter_to_zero(a: i32) -> i32 {
+    const EXP_MINUS_EIGHTH: i32 = 1_895_147_668;
+    const ONE_THIRD: i32 = 715_827_883;
+    let x = a.wrapping_add(1 << 28);
+    let x2 = doubling_high_mul(x, x);
+    let x3 = doubling_high_mul(x2, x);
+    let x4 = doubling_high_mul(x2, x2);
+    let x4_over_4 = rounding_shift_right(x4, 2);
+    let high_terms = rounding_shift_right(
+        doubling_high_mul(x4_over_4.wrapping_add(x3), ONE_THIRD).wrapping_add(x2),
+        1,
+    );
+    EXP_MINUS_EIGHTH.wrapping_add(doubling_high_mul(
+        EXP_MINUS_EIGHTH,
+        x.wrapping_add(high_terms),
+    ))
+}
+
+/// (a + b) / 2, halves away from zero.
+fn half_sum(a: i32, b: i32) -> i32 {
+    let sum = i64::from(a) + i64::from(b);
+    let sign = if sum >= 0 { 1 } else { -1 };
+    // The mean of two 32-bit values fits 32 bits.
+    ((sum + sign) / 2) as i32
+}
+
+/// Newton's division for 1 / d, where `half_denominator` is d/2 in [1/2, 1], Q0.31; the result is Q2.29.
+fn reciprocal(half_denominator: i32) -> i32 {
+    const FORTY_EIGHT_OVER_17: i32 = 1_515_870_810; // Q2.29
+    const MINUS_32_OVER_17: i32 = -1_010_580_540; // Q2.29
+    let mut x =
+        FORTY_EIGHT_OVER_17.wrapping_add(doubling_high_mul(half_denominator, MINUS_32_OVER_17));
+    for _ in 0..3 {
+        let half_denominator_times_x = doubling_high_mul(half_denominator, x);
+        let one_minus = (1i32 << 29).wrapping_sub(half_denominator_times_x);
+        // A product of two Q2.29 is Q4.27; back to Q2.29.
+        x = x.wrapping_add(saturating_shl(doubling_high_mul(x, one_minus), 2));
+    }
+    x
+}
+
+/// 1 / (1 + a) for a in [0, 1], Q0.31 to Q0.31.
+pub(crate) fn one_over_one_plus(a: i32) -> i32 {
+    saturating_shl(reciprocal(half_sum(a, i32::MAX)), 1)
+}
+
+/// (1 − a) / (1 + a) for a in [0, 1], Q0.31 to Q0.31.
+pub(crate) fn one_minus_over_one_plus(a: i32) -> i32 {
+    // x − 1 in Q2.29 is (2/(1+a) − 1), and 2/(1+a) is what `reciprocal` gives of (1+a)/2.
+    saturating_shl(reciprocal(half_sum(a, i32::MAX)).wrapping_sub(1 << 29), 2)
+}
+
+/// Logistic function of a Q4.27, as Q0.31.
+pub(crate) fn logistic(a: i32) -> i32 {
+    if a == 0 {
+        return i32::MAX / 2 + 1;
+    }
+    let magnitude = if a > 0 { a } else { a.wrapping_neg() };
+    let positive = one_over_one_plus(exp_on_negative::<4>(magnitude.wrapping_neg()));
+    if a > 0 {
+        positive
+    } else {
+        i32::MAX.wrapping_sub(positive)
+    }
+}
+
+/// Hyperbolic tangent of a Q4.27, as Q0.31.
+pub(crate) fn tanh(a: i32) -> i32 {
+    if a == 0 {
+        return 0;
+    }
+    let magnitude = if a > 0 { a } else { a.wrapping_neg() };
+    // e^(−2|a|): the exact doubling is one more integer bit for the same raw value.
+    let positive = one_minus_over_one_plus(exp_on_negative::<5>(magnitude.wrapping_neg()));
+    if a > 0 {
+        positive
+    } else {
+        positive.wrapping_neg()
+    }
+}

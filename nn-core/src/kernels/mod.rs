@@ -1,0 +1,9 @@
+//! The inner loops. `portable` serves every core; faster families for some cores join it and give the same bits.
+
+mod portable;
+mod requant;
+
+pub(crate) use portable::{
+    BLOCK, ROWS_I8, accumulate, dot, dot_rows_i8, part, start, vector_matrix,
+};
+pub use requant::Requant;

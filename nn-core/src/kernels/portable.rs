@@ -1,0 +1,103 @@
+//! Inner loops in plain Rust: zipped slices and fixed blocks, so that no bounds check is left inside.
+
+use crate::scalar::Scalar;
+
+/// Outputs that a float loop holds in registers at a time.
+pub(crate) const BLOCK: usize = 8;
+/// Output channels that an int8 loop holds in registers at a time.
+pub(crate) const ROWS_I8: usize = 4;
+
+/// `len` values from `at`, or none where they are not all there (which a checked model never asks for).
+#[inline(always)]
+pub(crate) fn part<T>(values: &[T], at: usize, len: usize) -> &[T] {
+    values
+        .get(at..)
+        .and_then(|tail| tail.get(..len))
+        .unwrap_or(&[])
+}
+
+/// The sums of a block of outputs before the first product: their biases.
+#[inline(always)]
+pub(crate) fn start<S: Scalar>(bias: &[S], first: usize) -> [S::Acc; BLOCK] {
+    let mut sums = [S::ZERO_ACC; BLOCK];
+    for (sum, bias) in sums.iter_mut().zip(bias.get(first..).unwrap_or(&[])) {
+        *sum = bias.widen();
+    }
+    sums
+}
+
+/// sums\[i\] += Σ_j x\[j\] · weight\[j, first + i\], in the order of j. `weight` has `columns` columns.
+#[inline(always)]
+pub(crate) fn accumulate<S: Scalar>(
+    x: &[S],
+    weight: &[S],
+    columns: usize,
+    first: usize,
+    sums: &mut [S::Acc; BLOCK],
+) {
+    let rows = weight.chunks_exact(columns.max(1));
+    if columns >= first + BLOCK {
+        for (x, row) in x.iter().zip(rows) {
+            let Some(row) = row.get(first..).and_then(|row| row.first_chunk::<BLOCK>()) else {
+                return;
+            };
+            for (sum, weight) in sums.iter_mut().zip(row) {
+                *sum = S::mul_acc(*sum, *x, *weight);
+            }
+        }
+    } else {
+        for (x, row) in x.iter().zip(rows) {
+            for (sum, weight) in sums.iter_mut().zip(row.get(first..).unwrap_or(&[])) {
+                *sum = S::mul_acc(*sum, *x, *weight);
+            }
+        }
+    }
+}
+
+/// y = x · weight + bias; `weight` is `[x.len(), y.len()]`.
+pub(crate) fn vector_matrix<S: Scalar>(x: &[S], weight: &[S], bias: &[S], y: &mut [S]) {
+    let columns = y.len();
+    for (block, out) in y.chunks_mut(BLOCK).enumerate() {
+        let first = block * BLOCK;
+        let mut sums = start(bias, first);
+        accumulate(x, weight, columns, first, &mut sums);
+        for (out, sum) in out.iter_mut().zip(sums) {
+            *out = S::narrow(sum);
+        }
+    }
+}
+
+/// Σ a\[i\] · b\[i\], in order.
+#[inline]
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sum = 0.0;
+    for (a, b) in a.iter().zip(b) {
+        sum += a * b;
+    }
+    sum
+}
+
+/// sums\[r\] += Σ (x − zero) · rows\[r\], for each row that is there.
+#[inline(always)]
+pub(crate) fn dot_rows_i8(x: &[i8], rows: [&[i8]; ROWS_I8], zero: i32, sums: &mut [i32; ROWS_I8]) {
+    let [a, b, c, d] = rows;
+    // All rows are full but in the last block; a short row ends the zip.
+    if !d.is_empty() {
+        let [mut sum_a, mut sum_b, mut sum_c, mut sum_d] = *sums;
+        for ((((&x, &a), &b), &c), &d) in x.iter().zip(a).zip(b).zip(c).zip(d) {
+            let x = i32::from(x) - zero;
+            sum_a = sum_a.wrapping_add(x.wrapping_mul(i32::from(a)));
+            sum_b = sum_b.wrapping_add(x.wrapping_mul(i32::from(b)));
+            sum_c = sum_c.wrapping_add(x.wrapping_mul(i32::from(c)));
+            sum_d = sum_d.wrapping_add(x.wrapping_mul(i32::from(d)));
+        }
+        *sums = [sum_a, sum_b, sum_c, sum_d];
+    } else {
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            for (&x, &weight) in x.iter().zip(row) {
+                let product = (i32::from(x) - zero).wrapping_mul(i32::from(weight));
+                *sum = sum.wrapping_add(product);
+            }
+        }
+    }
+}

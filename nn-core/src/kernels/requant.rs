@@ -1,0 +1,51 @@
+//! From an int32 sum to an int8 output.
+
+use crate::fixed_point::{rescale, saturate_i8};
+use crate::kernels::ROWS_I8;
+use crate::ops::Activation;
+
+/// Bias, rescaling and range of an int8 layer's output channels.
+#[derive(Debug, Clone, Copy)]
+pub struct Requant<'r> {
+    multipliers: &'r [i32],
+    shifts: &'r [i32],
+    bias: &'r [i32],
+    zero_point: i32,
+    min: i32,
+    max: i32,
+}
+
+impl<'r> Requant<'r> {
+    /// `table` holds the multipliers and then the shifts; `bias` is empty or as long as either.
+    pub fn new(table: &'r [i32], bias: &'r [i32], zero_point: i32, activation: Activation) -> Self {
+        let (multipliers, shifts) = table.split_at_checked(table.len() / 2).unwrap_or_default();
+        let (min, max) = activation.range_i8(zero_point);
+        Self {
+            multipliers,
+            shifts,
+            bias,
+            zero_point,
+            min,
+            max,
+        }
+    }
+
+    /// The sums that a block of channels begins with.
+    #[inline]
+    pub(crate) fn biases(&self, first: usize) -> [i32; ROWS_I8] {
+        let mut sums = [0; ROWS_I8];
+        for (sum, bias) in sums.iter_mut().zip(self.bias.get(first..).unwrap_or(&[])) {
+            *sum = *bias;
+        }
+        sums
+    }
+
+    /// The output of `channel` for its finished sum.
+    #[inline]
+    pub(crate) fn apply(&self, channel: usize, sum: i32) -> i8 {
+        let multiplier = self.multipliers.get(channel).copied().unwrap_or(0);
+        let shift = self.shifts.get(channel).copied().unwrap_or(0);
+        let value = rescale(sum, multiplier, shift).wrapping_add(self.zero_point);
+        saturate_i8(value.max(self.min).min(self.max))
+    }
+}

@@ -1,0 +1,124 @@
+//! The blob: header, graph, weights.
+//!
+//! ```text
+//! header (32 bytes) | graph (postcard) | padding | weights (16-byte aligned)
+//! ```
+//!
+//! [`Model::load`] checks everything once: magic, version, lengths, CRC-32, alignment, every offset, every shape,
+//! every operator's rules. After that nothing can panic or read out of bounds.
+//! A model holds no memory: the graph is decoded in place from the blob. `docs/format.md` specifies every field.
+
+mod encode;
+mod error;
+mod graph;
+mod header;
+mod load;
+
+pub use encode::{EncodeError, Graph, encode};
+pub use error::{LoadError, NodeFault, TensorFault};
+pub use graph::{Ids, MAX_NODE_INPUTS, Node, Seq};
+pub use header::{HEADER_LEN, Header, MAGIC, VERSION};
+
+use crate::tensor::{Source, Tensor, TensorId};
+use crate::train::TrainSpec;
+
+/// A model whose blob has passed every check. Cheap to copy: it borrows the blob.
+#[derive(Debug, Clone, Copy)]
+pub struct Model<'m> {
+    header: Header,
+    name: &'m str,
+    tensors: Seq<'m, Tensor>,
+    nodes: Seq<'m, Node<'m>>,
+    inputs: Ids,
+    outputs: Ids,
+    train: Option<TrainSpec>,
+    weights: &'m [u8],
+}
+
+impl<'m> Model<'m> {
+    /// Checks `bytes` and borrows them.
+    ///
+    /// `bytes` begins on a 16-byte boundary (see [`Aligned`](crate::memory::Aligned) and
+    /// [`include_model!`](crate::include_model)).
+    pub fn load(bytes: &'m [u8]) -> Result<Self, LoadError> {
+        load::load(bytes)
+    }
+
+    /// The model's name.
+    pub fn name(&self) -> &'m str {
+        self.name
+    }
+
+    /// The blob's header.
+    pub fn header(&self) -> Header {
+        self.header
+    }
+
+    /// Bytes of arena that a [`Session`](crate::session::Session) needs, as the header states it.
+    pub fn arena_infer(&self) -> usize {
+        self.header.arena_infer as usize
+    }
+
+    /// Bytes of arena that a [`Trainer`](crate::train::Trainer) needs; 0 where the model has no training plan.
+    pub fn arena_train(&self) -> usize {
+        self.header.arena_train as usize
+    }
+
+    /// The tensors, in the order of their ids.
+    pub fn tensors(&self) -> Seq<'m, Tensor> {
+        self.tensors
+    }
+
+    /// The nodes, in the order in which they run.
+    pub fn nodes(&self) -> Seq<'m, Node<'m>> {
+        self.nodes
+    }
+
+    /// Tensor `id`. Decodes all before it: for setting up, not for a loop.
+    pub fn tensor(&self, id: TensorId) -> Option<Tensor> {
+        self.tensors.nth(usize::from(id))
+    }
+
+    /// Ids of the graph's inputs.
+    pub fn inputs(&self) -> Ids {
+        self.inputs
+    }
+
+    /// Ids of the graph's outputs.
+    pub fn outputs(&self) -> Ids {
+        self.outputs
+    }
+
+    /// The `index`th input.
+    pub fn input(&self, index: usize) -> Option<Tensor> {
+        self.tensor(*self.inputs.as_slice().get(index)?)
+    }
+
+    /// The `index`th output.
+    pub fn output(&self, index: usize) -> Option<Tensor> {
+        self.tensor(*self.outputs.as_slice().get(index)?)
+    }
+
+    /// What a device may train, and how; `None` for a model that only runs.
+    pub fn train_spec(&self) -> Option<TrainSpec> {
+        self.train
+    }
+
+    /// The weights section.
+    pub fn weights(&self) -> &'m [u8] {
+        self.weights
+    }
+
+    /// The bytes of a weight tensor; empty for an activation.
+    pub fn weight_bytes(&self, tensor: &Tensor) -> &'m [u8] {
+        match tensor.source {
+            Source::Activation => &[],
+            Source::Weight { offset } => {
+                let start = offset as usize;
+                self.weights
+                    .get(start..start.saturating_add(tensor.bytes()))
+                    .unwrap_or(&[])
+            }
+        }
+    }
+}

@@ -1,0 +1,172 @@
+//! What the operators' rules are checked with.
+
+use crate::fixed_point::InputRescale;
+use crate::model::{Node, NodeFault, Seq};
+use crate::ops::Activation;
+use crate::tensor::{DType, Quant, Shape, Source, Tensor, TensorId};
+
+/// One node's tensors, looked up.
+pub(crate) struct Check<'m> {
+    tensors: Seq<'m, Tensor>,
+    pub(crate) x: Tensor,
+    pub(crate) x_id: TensorId,
+    pub(crate) y: Tensor,
+    pub(crate) y_id: TensorId,
+}
+
+impl<'m> Check<'m> {
+    /// Looks up the input and the output of a node that reads one activation.
+    pub(crate) fn new(tensors: Seq<'m, Tensor>, node: &Node) -> Result<Self, NodeFault> {
+        let inputs = node.inputs.as_slice();
+        let &[x_id] = inputs else {
+            return Err(NodeFault::Arity {
+                wanted: 1,
+                found: inputs.len(),
+            });
+        };
+        let y_id = node.output;
+        let look_up = |id: TensorId| tensors.nth(usize::from(id)).ok_or(NodeFault::NoTensor(id));
+        Ok(Self {
+            tensors,
+            x: look_up(x_id)?,
+            x_id,
+            y: look_up(y_id)?,
+            y_id,
+        })
+    }
+
+    pub(crate) fn x_dtype(&self, wanted: DType) -> Result<(), NodeFault> {
+        dtype(self.x_id, &self.x, wanted)
+    }
+
+    pub(crate) fn y_dtype(&self, wanted: DType) -> Result<(), NodeFault> {
+        dtype(self.y_id, &self.y, wanted)
+    }
+
+    /// Both of one type that forward knows: f32 or int8.
+    pub(crate) fn same_dtype(&self) -> Result<DType, NodeFault> {
+        if !matches!(self.x.dtype, DType::F32 | DType::I8) {
+            self.x_dtype(DType::F32)?;
+        }
+        self.y_dtype(self.x.dtype)?;
+        if self.x.dtype == DType::I8 {
+            for tensor in [&self.x, &self.y] {
+                if !matches!(tensor.quant, Quant::PerTensor { .. }) {
+                    return Err(NodeFault::Quant);
+                }
+            }
+        }
+        Ok(self.x.dtype)
+    }
+
+    pub(crate) fn same_quant(&self) -> Result<(), NodeFault> {
+        if self.x.dtype == DType::I8 && self.x.quant != self.y.quant {
+            return Err(NodeFault::Quant);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn y_shape(&self, wanted: Shape) -> Result<(), NodeFault> {
+        if self.y.shape == wanted {
+            Ok(())
+        } else {
+            Err(NodeFault::Shape(self.y_id))
+        }
+    }
+
+    /// The output's quantization is the one that the int8 specification fixes.
+    pub(crate) fn y_quant(&self, scale: f32, zero_point: i32) -> Result<(), NodeFault> {
+        if self.y.quant == (Quant::PerTensor { scale, zero_point }) {
+            Ok(())
+        } else {
+            Err(NodeFault::Quant)
+        }
+    }
+
+    /// A parameter of this type and shape.
+    fn parameter(&self, id: TensorId, wanted: DType, shape: Shape) -> Result<Tensor, NodeFault> {
+        let tensor = self.weight(id, wanted)?;
+        if tensor.shape != shape {
+            return Err(NodeFault::Shape(id));
+        }
+        Ok(tensor)
+    }
+
+    /// A weight of this type.
+    pub(crate) fn weight(&self, id: TensorId, wanted: DType) -> Result<Tensor, NodeFault> {
+        let tensor = self
+            .tensors
+            .nth(usize::from(id))
+            .ok_or(NodeFault::NoTensor(id))?;
+        if tensor.source == Source::Activation {
+            return Err(NodeFault::Parameter);
+        }
+        dtype(id, &tensor, wanted)?;
+        Ok(tensor)
+    }
+
+    /// Bias, multipliers, channel scales and activation of a dense layer or convolution of `channels` outputs.
+    pub(crate) fn channels(
+        &self,
+        channels: u32,
+        weight: &Tensor,
+        bias: Option<TensorId>,
+        requant: Option<TensorId>,
+        activation: Activation,
+    ) -> Result<(), NodeFault> {
+        let vector = Shape::vector(channels);
+        match self.x.dtype {
+            DType::I8 => {
+                if let Some(bias) = bias {
+                    self.parameter(bias, DType::I32, vector)?;
+                }
+                let requant = requant.ok_or(NodeFault::Parameter)?;
+                let rows = Shape::new(&[2, channels as usize]).ok_or(NodeFault::Parameter)?;
+                self.parameter(requant, DType::I32, rows)?;
+                let Quant::PerChannel { scales } = weight.quant else {
+                    return Err(NodeFault::Quant);
+                };
+                self.parameter(scales, DType::F32, vector)?;
+                if !matches!(activation, Activation::None | Activation::Relu) {
+                    return Err(NodeFault::Activation);
+                }
+            }
+            _ => {
+                if let Some(bias) = bias {
+                    self.parameter(bias, DType::F32, vector)?;
+                }
+                if requant.is_some() {
+                    return Err(NodeFault::Parameter);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// An int8 function's rescaling is there just when the type is int8, and in range.
+    pub(crate) fn rescale(&self, rescale: &Option<InputRescale>) -> Result<(), NodeFault> {
+        match (self.x.dtype, rescale) {
+            (DType::F32, None) => Ok(()),
+            (DType::I8, Some(rescale))
+                if rescale.multiplier >= 1 << 30
+                    && (0..=30).contains(&rescale.shift)
+                    && (0..=1 << 16).contains(&rescale.radius) =>
+            {
+                Ok(())
+            }
+            _ => Err(NodeFault::Quant),
+        }
+    }
+}
+
+fn dtype(id: TensorId, tensor: &Tensor, wanted: DType) -> Result<(), NodeFault> {
+    if tensor.dtype == wanted {
+        Ok(())
+    } else {
+        Err(NodeFault::DType {
+            id,
+            wanted,
+            found: tensor.dtype,
+        })
+    }
+}

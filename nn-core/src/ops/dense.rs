@@ -1,0 +1,149 @@
+//! Dense layer: y = act(x · W + b), x of n numbers, y of m.
+//!
+//! f32: `W` is `[n, m]`. int8: `W` is `[m, n]`, y = clamp(zero_y + rescale(Σ w · (x − zero_x) + b)), after the
+//! TensorFlow Lite int8 specification for FULLY_CONNECTED with a scale for each output.
+
+use serde::{Deserialize, Serialize};
+
+use crate::kernels;
+use crate::kernels::Requant;
+use crate::model::NodeFault;
+use crate::ops::{Activation, Check};
+use crate::scalar::Scalar;
+use crate::tensor::{DType, Shape, TensorId};
+use crate::train::Update;
+
+/// Parameters of a dense layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dense {
+    /// f32 `[n, m]` or int8 `[m, n]`.
+    pub weight: TensorId,
+    /// f32 or int32 `[m]`.
+    pub bias: Option<TensorId>,
+    /// int8: int32 `[2, m]`, the multipliers and then the shifts of Σ's rescaling.
+    pub requant: Option<TensorId>,
+    /// What is applied to the output.
+    pub activation: Activation,
+}
+
+impl Dense {
+    pub(super) fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        let dtype = check.same_dtype()?;
+        let weight = check.weight(self.weight, dtype)?;
+        let &[rows, columns] = weight.shape.dims() else {
+            return Err(NodeFault::Shape(self.weight));
+        };
+        let (inputs, outputs) = match dtype {
+            DType::I8 => (columns, rows),
+            _ => (rows, columns),
+        };
+        if check.x.shape != Shape::vector(inputs) {
+            return Err(NodeFault::Shape(check.x_id));
+        }
+        check.y_shape(Shape::vector(outputs))?;
+        check.channels(outputs, &weight, self.bias, self.requant, self.activation)
+    }
+}
+
+/// y = act(x · W + b). `weight` is `[x.len(), y.len()]`.
+///
+/// Each y sums its bias and then the products in the order of x.
+pub fn forward<S: Scalar>(x: &[S], weight: &[S], bias: &[S], activation: Activation, y: &mut [S]) {
+    kernels::vector_matrix(x, weight, bias, y);
+    for value in y {
+        *value = activation.apply(*value);
+    }
+}
+
+/// int8 forward. `weight` is `[y.len(), x.len()]`.
+pub fn forward_i8(x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &mut [i8]) {
+    let inputs = x.len().max(1);
+    const ROWS: usize = kernels::ROWS_I8;
+    for (block, outputs) in y.chunks_mut(ROWS).enumerate() {
+        let first = block * ROWS;
+        let mut sums = requant.biases(first);
+        let mut rows = weight
+            .get(first * inputs..)
+            .unwrap_or(&[])
+            .chunks_exact(inputs);
+        let rows = core::array::from_fn(|_| rows.next().unwrap_or(&[]));
+        kernels::dot_rows_i8(x, rows, x_zero, &mut sums);
+        for (index, (output, sum)) in outputs.iter_mut().zip(sums).enumerate() {
+            *output = requant.apply(first + index, sum);
+        }
+    }
+}
+
+/// Backward and update in one pass, in place.
+///
+/// For each input j: δx_j = Σ_o W\[j\]\[o\]·δ\[o\] with the weights from before the update (the sum in the order of o);
+/// then W\[j\]\[o\] learns from x_j·δ\[o\]; then x_j is overwritten by δx_j times the derivative of `below`, the
+/// activation that made x. Without `below` no δx is formed, and x keeps its values.
+pub(crate) fn backward(
+    x: &mut [f32],
+    below: Option<Activation>,
+    weight: Weights<'_>,
+    bias: Option<Update<'_>>,
+    delta: &[f32],
+) {
+    let outputs = delta.len().max(1);
+    match weight {
+        Weights::Frozen(weight) => {
+            let Some(below) = below else { return };
+            for (x, row) in x.iter_mut().zip(weight.chunks_exact(outputs)) {
+                *x = below.derivative(kernels::dot(row, delta), *x);
+            }
+        }
+        Weights::Learning(mut weight) => {
+            for (index, x) in x.iter_mut().enumerate() {
+                let row = index * outputs;
+                let gradient = below.map(|_| kernels::dot(weight.values(row, outputs), delta));
+                weight.outer(row, *x, delta);
+                if let (Some(below), Some(gradient)) = (below, gradient) {
+                    *x = below.derivative(gradient, *x);
+                }
+            }
+        }
+    }
+    if let Some(mut bias) = bias {
+        bias.step(0, delta);
+    }
+}
+
+/// The weights that a backward pass reads, and perhaps changes.
+#[derive(Debug)]
+pub(crate) enum Weights<'w> {
+    /// They stay.
+    Frozen(&'w [f32]),
+    /// They learn.
+    Learning(Update<'w>),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn forward_by_hand() {
+        let mut y = [0.0; 2];
+        forward(
+            &[1.0, 2.0, 3.0],
+            &[1.0, -1.0, 0.5, 0.25, 2.0, -4.0],
+            &[0.5, 0.0],
+            Activation::Relu,
+            &mut y,
+        );
+        assert_eq!(y, [0.5 + 1.0 + 1.0 + 6.0, 0.0]);
+    }
+
+    #[test]
+    fn int8_by_hand() {
+        // Factor 1/2: multiplier 2^30 · 2^(0 − 31).
+        let requant = [1 << 30, 1 << 30, 0, 0];
+        let requant = Requant::new(&requant, &[10, -10], -5, Activation::None);
+        let mut y = [0; 2];
+        forward_i8(&[3, -2, 7], &[1, 2, 3, -1, 0, 127], 1, &requant, &mut y);
+        // Σ w·(x−1): 2 − 6 + 18 + 10 = 24 → 12 − 5; −2 + 762 − 10 = 750 → 375 − 5, saturated.
+        assert_eq!(y, [7, 127]);
+    }
+}

@@ -1,0 +1,85 @@
+//! Softmax over a vector: y_i = e^(x_i − max) / Σ_j e^(x_j − max).
+//!
+//! int8 after TensorFlow Lite's fixed-point reference kernel for SOFTMAX (beta 1): differences to the maximum become
+//! Q5.26, sums are Q12.19, the output has scale 1/256 and zero point −128.
+//! The backward pass is δx_i = p_i · (δ_i − Σ_j δ_j p_j); with cross-entropy the two together are p − target.
+
+use crate::fixed_point::{
+    InputRescale, doubling_high_mul, exp_on_negative, one_over_one_plus, rescale,
+    rounding_shift_right, saturate_i8,
+};
+use crate::model::NodeFault;
+use crate::ops::Check;
+use crate::scalar::Scalar;
+use crate::tensor::DType;
+
+/// The output's quantization in int8.
+pub const OUTPUT_I8: (f32, i32) = (1.0 / 256.0, -128);
+/// Integer bits of an int8 difference in fixed point.
+pub const INPUT_INTEGER_BITS: u32 = 5;
+const SUM_INTEGER_BITS: u32 = 12;
+
+pub(super) fn check(check: &Check, input: &Option<InputRescale>) -> Result<(), NodeFault> {
+    if check.x.shape.rank() != 1 {
+        return Err(NodeFault::Shape(check.x_id));
+    }
+    check.y_shape(check.x.shape)?;
+    check.rescale(input)?;
+    if check.same_dtype()? == DType::I8 {
+        check.y_quant(OUTPUT_I8.0, OUTPUT_I8.1)?;
+    }
+    Ok(())
+}
+
+/// In place.
+pub fn forward<S: Scalar>(values: &mut [S]) {
+    S::softmax(values);
+}
+
+/// int8, in place.
+pub fn forward_i8(values: &mut [i8], input: &InputRescale) {
+    let max = values.iter().copied().max().map_or(0, i32::from);
+    let exp = |value: i8| {
+        let difference = i32::from(value) - max;
+        (difference >= -input.radius).then(|| {
+            exp_on_negative::<INPUT_INTEGER_BITS>(rescale(
+                difference,
+                input.multiplier,
+                i32::from(input.shift),
+            ))
+        })
+    };
+    let sum = values.iter().fold(0i32, |sum, &value| {
+        let term = exp(value).map_or(0, |e| rounding_shift_right(e, SUM_INTEGER_BITS));
+        sum.wrapping_add(term)
+    });
+    let headroom = sum.leading_zeros();
+    // 1/Σ as a mantissa in Q0.31 and a count of bits above the unit.
+    let mantissa = (sum as u32)
+        .checked_shl(headroom)
+        .unwrap_or(0)
+        .wrapping_sub(1 << 31);
+    let scale = one_over_one_plus(mantissa as i32);
+    // Σ is at least e^0 = 1, so at most 12 leading zeros; the exponent is at least 23.
+    let exponent = (SUM_INTEGER_BITS + 31 - 8).saturating_sub(headroom);
+    for value in values {
+        *value = match exp(*value) {
+            Some(e) => {
+                let probability = rounding_shift_right(doubling_high_mul(scale, e), exponent);
+                saturate_i8(probability.wrapping_sub(128))
+            }
+            None => i8::MIN,
+        };
+    }
+}
+
+/// Backward in place: `delta` is overwritten by δx. `probabilities` are the outputs.
+pub(crate) fn backward(delta: &mut [f32], probabilities: &[f32]) {
+    let mut sum = 0.0;
+    for (delta, p) in delta.iter().zip(probabilities) {
+        sum += delta * p;
+    }
+    for (delta, p) in delta.iter_mut().zip(probabilities) {
+        *delta = p * (*delta - sum);
+    }
+}

@@ -1,0 +1,57 @@
+//! What can go wrong in a training step.
+
+use core::fmt;
+
+/// Why a trainer refused.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum TrainError {
+    /// The loss or an output is not finite: nothing was updated.
+    Diverged,
+    /// A class past the output's length.
+    Class {
+        /// How many classes there are.
+        wanted: usize,
+        /// The class given.
+        found: usize,
+    },
+    /// Another number of values than the output (or the weights) has, or values that are not finite.
+    Values {
+        /// How many are wanted.
+        wanted: usize,
+        /// How many were given.
+        found: usize,
+    },
+    /// A rate that is not finite, negative, or a momentum of 1 or more.
+    Rate,
+    /// Momentum asked of a plan that has no room for velocities: export it with a momentum.
+    NoVelocities,
+    /// The arena does not hold what the plan says. A checked model never gets there.
+    Memory,
+}
+
+impl fmt::Display for TrainError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Diverged => f.write_str(
+                "the loss is not finite: nothing was updated; lower the learning rate or reset the weights",
+            ),
+            Self::Class { wanted, found } => {
+                write!(f, "class {found} of a model with {wanted} outputs")
+            }
+            Self::Values { wanted, found } => {
+                write!(f, "{found} values: {wanted} finite ones wanted")
+            }
+            Self::Rate => f.write_str(
+                "rates must be finite and at least 0, and the momentum less than 1",
+            ),
+            Self::NoVelocities => f.write_str(
+                "the training plan has no room for velocities: export the model with a momentum",
+            ),
+            Self::Memory => f.write_str("the arena does not hold what the plan says"),
+        }
+    }
+}
+
+impl core::error::Error for TrainError {}
