@@ -1,6 +1,6 @@
 //! Receiving: bytes as they come, in any pieces, to whole and checked frames.
 
-use super::crc::Crc32;
+use crate::crc::Crc32;
 
 /// A frame whose CRC-32 held.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

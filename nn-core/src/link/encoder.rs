@@ -3,7 +3,7 @@
 use postcard::ser_flavors::Flavor;
 use serde::Serialize;
 
-use super::crc::Crc32;
+use crate::crc::Crc32;
 
 /// Stack that [`encode`] buffers in: one COBS block.
 pub const ENCODER_BYTES: usize = 255;

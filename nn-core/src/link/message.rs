@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
+use super::input::Input;
+
 /// Raw bytes: postcard writes their length (varint) and then them, in one piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bytes<'a>(pub &'a [u8]);
@@ -36,18 +38,18 @@ pub enum LabelBytes<'a> {
 pub enum Request<'a> {
     /// Who are you? → [`Response::Hello`]. Begins a session: the device forgets the last `seq`.
     Hello,
-    /// Run the model on input tensor 0, its raw little-endian bytes → [`Response::Output`].
+    /// Run the model → [`Response::Output`].
     Infer {
         /// The model's input 0.
         #[serde(borrow)]
-        input: Bytes<'a>,
+        input: Input<'a>,
     },
     /// One step of SGD on one sample → [`Response::Step`]. With the `seq` of the step before, it
     /// is that request again: the device repeats its response and learns nothing.
     Train {
         /// The model's input 0.
         #[serde(borrow)]
-        input: Bytes<'a>,
+        input: Input<'a>,
         /// What it should give.
         target: LabelBytes<'a>,
     },

@@ -35,15 +35,16 @@
 //! assert_eq!(decode_request(frame.message).unwrap(), Request::Digest);
 //! ```
 
-mod crc;
 mod decoder;
 mod encoder;
+mod input;
 mod message;
 #[cfg(test)]
 mod tests;
 
 pub use decoder::{Decoder, Frame, FrameError};
 pub use encoder::{ENCODER_BYTES, EncodeError, encode};
+pub use input::{Input, InputLength, pack_runs};
 pub use message::{
     Bytes, ErrorCode, Hello, LabelBytes, Request, Response, Undecodable, decode_request,
     decode_response,
