@@ -7,6 +7,8 @@ pub mod checkpoint;
 pub mod data;
 pub mod device;
 pub mod export;
+#[cfg(feature = "flash")]
+pub mod flash;
 pub mod paths;
 pub mod recipe;
 pub mod report;
