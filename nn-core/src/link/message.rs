@@ -175,8 +175,13 @@ pub enum ErrorCode {
         /// What came.
         found: u32,
     },
-    /// The target's kind does not suit the model's loss.
-    TargetKind,
+    /// Values (of a target, or weights) are not finite, or too few or too many.
+    BadValues {
+        /// How many are wanted.
+        wanted: u32,
+        /// How many came.
+        found: u32,
+    },
     /// The model's blob has no training plan.
     NoTrainPlan,
     /// The training plan has no room for momentum.
@@ -221,8 +226,8 @@ impl core::fmt::Display for ErrorCode {
             ErrorCode::UnknownClass { classes, found } => {
                 write!(f, "the model has {classes} classes, found class {found}")
             }
-            ErrorCode::TargetKind => {
-                f.write_str("the model's loss wants the other kind of target (class or values)")
+            ErrorCode::BadValues { wanted, found } => {
+                write!(f, "{wanted} finite values are wanted, found {found}")
             }
             ErrorCode::NoTrainPlan => f.write_str(
                 "the model has no training plan; take one exported with a trainable head",

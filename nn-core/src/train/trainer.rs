@@ -150,21 +150,33 @@ impl<'a> Trainer<'a> {
 
     /// Puts learnt parameters back, in the form of [`weights`](Self::weights); velocities become 0.
     pub fn load_weights(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
-        let not_finite = |value: &[u8]| {
-            let mut word = [0; 4];
-            word.iter_mut()
-                .zip(value)
-                .for_each(|(to, from)| *to = *from);
-            !f32::from_le_bytes(word).is_finite()
-        };
-        if bytes.len() != self.weights_len || bytes.chunks(4).any(not_finite) {
+        if bytes.len() != self.weights_len {
             return Err(TrainError::Values {
                 wanted: self.weights_len / size_of::<f32>(),
                 found: bytes.len() / size_of::<f32>(),
             });
         }
-        for (to, from) in self.memory.iter_mut().zip(bytes) {
-            *to = *from;
+        self.write_weights(0, bytes)
+    }
+
+    /// Replaces the learnt parameters from byte `offset` of [`weights`](Self::weights) on, for a link that carries
+    /// them in pieces; velocities become 0.
+    ///
+    /// On an error (not finite, not whole numbers, or past the end) nothing has changed.
+    pub fn write_weights(&mut self, offset: usize, bytes: &[u8]) -> Result<(), TrainError> {
+        let refused = TrainError::Values {
+            wanted: self.weights_len.saturating_sub(offset) / size_of::<f32>(),
+            found: bytes.len() / size_of::<f32>(),
+        };
+        let (values, rest) = bytes.as_chunks::<4>();
+        let finite = values.iter().all(|v| f32::from_le_bytes(*v).is_finite());
+        let weights = self.memory.get_mut(..self.weights_len).unwrap_or(&mut []);
+        let end = offset.saturating_add(bytes.len());
+        match weights.get_mut(offset..end) {
+            Some(part) if finite && rest.is_empty() && offset.is_multiple_of(4) => {
+                part.copy_from_slice(bytes);
+            }
+            _ => return Err(refused),
         }
         self.clear_velocities();
         Ok(())
