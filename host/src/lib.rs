@@ -3,15 +3,19 @@
 //! Every command of `mote` is a thin file over these modules, so that a test can call
 //! what a user runs.
 
+pub mod blob;
 pub mod checkpoint;
 pub mod data;
 pub mod device;
+pub mod evaluate;
 pub mod export;
 #[cfg(feature = "flash")]
 pub mod flash;
+pub mod history;
 pub mod paths;
 pub mod recipe;
 pub mod report;
+pub mod sample;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod ui;
