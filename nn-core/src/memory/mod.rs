@@ -11,11 +11,15 @@
 //! writes the sizes into the blob's header, and on the device, which checks them. `docs/memory.md` gives the sums.
 
 mod arena;
+mod error;
 mod plan;
+mod training;
 
 pub(crate) use arena::{
     ALIGN, carve, disjoint, floats, floats_mut, integers, round_up, signed, signed_mut,
 };
 pub use arena::{Aligned, Arena};
-pub use plan::{Buffer, PlanError, table_len};
-pub(crate) use plan::{Plan, Span, Training, derivative_of};
+pub use error::PlanError;
+pub use plan::{Buffer, table_len};
+pub(crate) use plan::{Plan, Span, derivative_of};
+pub(crate) use training::Training;

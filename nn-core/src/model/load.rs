@@ -130,7 +130,7 @@ fn check_tensor(model: &Model, tensor: &Tensor) -> Result<(), TensorFault> {
         if found > wanted {
             return Err(TensorFault::OutOfRange { wanted, found });
         }
-        if offset as usize % tensor.dtype.size() != 0 {
+        if !(offset as usize).is_multiple_of(tensor.dtype.size()) {
             return Err(TensorFault::Misaligned);
         }
     }
