@@ -119,6 +119,18 @@ pub fn encode(
     Ok(end)
 }
 
+/// Renews the checksum of a blob whose weights were changed in place, and checks it.
+pub fn reseal(blob: &mut [u8]) -> Result<(), LoadError> {
+    let wanted = HEADER_LEN;
+    let found = blob.len();
+    let head = blob
+        .first_chunk::<HEADER_LEN>()
+        .ok_or(LoadError::Truncated { wanted, found })?;
+    let mut header = Header::decode(head);
+    seal(blob, &mut header);
+    Model::load(blob).map(|_| ())
+}
+
 /// Writes the header with the checksum of what is there.
 fn seal(blob: &mut [u8], header: &mut Header) {
     for _ in 0..2 {

@@ -14,11 +14,14 @@ mod graph;
 mod header;
 mod load;
 
-pub use encode::{EncodeError, Graph, encode};
+pub use encode::{EncodeError, Graph, encode, reseal};
 pub use error::{LoadError, NodeFault, TensorFault};
 pub use graph::{Ids, MAX_NODE_INPUTS, Node, Seq};
 pub use header::{HEADER_LEN, Header, MAGIC, VERSION};
 
+use core::ops::Range;
+
+use crate::memory::Training;
 use crate::tensor::{Source, Tensor, TensorId};
 use crate::train::TrainSpec;
 
@@ -107,6 +110,33 @@ impl<'m> Model<'m> {
     /// The weights section.
     pub fn weights(&self) -> &'m [u8] {
         self.weights
+    }
+
+    /// Where the weights that learn lie in [`weights`](Self::weights), in the order of
+    /// [`Trainer::weights`](crate::train::Trainer::weights): node by node, each weight before its bias.
+    /// Empty without a training plan.
+    pub fn learnt(&self) -> impl Iterator<Item = Range<usize>> {
+        let model = *self;
+        let training = Training::new(&model).ok();
+        let learning = model
+            .nodes
+            .iter()
+            .enumerate()
+            .filter_map(move |(index, node)| {
+                let learns =
+                    training.is_some_and(|training| training.learns(&model, index, &node.op));
+                node.op.parameters().filter(|_| learns)
+            });
+        learning
+            .flat_map(|(weight, bias)| [Some(weight), bias])
+            .filter_map(move |id| model.tensor(id?))
+            .map(|tensor| match tensor.source {
+                Source::Weight { offset } => {
+                    let start = offset as usize;
+                    start..start.saturating_add(tensor.bytes())
+                }
+                Source::Activation => 0..0,
+            })
     }
 
     /// The bytes of a weight tensor; empty for an activation.

@@ -184,25 +184,12 @@ impl<'a> Trainer<'a> {
 
     /// Back to the blob's weights; velocities become 0.
     pub fn reset(&mut self) {
-        let mut rest = self.memory.get_mut(..self.weights_len).unwrap_or(&mut []);
-        let nodes = self.model.nodes().iter().skip(self.first);
-        for (back, node) in self.back_steps.iter().zip(nodes) {
-            let Some((weight, bias)) = node.op.parameters().filter(|_| back.learns) else {
-                continue;
-            };
-            for id in [Some(weight), bias].into_iter().flatten() {
-                let Some(tensor) = self.model.tensor(id) else {
-                    continue;
-                };
-                let bytes = self.model.weight_bytes(&tensor);
-                let taken = core::mem::take(&mut rest);
-                let (front, back) = taken
-                    .split_at_mut_checked(bytes.len())
-                    .unwrap_or((&mut [], &mut []));
-                for (to, from) in front.iter_mut().zip(bytes) {
-                    *to = *from;
-                }
-                rest = back;
+        let learnt = self.memory.get_mut(..self.weights_len).unwrap_or(&mut []);
+        let mut learnt = learnt.iter_mut();
+        for range in self.model.learnt() {
+            let bytes = self.model.weights().get(range).unwrap_or(&[]);
+            for (from, to) in bytes.iter().zip(learnt.by_ref()) {
+                *to = *from;
             }
         }
         self.clear_velocities();
