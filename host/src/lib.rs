@@ -7,6 +7,7 @@ pub mod blob;
 pub mod checkpoint;
 pub mod data;
 pub mod device;
+pub mod doctor;
 pub mod evaluate;
 pub mod export;
 #[cfg(feature = "flash")]

@@ -188,6 +188,12 @@ impl Progress {
         }
     }
 
+    /// `steps` were done before: they count, but say nothing of the speed.
+    pub fn skip(&self, steps: u64) {
+        self.bar.set_position(steps);
+        self.bar.reset_eta();
+    }
+
     /// Words beside the bar, such as the running loss.
     pub fn message(&self, words: impl Display) {
         self.bar.set_message(words.to_string());

@@ -1,13 +1,241 @@
-//! `mote train`.
+//! `mote train`: from a recipe to a checkpoint.
 
-use anyhow::bail;
+use std::path::PathBuf;
+
 use host::ui::Ui;
+
+const EXAMPLES: &str = "\
+Examples:
+  mote train models/mnist-cnn.toml                  # as the recipe says
+  mote train models/mnist-cnn.toml --epochs 1 --limit 5000
+  mote train models/mnist-cnn.toml --resume         # go on after Ctrl-C
+  mote train models/mnist-mlp.toml --device cuda --json
+
+Writes runs/<recipe>/checkpoint.safetensors, history.csv and history.png; then `mote export`.";
 
 /// Arguments of `mote train`.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = EXAMPLES)]
+#[cfg_attr(not(feature = "train"), allow(dead_code))]
+pub(crate) struct Args {
+    /// The recipe, such as models/mnist-cnn.toml.
+    recipe: PathBuf,
+    /// Where to compute: auto, cpu or cuda.
+    #[arg(long, default_value = "auto", value_name = "DEVICE")]
+    device: String,
+    /// Threads of libtorch [default: as many as there are physical cores].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024))]
+    threads: Option<u32>,
+    /// Epochs, instead of the recipe's.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    epochs: Option<u32>,
+    /// Seed, instead of the recipe's.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Learn from the first N samples of the shuffled training set only.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    limit: Option<u32>,
+    /// Folder for checkpoint, history and picture [default: runs/<recipe>].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Folder of the data sets [default: $MOTE_DATA, else .cache/data].
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Go on from the checkpoint, with its epochs, seed and limit.
+    #[arg(long, conflicts_with_all = ["epochs", "seed", "limit"])]
+    resume: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs `mote train`.
+#[cfg(not(feature = "train"))]
 pub(crate) fn run(_args: Args, _ui: &Ui) -> anyhow::Result<()> {
-    bail!("`mote train` is not built yet");
+    anyhow::bail!(
+        "this `mote` was built without training; run scripts/setup, then build with the default \
+         features: cargo build -p host"
+    )
+}
+
+/// Runs `mote train`.
+#[cfg(feature = "train")]
+pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
+    with_libtorch::run(args, ui)
+}
+
+#[cfg(feature = "train")]
+mod with_libtorch {
+    use std::ops::ControlFlow;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use anyhow::Context;
+    use host::checkpoint::Running;
+    use host::history::EpochRow;
+    use host::paths;
+    use host::recipe::Recipe;
+    use host::train::{Observer, Options, Outcome, Plan, train};
+    use host::ui::{Progress, Ui};
+
+    use super::Args;
+
+    pub(super) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
+        let recipe = Recipe::load(&args.recipe)?;
+        let directory = args.out.unwrap_or_else(|| paths::run_dir(&recipe.name));
+        let options = Options {
+            device: args.device.parse().context("--device")?,
+            directory,
+            data: args.data,
+            epochs: args.epochs.map(|count| count as usize),
+            seed: args.seed,
+            limit: args.limit.map(|count| count as usize),
+            threads: args.threads.map(|count| count as usize),
+            resume: args.resume,
+        };
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        // The first Ctrl-C stops after the batch, the second at once.
+        ctrlc::set_handler(move || {
+            if asked.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        })
+        .context("cannot listen for Ctrl-C")?;
+
+        ui.note(format_args!(
+            "Training {} ({})",
+            recipe.name, recipe.description
+        ));
+        let mut watch = Watch {
+            ui,
+            stop,
+            plan: None,
+            bar: None,
+        };
+        let outcome = train(&recipe, &options, &mut watch)?;
+        drop(watch);
+        match outcome.test {
+            Some(_) => report(&recipe, &outcome, args.json, ui),
+            None => {
+                let progress = &outcome.progress;
+                anyhow::bail!(
+                    "stopped in epoch {} of {}, after batch {}; the checkpoint is {}. Go on with: \
+                     mote train {} --resume",
+                    progress.epoch + 1,
+                    progress.epochs,
+                    progress.batch,
+                    paths::shorten(&outcome.files.checkpoint).display(),
+                    args.recipe.display(),
+                )
+            }
+        }
+    }
+
+    fn report(recipe: &Recipe, outcome: &Outcome, json: bool, ui: &Ui) -> anyhow::Result<()> {
+        let Some(test) = outcome.test else {
+            return Ok(());
+        };
+        let files = &outcome.files;
+        if json {
+            ui.json(&serde_json::json!({
+                "name": recipe.name,
+                "epochs": outcome.progress.epochs,
+                "seed": outcome.progress.seed,
+                "test_accuracy": test.accuracy,
+                "test_loss": test.loss,
+                "test_samples": test.samples,
+                "parameters": outcome.parameters,
+                "seconds": outcome.seconds,
+                "checkpoint": files.checkpoint,
+                "history": files.history,
+                "picture": files.picture,
+            }))?;
+            return Ok(());
+        }
+        ui.result(format_args!(
+            "{}: {:.2} % of {} test samples right, loss {:.4}, {} parameters, {:.1} s",
+            recipe.name,
+            test.accuracy * 100.0,
+            test.samples,
+            test.loss,
+            outcome.parameters,
+            outcome.seconds
+        ));
+        for file in [&files.checkpoint, &files.history, &files.picture] {
+            ui.note(format_args!("  {}", paths::shorten(file).display()));
+        }
+        ui.note(format_args!(
+            "Next: mote export models/{}.toml",
+            recipe.name
+        ));
+        Ok(())
+    }
+
+    /// Shows progress, and stops on Ctrl-C.
+    struct Watch<'u> {
+        ui: &'u Ui,
+        stop: Arc<AtomicBool>,
+        plan: Option<Plan>,
+        bar: Option<Progress>,
+    }
+
+    impl Observer for Watch<'_> {
+        fn begin(&mut self, plan: &Plan) {
+            let [learnt, held_out] = plan.samples;
+            self.ui.note(format_args!(
+                "  {learnt} samples, {held_out} held out, {} parameters, {}",
+                plan.parameters, plan.device
+            ));
+            if plan.epoch > 0 || plan.batch > 0 {
+                let (epoch, batch) = (plan.epoch + 1, plan.batch);
+                self.ui.note(format_args!(
+                    "  going on in epoch {epoch} after batch {batch}"
+                ));
+            }
+            let total = plan.epochs * plan.batches;
+            let bar = self.ui.progress("training", total as u64);
+            bar.skip((plan.epoch * plan.batches + plan.batch) as u64);
+            self.bar = Some(bar);
+            self.plan = Some(plan.clone());
+        }
+
+        fn batch(&mut self, epoch: usize, running: &Running) -> ControlFlow<()> {
+            if let (Some(bar), Some(plan)) = (&self.bar, &self.plan) {
+                let samples = running.samples.max(1) as f64;
+                let accuracy = running.correct as f64 / samples * 100.0;
+                bar.message(format_args!(
+                    "epoch {epoch}/{}  loss {:.4}  accuracy {accuracy:.2} %",
+                    plan.epochs,
+                    running.loss / samples,
+                ));
+                bar.inc(1);
+            }
+            if self.stop.load(Ordering::Relaxed) {
+                ControlFlow::Break(())
+            } else {
+                ControlFlow::Continue(())
+            }
+        }
+
+        fn epoch(&mut self, row: &EpochRow) {
+            let Some(bar) = &self.bar else { return };
+            let held_out = match (row.val_loss, row.val_accuracy) {
+                (Some(loss), Some(accuracy)) => {
+                    format!(
+                        "  held out: loss {loss:.4}, accuracy {:.2} %",
+                        accuracy * 100.0
+                    )
+                }
+                _ => String::new(),
+            };
+            bar.line(format_args!(
+                "  epoch {:>2}: loss {:.4}, accuracy {:.2} %{held_out}  ({:.1} s)",
+                row.epoch,
+                row.train_loss,
+                row.train_accuracy * 100.0,
+                row.seconds
+            ));
+        }
+    }
 }

@@ -1,0 +1,188 @@
+use super::*;
+
+const RECIPE: &str = r#"
+name = "tiny"
+[data]
+set = "mnist"
+validation = 0.2
+augment = { shift = 1, rotate = 5 }
+[[layer]]
+type = "conv2d"
+filters = 2
+kernel = 4
+stride = 2
+padding = "same"
+activation = "relu"
+[[layer]]
+type = "flatten"
+[[layer]]
+type = "dropout"
+rate = 0.2
+[[layer]]
+type = "dense"
+units = 10
+activation = "softmax"
+[train]
+loss = "cross_entropy"
+epochs = 3
+batch = 16
+seed = 7
+optimizer = { type = "adamw", learning_rate = 0.01, weight_decay = 0.01 }
+schedule = { type = "one_cycle" }
+"#;
+
+/// A folder of its own, with a small set of IDX files in it; removed in the end.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn new(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("mote-{}-{name}", std::process::id()));
+        std::fs::create_dir_all(folder.join("mnist")).unwrap();
+        for (part, count) in [("train", 100u32), ("t10k", 40)] {
+            let mut images = vec![0, 0, 8, 3];
+            let mut labels = vec![0, 0, 8, 1];
+            for size in [count, 28, 28] {
+                images.extend(size.to_be_bytes());
+            }
+            labels.extend(count.to_be_bytes());
+            // The class is the column of a bright bar: easy to learn.
+            for sample in 0..count {
+                let class = (sample * 7 % 10) as u8;
+                labels.push(class);
+                let bar = |pixel: u32| pixel % 28 / 2 == u32::from(class) + 2;
+                images
+                    .extend((0..784).map(|pixel| if bar(pixel) { 200 } else { pixel as u8 % 16 }));
+            }
+            let file = |kind: &str| folder.join(format!("mnist/{part}-{kind}"));
+            std::fs::write(file("images-idx3-ubyte"), images).unwrap();
+            std::fs::write(file("labels-idx1-ubyte"), labels).unwrap();
+        }
+        Self(folder)
+    }
+
+    fn options(&self, run: &str) -> Options {
+        Options {
+            device: DeviceChoice::Cpu,
+            directory: self.0.join(run),
+            data: Some(self.0.clone()),
+            ..Options::default()
+        }
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Stops after so many batches.
+struct StopAfter(usize);
+
+impl Observer for StopAfter {
+    fn batch(&mut self, _epoch: usize, _running: &Running) -> ControlFlow<()> {
+        self.0 -= 1;
+        if self.0 == 0 {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}
+
+fn recipe() -> Recipe {
+    Recipe::parse(RECIPE, Path::new("tiny.toml")).unwrap()
+}
+
+fn bytes(outcome: &Outcome) -> Vec<u8> {
+    std::fs::read(&outcome.files.checkpoint).unwrap()
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bytes() {
+    let scratch = Scratch::new("seed");
+    let run = |name: &str, seed| {
+        let options = Options {
+            seed: Some(seed),
+            ..scratch.options(name)
+        };
+        bytes(&train(&recipe(), &options, &mut ()).unwrap())
+    };
+    let first = run("a", 7);
+    assert!(first == run("b", 7), "two trainings from one seed differ");
+    assert!(first != run("c", 8), "two trainings from two seeds agree");
+}
+
+/// Five batches an epoch: stopped inside of the first, at the end of it, and inside of the last.
+#[test]
+fn resumed_training_gives_the_bytes_of_uninterrupted_training() {
+    let scratch = Scratch::new("resume");
+    let whole = train(&recipe(), &scratch.options("whole"), &mut ()).unwrap();
+    for stop in [2, 5, 13] {
+        let options = scratch.options(&format!("stopped-{stop}"));
+        let stopped = train(&recipe(), &options, &mut StopAfter(stop)).unwrap();
+        assert_eq!((stopped.progress.step, stopped.test), (stop as u64, None));
+        let options = Options {
+            resume: true,
+            ..options
+        };
+        let resumed = train(&recipe(), &options, &mut ()).unwrap();
+        assert!(
+            bytes(&resumed) == bytes(&whole),
+            "stopped after {stop} batches"
+        );
+        assert_eq!(resumed.test, whole.test);
+        let curve = |outcome: &Outcome| {
+            outcome
+                .history
+                .iter()
+                .map(|row| EpochRow {
+                    seconds: 0.0,
+                    ..*row
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(curve(&resumed), curve(&whole));
+    }
+}
+
+#[test]
+fn learns_an_easy_set() {
+    let scratch = Scratch::new("easy");
+    let options = Options {
+        epochs: Some(25),
+        ..scratch.options("run")
+    };
+    let outcome = train(&recipe(), &options, &mut ()).unwrap();
+    let test = outcome.test.unwrap();
+    assert_eq!((test.samples, outcome.history.len()), (40, 25));
+    // Chance is 0.1; the bars do not overlap, but augmentation moves them half their width.
+    assert!(test.accuracy > 0.9, "{test:?}");
+    assert!(outcome.history[0].train_loss > outcome.history[24].train_loss);
+    for file in [&outcome.files.history, &outcome.files.picture] {
+        assert!(file.is_file(), "{}", file.display());
+    }
+}
+
+#[test]
+fn a_rate_too_high_is_told_and_another_recipe_is_not_resumed() {
+    let scratch = Scratch::new("errors");
+    let text = RECIPE.replace(
+        "type = \"adamw\", learning_rate = 0.01, weight_decay = 0.01",
+        "type = \"sgd\", learning_rate = 1e30",
+    );
+    let wild = Recipe::parse(&text, Path::new("wild.toml")).unwrap();
+    let error = train(&wild, &scratch.options("wild"), &mut ()).unwrap_err();
+    assert!(
+        matches!(error, TrainError::Diverged { epoch: 1, .. }),
+        "{error}"
+    );
+
+    train(&recipe(), &scratch.options("run"), &mut StopAfter(1)).unwrap();
+    let options = Options {
+        resume: true,
+        ..scratch.options("run")
+    };
+    let error = train(&wild, &options, &mut ()).unwrap_err();
+    assert!(matches!(error, TrainError::OtherRecipe { .. }), "{error}");
+}
