@@ -1,1 +1,13 @@
-//! Helpers that the whole-system tests share.
+//! What the whole-system tests share: networks to draw at random, and independent references to hold nn-core to.
+//!
+//! | module | what lives there |
+//! |---|---|
+//! | [`random`] | a seeded generator |
+//! | [`network`] | a chain of layers, drawn, written as a blob, run and trained |
+//! | [`reference`] | the same chain in naive loops, in f64 for gradients and in f32 for the order of reductions |
+//! | [`int8`] | the TensorFlow Lite int8 specification in wide integers |
+
+pub mod int8;
+pub mod network;
+pub mod random;
+pub mod reference;

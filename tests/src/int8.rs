@@ -1,0 +1,1 @@
+//! The TensorFlow Lite int8 specification in wide integers.
