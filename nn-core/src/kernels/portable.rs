@@ -78,7 +78,7 @@ pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// sums\[r\] += Σ (x − zero) · rows\[r\], for each row that is there.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn dot_rows_i8(x: &[i8], rows: [&[i8]; ROWS_I8], zero: i32, sums: &mut [i32; ROWS_I8]) {
     let [a, b, c, d] = rows;
     // All rows are full but in the last block; a short row ends the zip.
