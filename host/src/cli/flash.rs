@@ -1,13 +1,152 @@
 //! `mote flash`.
 
-use anyhow::bail;
 use host::ui::Ui;
+
+const EXAMPLES: &str = "\
+Examples:
+  mote flash --list                                            # which debug probes are plugged in
+  mote flash --chip STM32F446RETx --elf IMAGE                  # write an image, verify it, start it
+  mote flash --chip STM32F446RETx --elf IMAGE --dry-run        # only check that it fits the chip
+  mote flash --chip STM32F446RETx --elf IMAGE --probe 0483:374b:066AFF53
+
+The chip's name is probe-rs'; where it knows none by that name, the nearest are shown.";
 
 /// Arguments of `mote flash`.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = EXAMPLES)]
+#[cfg_attr(
+    not(feature = "flash"),
+    expect(dead_code, reason = "built without probe-rs")
+)]
+pub(crate) struct Args {
+    /// The chip to write to, by probe-rs' name.
+    #[arg(long, required_unless_present = "list")]
+    chip: Option<String>,
+    /// The image: an ELF file for that chip.
+    #[arg(long, value_name = "IMAGE", required_unless_present = "list")]
+    elf: Option<std::path::PathBuf>,
+    /// The debug probe, where several are plugged in.
+    #[arg(long, value_name = "VID:PID[:SERIAL]")]
+    probe: Option<String>,
+    /// Hold the chip in reset while attaching.
+    #[arg(long)]
+    under_reset: bool,
+    /// Let a protected chip be unlocked by erasing it whole.
+    #[arg(long)]
+    allow_erase_all: bool,
+    /// Check the image against the chip; touch no probe.
+    #[arg(long)]
+    dry_run: bool,
+    /// List the debug probes that are plugged in.
+    #[arg(long, conflicts_with_all = ["chip", "elf", "probe", "dry_run"])]
+    list: bool,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
 
 /// Runs `mote flash`.
+#[cfg(not(feature = "flash"))]
 pub(crate) fn run(_args: Args, _ui: &Ui) -> anyhow::Result<()> {
-    bail!("`mote flash` is not built yet");
+    anyhow::bail!(
+        "this mote was built without probe-rs; build it with: cargo build -p host --features flash"
+    );
+}
+
+/// Runs `mote flash`.
+#[cfg(feature = "flash")]
+pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
+    with_probes::run(args, ui)
+}
+
+#[cfg(feature = "flash")]
+mod with_probes {
+    use std::path::PathBuf;
+
+    use anyhow::Context;
+    use host::flash::{self, Chip, Found, Image, Options};
+    use host::ui::Ui;
+    use serde::Serialize;
+
+    use super::Args;
+
+    /// What `--json` prints.
+    #[derive(Serialize)]
+    struct Outcome {
+        chip: String,
+        image: PathBuf,
+        bytes: u64,
+        /// `None` after `--dry-run`.
+        probe: Option<String>,
+        /// Whether the flash was written and read back.
+        written: bool,
+        seconds: Option<f64>,
+    }
+
+    pub(super) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
+        if args.list {
+            return list(args.json, ui);
+        }
+        let chip = Chip::named(&args.chip.context("--chip is missing")?)?;
+        let image = Image::read(&args.elf.context("--elf is missing")?)?;
+        image.check_fit(&chip)?;
+        let bytes = image.flash_bytes();
+        let mut outcome = Outcome {
+            chip: chip.name().to_owned(),
+            image: image.path().to_owned(),
+            bytes,
+            probe: None,
+            written: false,
+            seconds: None,
+        };
+        if !args.dry_run {
+            let probe = flash::choose_probe(&flash::list_probes(), args.probe.as_deref())?;
+            let options = Options {
+                under_reset: args.under_reset,
+                allow_erase_all: args.allow_erase_all,
+            };
+            let report = flash::write(&probe, &chip, &image, options, ui)?;
+            outcome.probe = Some(report.probe);
+            outcome.written = true;
+            outcome.seconds = Some(report.seconds);
+        }
+        if args.json {
+            ui.json(&outcome)?;
+        } else if let (Some(probe), Some(seconds)) = (&outcome.probe, outcome.seconds) {
+            let name = chip.name();
+            ui.result(format_args!(
+                "{name}: {bytes} bytes written and verified through {probe} in {seconds:.1} s; running"
+            ));
+        } else {
+            ui.result(format_args!(
+                "{}: {bytes} bytes fit {}; nothing was written (--dry-run)",
+                image.path().display(),
+                chip.name()
+            ));
+        }
+        Ok(())
+    }
+
+    fn list(json: bool, ui: &Ui) -> anyhow::Result<()> {
+        let found: Vec<Found> = flash::list_probes().iter().map(Found::from).collect();
+        if json {
+            ui.json(&found)?;
+            return Ok(());
+        }
+        if found.is_empty() {
+            ui.result(flash::FlashError::NoProbe);
+            return Ok(());
+        }
+        let mut table = ui.table(&["probe", "--probe", ""], &[]);
+        for probe in &found {
+            let note = if probe.accessible {
+                ""
+            } else {
+                "no permission"
+            };
+            table.add_row([probe.name.as_str(), probe.selector.as_str(), note]);
+        }
+        ui.result(table);
+        Ok(())
+    }
 }

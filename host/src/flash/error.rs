@@ -100,7 +100,7 @@ pub enum FlashError {
     /// A part of the image lies where the chip has no flash or RAM.
     #[error(
         "the image does not fit {chip}: it wants {wanted:#010x?}, the chip has {}.\n  \
-         Was it built for another board? Boards and their chips: mote flash --help",
+         Was it built for another board? docs/porting.md lists the boards and their chips.",
         found.iter().map(|range| format!("{range:#010x?}")).collect::<Vec<_>>().join(", ")
     )]
     DoesNotFit {
