@@ -1,2 +1,22 @@
-//! Boards and apps.
-#![no_std]
+//! What every Mote image shares: the [`server`] that answers the host, and the boards.
+//!
+//! `boards` and `model` exist only in an image: built for a Cortex-M, with one `board-…` feature.
+//! On a workstation the server alone is built, for its tests.
+#![cfg_attr(target_os = "none", no_std)]
+
+#[cfg(all(target_os = "none", not(feature = "image")))]
+compile_error!("an image wants one board: pass `--features board-NAME`, see firmware/boards.rs");
+
+mod log;
+pub mod server;
+
+#[cfg(all(target_os = "none", feature = "image"))]
+pub mod boards;
+#[cfg(all(target_os = "none", feature = "image"))]
+pub mod fault;
+
+/// The model in this image, and the sizes that follow from it.
+#[cfg(all(target_os = "none", feature = "image"))]
+pub mod model {
+    include!(concat!(env!("OUT_DIR"), "/model.rs"));
+}

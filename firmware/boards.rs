@@ -1,0 +1,76 @@
+// Every board that an image can be built for: one line each.
+//
+// Read by `build.rs` (memory layout, fit) and by the host's library (target, emulator, probe);
+// what a board does at run time is its file in `src/boards/`. How to add one: docs/porting.md.
+
+/// A stretch of a board's address space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Region {
+    /// Its first address.
+    pub origin: u32,
+    /// Its length in bytes.
+    pub len: u32,
+}
+
+/// What tools need to know of a board.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Board {
+    /// Its name on the command line; the cargo feature is `board-` and this.
+    pub name: &'static str,
+    /// Its core, as its maker writes it.
+    pub core: &'static str,
+    /// rustc's target triple.
+    pub target: &'static str,
+    /// Memory for code, constants and the model.
+    pub flash: Region,
+    /// Memory for everything else.
+    pub ram: Region,
+    /// The share of `ram`, at its low end, that is the stack: it grows down towards the end of
+    /// RAM, so that an overflow faults instead of overwriting the arena.
+    pub stack: u32,
+    /// QEMU's name of the machine, for a board that it emulates.
+    pub qemu: Option<&'static str>,
+    /// probe-rs' name of the chip, for a board that one can hold.
+    pub chip: Option<&'static str>,
+}
+
+const KIB: u32 = 1024;
+
+/// The boards, by core.
+#[rustfmt::skip]
+pub const BOARDS: &[Board] = &[
+    board("microbit",     "Cortex-M0",  "thumbv6m-none-eabi",    (0x0000_0000, 256 * KIB),  (0x2000_0000, 16 * KIB),   3 * KIB,  Some("microbit"),   None),
+    board("an385",        "Cortex-M3",  "thumbv7m-none-eabi",    (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, Some("mps2-an385"), None),
+    board("an386",        "Cortex-M4F", "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, Some("mps2-an386"), None),
+    board("nucleo-f446re","Cortex-M4F", "thumbv7em-none-eabihf", (0x0800_0000, 512 * KIB),  (0x2000_0000, 128 * KIB),  8 * KIB,  None,               Some("STM32F446RETx")),
+    board("an500",        "Cortex-M7",  "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, Some("mps2-an500"), None),
+];
+
+#[expect(clippy::too_many_arguments, reason = "a row of the table above")]
+const fn board(
+    name: &'static str,
+    core: &'static str,
+    target: &'static str,
+    flash: (u32, u32),
+    ram: (u32, u32),
+    stack: u32,
+    qemu: Option<&'static str>,
+    chip: Option<&'static str>,
+) -> Board {
+    Board {
+        name,
+        core,
+        target,
+        flash: Region {
+            origin: flash.0,
+            len: flash.1,
+        },
+        ram: Region {
+            origin: ram.0,
+            len: ram.1,
+        },
+        stack,
+        qemu,
+        chip,
+    }
+}

@@ -1,0 +1,31 @@
+//! The boards: each hands out a serial port and a light, and says how to stop.
+//!
+//! A board's module offers
+//! - `take() -> Parts`, called once at boot;
+//! - `exit(success: bool) -> !`, which in QEMU ends the machine with status 0 or 1.
+
+#[cfg(any(
+    feature = "board-an385",
+    feature = "board-an386",
+    feature = "board-an500"
+))]
+#[path = "qemu_mps2.rs"]
+mod board;
+
+#[cfg(feature = "board-microbit")]
+#[path = "microbit.rs"]
+mod board;
+
+#[cfg(feature = "board-nucleo-f446re")]
+#[path = "stm32f446.rs"]
+mod board;
+
+#[cfg(feature = "emulated")]
+mod register;
+
+pub use board::{Led, Parts, Uart, exit, take};
+
+/// The board's name, as `mote --on` takes it.
+pub const NAME: &str = env!("MOTE_BOARD");
+/// Its core.
+pub const CORE: &str = env!("MOTE_CORE");

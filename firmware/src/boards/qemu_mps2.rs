@@ -1,0 +1,107 @@
+//! Arm's MPS2 board as QEMU emulates it: AN385 (Cortex-M3), AN386 (Cortex-M4F), AN500 (Cortex-M7).
+//!
+//! Source of the addresses: Arm DAI 0385, DAI 0386 and DAI 0500; of the UART: Arm DDI 0479
+//! (Cortex-M System Design Kit), chapter 4.5.
+
+use core::convert::Infallible;
+
+use cortex_m as _; // the critical section that defmt wants
+use defmt_semihosting as _;
+use embedded_hal::digital;
+use embedded_io::{ErrorType, Read, Write};
+
+use super::register::Register;
+
+const UART0: usize = 0x4000_4000;
+const TX_FULL: u32 = 1;
+const RX_FULL: u32 = 2;
+const FPGAIO_LED: usize = 0x4002_8000;
+
+/// What the board hands out.
+pub struct Parts {
+    /// The link to the host.
+    pub uart: Uart,
+    /// A light that is on while a request is served.
+    pub led: Led,
+}
+
+/// Sets the board up; called once.
+pub fn take() -> Parts {
+    // SAFETY: these are UART0's registers, and nothing else in the image names them.
+    let (data, state, mut control, mut divider) = unsafe {
+        (
+            Register::new(UART0),
+            Register::new(UART0 + 4),
+            Register::new(UART0 + 8),
+            Register::new(UART0 + 16),
+        )
+    };
+    // The smallest divider that the UART takes: 25 MHz / 16. QEMU keeps no time for it.
+    divider.write(16);
+    control.write(0b11); // transmitter and receiver on
+    Parts {
+        uart: Uart { data, state },
+        // SAFETY: as above, for the FPGA's LED register.
+        led: Led(unsafe { Register::new(FPGAIO_LED) }),
+    }
+}
+
+/// Ends the emulation with status 0 or 1.
+pub fn exit(success: bool) -> ! {
+    semihosting::process::exit(i32::from(!success))
+}
+
+/// CMSDK UART0, polled: it holds a single byte each way, and QEMU waits until that is taken.
+pub struct Uart {
+    data: Register,
+    state: Register,
+}
+
+impl ErrorType for Uart {
+    type Error = Infallible;
+}
+
+impl Read for Uart {
+    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
+        let Some(first) = buffer.first_mut() else {
+            return Ok(0);
+        };
+        while self.state.read() & RX_FULL == 0 {}
+        *first = self.data.read() as u8; // the register holds 8 bits
+        Ok(1)
+    }
+}
+
+impl Write for Uart {
+    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
+        for &byte in bytes {
+            while self.state.read() & TX_FULL != 0 {}
+            self.data.write(byte.into());
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> Result<(), Infallible> {
+        while self.state.read() & TX_FULL != 0 {}
+        Ok(())
+    }
+}
+
+/// The board's LED 0.
+pub struct Led(Register);
+
+impl digital::ErrorType for Led {
+    type Error = Infallible;
+}
+
+impl digital::OutputPin for Led {
+    fn set_low(&mut self) -> Result<(), Infallible> {
+        self.0.write(0);
+        Ok(())
+    }
+
+    fn set_high(&mut self) -> Result<(), Infallible> {
+        self.0.write(1);
+        Ok(())
+    }
+}

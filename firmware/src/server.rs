@@ -1,0 +1,311 @@
+//! The device's side of [`nn_core::link`]: takes requests from a serial port, answers each.
+
+use embedded_hal::digital::OutputPin;
+use embedded_io::{Read, Write};
+use nn_core::{
+    SetupError,
+    link::{
+        Bytes, Decoder, EncodeError, ErrorCode, FrameError, Hello, Input, InputLength, LabelBytes,
+        PROTOCOL, Request, Response, decode_request, encode,
+    },
+    model::Model,
+    session::{RunError, Session},
+    train::{Sgd, StepReport, Target, TrainError, Trainer},
+};
+
+use crate::log::log;
+
+/// What the device says about itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Card {
+    /// The board's name.
+    pub board: &'static str,
+    /// Its core.
+    pub core: &'static str,
+    /// Bytes of arena in the image.
+    pub arena: usize,
+    /// Bytes of the longest frame that it takes.
+    pub frame_max: usize,
+}
+
+/// A model that runs, and learns if its blob says how.
+enum Engine<'a> {
+    Session(Session<'a>),
+    Trainer(Trainer<'a>),
+}
+
+impl<'a> Engine<'a> {
+    fn input_mut(&mut self) -> Option<&mut [u8]> {
+        match self {
+            Engine::Session(session) => session.input_mut(0),
+            Engine::Trainer(trainer) => trainer.input_mut(0),
+        }
+    }
+
+    fn run(&mut self) -> Result<(), RunError> {
+        match self {
+            Engine::Session(session) => session.run(),
+            Engine::Trainer(trainer) => trainer.run(),
+        }
+    }
+
+    fn output(&self) -> Option<&[u8]> {
+        match self {
+            Engine::Session(session) => session.output(0),
+            Engine::Trainer(trainer) => trainer.output(0),
+        }
+    }
+
+    fn model(&self) -> Model<'a> {
+        match self {
+            Engine::Session(session) => session.model(),
+            Engine::Trainer(trainer) => trainer.model(),
+        }
+    }
+
+    fn trainer(&mut self) -> Result<&mut Trainer<'a>, ErrorCode> {
+        match self {
+            Engine::Session(_) => Err(ErrorCode::NoTrainPlan),
+            Engine::Trainer(trainer) => Ok(trainer),
+        }
+    }
+}
+
+/// A model on a device, answering requests.
+pub struct Server<'a> {
+    engine: Engine<'a>,
+    card: Card,
+    /// Room for a target given as values.
+    values: &'a mut [f32],
+    /// The number of the last training request, and what came of it: should the host ask again
+    /// because the response was lost, nothing is learnt twice.
+    last_step: Option<(u8, StepReport)>,
+}
+
+impl<'a> Server<'a> {
+    /// Sets `model` up in `arena`: to learn when its blob says how, else to run.
+    ///
+    /// `values` takes targets given as values, as many numbers as the model has outputs.
+    ///
+    /// # Errors
+    ///
+    /// When the arena is too small or not aligned to 16 bytes.
+    pub fn new(
+        model: Model<'a>,
+        arena: &'a mut [u8],
+        values: &'a mut [f32],
+        card: Card,
+    ) -> Result<Self, SetupError> {
+        let engine = if model.train_spec().is_some() {
+            Engine::Trainer(Trainer::new(model, arena)?)
+        } else {
+            Engine::Session(Session::new(model, arena)?)
+        };
+        Ok(Server {
+            engine,
+            card,
+            values,
+            last_step: None,
+        })
+    }
+
+    /// Serves until the host says [`Request::Bye`], or the port ends. `frame` takes
+    /// [`Card::frame_max`] bytes; `led` is lit while a request is worked on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the port.
+    pub fn serve<P, L>(
+        &mut self,
+        port: &mut P,
+        led: &mut L,
+        frame: &mut [u8],
+    ) -> Result<(), P::Error>
+    where
+        P: Read + Write,
+        L: OutputPin,
+    {
+        let mut decoder = Decoder::new(frame);
+        let mut chunk = [0; 64];
+        loop {
+            let len = port.read(&mut chunk)?;
+            if len == 0 {
+                return Ok(());
+            }
+            let mut rest = chunk.get(..len).unwrap_or_default();
+            while !rest.is_empty() {
+                let (used, frame) = decoder.push(rest);
+                rest = rest.get(used..).unwrap_or_default();
+                let Some(frame) = frame else { continue };
+                // A light that fails is no reason to stop.
+                led.set_high().ok();
+                let request = frame.map(|frame| (frame.seq, decode_request(frame.message)));
+                let (seq, response) = match &request {
+                    Ok((seq, Ok(request))) => (*seq, self.answer(*seq, request)),
+                    Ok((seq, Err(_))) => (*seq, Err(ErrorCode::UnknownRequest)),
+                    // Number 0: which request it was is not known.
+                    Err(FrameError::TooLong { max }) => {
+                        (0, Err(ErrorCode::FrameTooLong { max: word(*max) }))
+                    }
+                    Err(_) => (0, Err(ErrorCode::BadFrame)),
+                };
+                let response = response.unwrap_or_else(|code| {
+                    log!(warn, "request {=u8}: {}", seq, code);
+                    Response::Error(code)
+                });
+                let sent = encode(seq, &response, |bytes| port.write_all(bytes));
+                port.flush()?;
+                led.set_low().ok();
+                match sent {
+                    Err(EncodeError::Sink(error)) => return Err(error),
+                    // Cannot happen (see there); the host will run out of patience.
+                    Err(EncodeError::Message) => log!(error, "a response cannot be encoded"),
+                    Ok(()) => {}
+                }
+                if matches!(request, Ok((_, Ok(Request::Bye)))) {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn answer(&mut self, seq: u8, request: &Request) -> Result<Response<'_>, ErrorCode> {
+        Ok(match request {
+            Request::Hello => {
+                self.last_step = None;
+                Response::Hello(self.hello())
+            }
+            Request::Infer { input } => {
+                self.take_input(input)?;
+                self.engine.run().map_err(|_| ErrorCode::Internal)?;
+                Response::Output(Bytes(self.engine.output().ok_or(ErrorCode::Internal)?))
+            }
+            Request::Train { input, target } => {
+                let report = match self.last_step {
+                    Some((last, report)) if last == seq => report,
+                    _ => self.train(input, target)?,
+                };
+                self.last_step = Some((seq, report));
+                log!(debug, "step {=u8}: loss {=f32}", seq, report.loss);
+                Response::Step {
+                    loss: report.loss.to_bits(),
+                    prediction: report.prediction,
+                }
+            }
+            Request::SetSgd {
+                learning_rate,
+                momentum,
+                weight_decay,
+            } => {
+                let sgd = Sgd {
+                    learning_rate: *learning_rate,
+                    momentum: *momentum,
+                    weight_decay: *weight_decay,
+                };
+                self.engine.trainer()?.set_sgd(sgd).map_err(refusal)?;
+                Response::Done
+            }
+            Request::Digest => Response::Digest(self.engine.trainer()?.weights_digest()),
+            Request::ReadWeights { offset, len } => {
+                let weights = self.engine.trainer()?.weights();
+                let (start, len) = (*offset as usize, *len as usize);
+                let end = start.saturating_add(len).min(weights.len());
+                let bytes = weights.get(start..end).ok_or(ErrorCode::OutOfRange {
+                    end: *offset,
+                    len: word(weights.len()),
+                })?;
+                Response::Weights(Bytes(bytes))
+            }
+            Request::WriteWeights { offset, bytes } => {
+                let trainer = self.engine.trainer()?;
+                let len = word(trainer.weights().len());
+                let end = offset.saturating_add(word(bytes.0.len()));
+                if end > len {
+                    return Err(ErrorCode::OutOfRange { end, len });
+                }
+                trainer
+                    .write_weights(*offset as usize, bytes.0)
+                    .map_err(refusal)?;
+                Response::Done
+            }
+            Request::Reset => {
+                self.engine.trainer()?.reset();
+                Response::Done
+            }
+            Request::Bye => Response::Done,
+        })
+    }
+
+    fn hello(&mut self) -> Hello<'_> {
+        let model = self.engine.model();
+        let weights = self.engine.trainer().map_or(0, |t| t.weights().len());
+        let bytes = |tensor: Option<nn_core::tensor::Tensor>| tensor.map_or(0, |t| t.bytes());
+        Hello {
+            protocol: PROTOCOL,
+            board: self.card.board,
+            core: self.card.core,
+            model: model.name(),
+            model_crc32: model.header().crc,
+            arena_infer: word(model.arena_infer()),
+            arena_train: word(model.arena_train()),
+            arena: word(self.card.arena),
+            weights_len: word(weights),
+            input_len: word(bytes(model.input(0))),
+            output_len: word(bytes(model.output(0))),
+            frame_max: word(self.card.frame_max),
+        }
+    }
+
+    fn take_input(&mut self, input: &Input) -> Result<(), ErrorCode> {
+        let to = self.engine.input_mut().ok_or(ErrorCode::Internal)?;
+        let wrong = |InputLength { wanted, found }| ErrorCode::InputLength {
+            wanted: word(wanted),
+            found: word(found),
+        };
+        input.copy_to(to).map_err(wrong)
+    }
+
+    fn train(&mut self, input: &Input, label: &LabelBytes) -> Result<StepReport, ErrorCode> {
+        self.engine.trainer()?;
+        self.take_input(input)?;
+        let target = match label {
+            LabelBytes::Class(class) => Target::Class(*class),
+            LabelBytes::Values(Bytes(bytes)) => {
+                let wanted = size_of_val::<[f32]>(self.values);
+                if bytes.len() != wanted {
+                    return Err(ErrorCode::TargetLength {
+                        wanted: word(wanted),
+                        found: word(bytes.len()),
+                    });
+                }
+                for (value, bytes) in self.values.iter_mut().zip(bytes.as_chunks().0) {
+                    *value = f32::from_le_bytes(*bytes);
+                }
+                Target::Values(self.values)
+            }
+        };
+        self.engine.trainer()?.step(target).map_err(refusal)
+    }
+}
+
+fn refusal(error: TrainError) -> ErrorCode {
+    match error {
+        TrainError::Diverged => ErrorCode::Diverged,
+        TrainError::Class { wanted, found } => ErrorCode::UnknownClass {
+            classes: word(wanted),
+            found: word(found),
+        },
+        TrainError::Values { wanted, found } => ErrorCode::BadValues {
+            wanted: word(wanted),
+            found: word(found),
+        },
+        TrainError::Rate => ErrorCode::BadSgd,
+        TrainError::NoVelocities => ErrorCode::NoMomentum,
+        _ => ErrorCode::Internal,
+    }
+}
+
+/// Sizes on a device fit 32 bits.
+fn word(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}
