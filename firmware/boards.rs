@@ -39,7 +39,7 @@ const KIB: u32 = 1024;
 /// The boards, by core.
 #[rustfmt::skip]
 pub const BOARDS: &[Board] = &[
-    board("microbit",     "Cortex-M0",  "thumbv6m-none-eabi",    (0x0000_0000, 256 * KIB),  (0x2000_0000, 16 * KIB),   3 * KIB,  Some("microbit"),   None),
+    board("microbit",     "Cortex-M0",  "thumbv6m-none-eabi",    (0x0000_0000, 256 * KIB),  (0x2000_0000, 16 * KIB),   5 * KIB,  Some("microbit"),   None),
     board("an385",        "Cortex-M3",  "thumbv7m-none-eabi",    (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, Some("mps2-an385"), None),
     board("an386",        "Cortex-M4F", "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, Some("mps2-an386"), None),
     board("nucleo-f446re","Cortex-M4F", "thumbv7em-none-eabihf", (0x0800_0000, 512 * KIB),  (0x2000_0000, 128 * KIB),  8 * KIB,  None,               Some("STM32F446RETx")),

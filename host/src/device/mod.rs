@@ -1,1 +1,99 @@
 //! Where a model runs: in this process, in QEMU, on a board behind a serial port.
+//!
+//! All three are a [`Device`], and give the same bits.
+
+pub mod boards;
+mod error;
+pub mod firmware;
+mod here;
+mod image;
+mod linked;
+mod log;
+mod place;
+mod qemu;
+mod serial;
+
+pub use error::{BuildError, DeviceError};
+pub use here::Here;
+pub use image::Image;
+pub use linked::{Linked, Port};
+pub use place::{Place, PlaceError};
+pub use qemu::{Qemu, QemuOptions};
+pub use serial::Serial;
+
+use nn_core::train::{Sgd, StepReport, Target};
+
+use crate::{blob::Blob, ui::Ui};
+
+/// What a device says about itself. Lengths are in bytes.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct DeviceInfo {
+    /// Its board, or `host`.
+    pub board: String,
+    /// Its core.
+    pub core: String,
+    /// Its model.
+    pub model: String,
+    /// CRC-32 in the model's header.
+    pub model_crc32: u32,
+    /// Arena that inference wants.
+    pub arena_infer: usize,
+    /// Arena that training wants; 0 when the model has no training plan.
+    pub arena_train: usize,
+    /// Arena that there is.
+    pub arena: usize,
+    /// Length of all that is learnt; 0 when nothing is.
+    pub weights_len: usize,
+    /// Length of input 0.
+    pub input_len: usize,
+    /// Length of output 0.
+    pub output_len: usize,
+}
+
+/// A model somewhere, running and perhaps learning.
+///
+/// Inputs and outputs are raw little-endian bytes of tensor 0, as in
+/// [`Session`](nn_core::session::Session). All methods fail when the device refuses or is gone.
+pub trait Device {
+    /// What it says about itself.
+    fn info(&self) -> &DeviceInfo;
+    /// Runs the model on `input`; returns its output.
+    fn infer(&mut self, input: &[u8]) -> Result<Vec<u8>, DeviceError>;
+    /// One step of SGD on one sample.
+    fn train(&mut self, input: &[u8], target: Target<'_>) -> Result<StepReport, DeviceError>;
+    /// Changes the rates.
+    fn set_sgd(&mut self, sgd: Sgd) -> Result<(), DeviceError>;
+    /// FNV-1a 64 of all that is learnt, computed there.
+    fn weights_digest(&mut self) -> Result<u64, DeviceError>;
+    /// All that is learnt.
+    fn read_weights(&mut self) -> Result<Vec<u8>, DeviceError>;
+    /// Replaces all that is learnt.
+    fn write_weights(&mut self, weights: &[u8]) -> Result<(), DeviceError>;
+    /// Back to the blob's weights.
+    fn reset(&mut self) -> Result<(), DeviceError>;
+    /// Ends the session. In QEMU the image's exit code is the verdict; without this call an
+    /// emulation is simply killed when the device is dropped.
+    fn finish(&mut self) -> Result<(), DeviceError> {
+        Ok(())
+    }
+}
+
+/// Puts `blob` where `place` says: builds the image and boots it in QEMU, or greets the board.
+///
+/// # Errors
+///
+/// [`DeviceError`]; a board that holds another model is refused.
+pub fn open(place: &Place, blob: &Blob, ui: &Ui) -> Result<Box<dyn Device>, DeviceError> {
+    let model = blob.model();
+    Ok(match place {
+        Place::Host => Box::new(Here::new(blob)?),
+        Place::Qemu(board) => {
+            let image = firmware::build(board, "mnist", blob.bytes(), ui)?;
+            let qemu = Qemu::start(board, &image, QemuOptions::default(), ui)?;
+            Box::new(Linked::greet(qemu, &model)?)
+        }
+        Place::Serial { path, baud } => {
+            Box::new(Linked::greet(Serial::open(path, *baud)?, &model)?)
+        }
+    })
+}

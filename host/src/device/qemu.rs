@@ -1,0 +1,275 @@
+//! An image in QEMU: its UART is a socket, its log comes over semihosting, its exit code is the
+//! verdict.
+
+use std::{
+    io::{self, Read, Write},
+    os::unix::net::{UnixListener, UnixStream},
+    path::PathBuf,
+    process::{Child, Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+use super::{
+    BuildError, DeviceError, Image, Port,
+    boards::Board,
+    log::{LastLines, follow_defmt, follow_text},
+    serial::is_moment,
+};
+use crate::ui::Ui;
+
+const PROGRAM: &str = "qemu-system-arm";
+/// How long [`Port::receive`] waits.
+const MOMENT: Duration = Duration::from_millis(100);
+/// How long QEMU may take to open the socket, and to end after the image has said goodbye.
+const START: Duration = Duration::from_secs(20);
+const END: Duration = Duration::from_secs(10);
+
+/// How QEMU keeps time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QemuOptions {
+    /// One instruction takes one nanosecond of the image's time: counts of instructions are exact
+    /// and repeat, and the emulation is slower.
+    pub count_instructions: bool,
+}
+
+/// An emulation that runs; dropping it kills it.
+pub struct Qemu {
+    child: Child,
+    uart: UnixStream,
+    board: &'static Board,
+    last: LastLines,
+    followers: Vec<JoinHandle<()>>,
+    status: Option<ExitStatus>,
+}
+
+impl Qemu {
+    /// Boots `image` on `board`.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::NoQemu`] when it is not installed, [`DeviceError::QemuEnded`] when it ends
+    /// at once.
+    pub fn start(
+        board: &'static Board,
+        image: &Image,
+        options: QemuOptions,
+        ui: &Ui,
+    ) -> Result<Self, DeviceError> {
+        let no_qemu = |source| DeviceError::NoQemu {
+            program: PROGRAM.into(),
+            source,
+        };
+        let machine = board.qemu.ok_or_else(|| {
+            no_qemu(io::Error::other(format!(
+                "it does not emulate {}",
+                board.name
+            )))
+        })?;
+        let elf = std::fs::read(&image.elf).map_err(|source| BuildError::File {
+            path: image.elf.clone(),
+            source,
+        })?;
+        let socket = SocketPath::new();
+        let listener = UnixListener::bind(&socket.0).map_err(no_qemu)?;
+        listener.set_nonblocking(true).map_err(no_qemu)?;
+        let mut command = pinned(PROGRAM);
+        command
+            .args(["-M", machine, "-display", "none", "-monitor", "none"])
+            .arg("-chardev")
+            .arg(format!("socket,id=uart,path={}", socket.0.display()))
+            .args(["-serial", "chardev:uart"])
+            .args(["-semihosting-config", "enable=on,target=native"])
+            .arg("-kernel")
+            .arg(&image.elf)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        if options.count_instructions {
+            command.args(["-icount", "shift=0"]);
+        }
+        let mut child = command.spawn().map_err(no_qemu)?;
+        let last = LastLines::default();
+        let mut followers = Vec::new();
+        if let Some(stdout) = child.stdout.take() {
+            followers.push(follow_defmt(stdout, &elf, board.name, last.clone(), *ui));
+        }
+        if let Some(stderr) = child.stderr.take() {
+            followers.push(follow_text(stderr, last.clone()));
+        }
+        match accept(&listener, &mut child) {
+            Ok(Some(uart)) => Ok(Qemu {
+                child,
+                uart,
+                board,
+                last,
+                followers,
+                status: None,
+            }),
+            Ok(None) => {
+                let status = child.wait().map_err(no_qemu)?;
+                for follower in followers {
+                    follower.join().ok();
+                }
+                let log = last.take();
+                Err(DeviceError::QemuEnded { status, log })
+            }
+            Err(source) => {
+                child.kill().ok();
+                child.wait().ok();
+                Err(no_qemu(source))
+            }
+        }
+    }
+
+    /// How it ended, if it has; the log is complete then.
+    fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        if self.status.is_none() {
+            self.status = self.child.try_wait()?;
+            if self.status.is_some() {
+                for follower in self.followers.drain(..) {
+                    follower.join().ok();
+                }
+            }
+        }
+        Ok(self.status)
+    }
+}
+
+/// QEMU's two threads hand each byte of a UART to each other. On one processor that takes half the
+/// time that it takes between two, so it is bound to one where `taskset` is at hand.
+fn pinned(program: &str) -> Command {
+    let processors = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let last = processors
+        .lines()
+        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
+        .and_then(|list| list.trim().rsplit([',', '-']).next())
+        .filter(|last| last.parse::<u32>().is_ok());
+    let taskset = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|directory| directory.join("taskset").exists())
+    });
+    let found = std::env::var_os("PATH").is_some_and(|path| {
+        std::env::split_paths(&path).any(|directory| directory.join(program).exists())
+    });
+    // Without QEMU it is QEMU that must fail to start.
+    match last {
+        Some(processor) if taskset && found => {
+            let mut command = Command::new("taskset");
+            command.args(["--cpu-list", processor, program]);
+            command
+        }
+        _ => Command::new(program),
+    }
+}
+
+/// QEMU's end of the UART, or `None` when QEMU ended first.
+fn accept(listener: &UnixListener, child: &mut Child) -> io::Result<Option<UnixStream>> {
+    let deadline = Instant::now() + START;
+    loop {
+        match listener.accept() {
+            Ok((uart, _)) => {
+                uart.set_nonblocking(false)?;
+                uart.set_read_timeout(Some(MOMENT))?;
+                return Ok(Some(uart));
+            }
+            Err(error) if is_moment(&error) => {}
+            Err(error) => return Err(error),
+        }
+        if child.try_wait()?.is_some() {
+            return Ok(None);
+        }
+        if Instant::now() >= deadline {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+impl Port for Qemu {
+    fn name(&self) -> String {
+        format!("qemu:{}", self.board.name)
+    }
+
+    fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.uart.write_all(bytes)
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.uart.read(buffer) {
+            Err(error) if is_moment(&error) => Ok(0),
+            // QEMU closed its end: it is about to end.
+            Ok(0) => {
+                std::thread::sleep(MOMENT);
+                Ok(0)
+            }
+            result => result,
+        }
+    }
+
+    fn check(&mut self) -> Result<(), DeviceError> {
+        match self.ended() {
+            Ok(None) => Ok(()),
+            Ok(Some(status)) => {
+                let log = self.last.take();
+                Err(DeviceError::QemuEnded { status, log })
+            }
+            Err(source) => {
+                let place = self.name();
+                Err(DeviceError::Line { place, source })
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Result<(), DeviceError> {
+        let place = self.name();
+        let deadline = Instant::now() + END;
+        loop {
+            match self.ended() {
+                Ok(Some(status)) if status.success() => return Ok(()),
+                Ok(Some(status)) => {
+                    let log = self.last.take();
+                    return Err(DeviceError::Verdict { status, log });
+                }
+                Err(source) => return Err(DeviceError::Line { place, source }),
+                Ok(None) if Instant::now() >= deadline => {
+                    let patience = END;
+                    return Err(DeviceError::Silent { place, patience });
+                }
+                Ok(None) => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    }
+}
+
+impl Drop for Qemu {
+    fn drop(&mut self) {
+        if self.status.is_none() {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+        for follower in self.followers.drain(..) {
+            follower.join().ok();
+        }
+    }
+}
+
+/// A path for a socket of this process alone; the file goes with it.
+struct SocketPath(PathBuf);
+
+impl SocketPath {
+    fn new() -> Self {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let (process, count) = (std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed));
+        let path = std::env::temp_dir().join(format!("mote-{process}-{count}.sock"));
+        // One that a process of the same number left behind.
+        std::fs::remove_file(&path).ok();
+        SocketPath(path)
+    }
+}
+
+impl Drop for SocketPath {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
+    }
+}
