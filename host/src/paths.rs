@@ -1,5 +1,6 @@
 //! Where things lie: the workspace, its cache, its training runs.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// The nearest directory, from the current one upwards, whose `Cargo.toml` has a `[workspace]`.
@@ -38,4 +39,21 @@ pub fn shorten(path: &Path) -> PathBuf {
         .ok()
         .and_then(|here| path.strip_prefix(here).ok().map(Path::to_path_buf))
         .unwrap_or_else(|| path.to_path_buf())
+}
+
+/// Writes a file whole or not at all: beside `path` first, then renamed. Makes its folder.
+///
+/// # Errors
+/// Those of the file system.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".part");
+    let mut file = std::fs::File::create(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    drop(file);
+    std::fs::rename(&beside, path)
 }

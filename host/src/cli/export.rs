@@ -1,13 +1,144 @@
 //! `mote export`.
 
-use anyhow::bail;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use clap::ValueEnum;
+use host::checkpoint::{Checkpoint, CheckpointError};
+use host::export::{self, Options, Report};
+use host::paths;
+use host::recipe::{Format, Recipe};
 use host::ui::Ui;
+
+const EXAMPLES: &str = "\
+Examples:
+  mote export models/mnist-cnn.toml
+  mote export models/mnist-cnn.toml --format i8 --limit 1000 --json";
 
 /// Arguments of `mote export`.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The recipe (*.toml).
+    recipe: PathBuf,
+    /// The trained weights [default: runs/<recipe>/checkpoint.safetensors].
+    #[arg(long, value_name = "FILE")]
+    checkpoint: Option<PathBuf>,
+    /// Folder for blobs and cards [default: models].
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    /// Formats to write [default: those of the recipe].
+    #[arg(long, value_name = "FORMAT", value_delimiter = ',')]
+    format: Vec<FormatName>,
+    /// Folder of the data sets.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Measure accuracy on the first N test samples only.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// A format, as the command line names it.
+#[derive(Clone, Copy, ValueEnum)]
+enum FormatName {
+    /// All in f32.
+    F32,
+    /// All in int8.
+    I8,
+    /// What learns in f32, all before it in int8.
+    Head,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::F32 => Self::F32,
+            FormatName::I8 => Self::I8,
+            FormatName::Head => Self::Head,
+        }
+    }
+}
 
 /// Runs `mote export`.
-pub(crate) fn run(_args: Args, _ui: &Ui) -> anyhow::Result<()> {
-    bail!("`mote export` is not built yet");
+pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
+    let recipe = Recipe::load(&args.recipe)?;
+    let path = args
+        .checkpoint
+        .unwrap_or_else(|| paths::run_dir(&recipe.name).join("checkpoint.safetensors"));
+    let checkpoint = load(&path, &args.recipe)?;
+    let progress = &checkpoint.progress;
+    if progress.epoch < progress.epochs {
+        ui.warn(format_args!(
+            "the checkpoint is of a training that stopped after {} of {} epochs; \
+             `mote train {} --resume` goes on",
+            progress.epoch,
+            progress.epochs,
+            args.recipe.display()
+        ));
+    }
+    if progress.recipe != recipe.text {
+        ui.warn(format_args!(
+            "the recipe was changed since the checkpoint was trained; `mote train {}` trains anew",
+            args.recipe.display()
+        ));
+    }
+    let options = Options {
+        recipe_path: args.recipe,
+        directory: args.out.unwrap_or_else(paths::models_dir),
+        formats: args.format.into_iter().map(Format::from).collect(),
+        data: args.data,
+        limit: args.limit,
+    };
+    let report = export::export(&recipe, &checkpoint, &options, ui)?;
+    if args.json {
+        return ui.json(&report).context("cannot print the report");
+    }
+    print(&report, ui);
+    Ok(())
+}
+
+fn load(path: &Path, recipe: &Path) -> anyhow::Result<Checkpoint> {
+    Checkpoint::load(path).map_err(|error| match error {
+        CheckpointError::Read { ref source, .. } if source.kind() == ErrorKind::NotFound => {
+            anyhow::anyhow!(
+                "no checkpoint at {}; `mote train {}` makes one, or name another with --checkpoint",
+                paths::shorten(path).display(),
+                recipe.display()
+            )
+        }
+        error => error.into(),
+    })
+}
+
+fn print(report: &Report, ui: &Ui) {
+    let header = [
+        "model", "accuracy", "to f32", "flash", "arena", "to train", "MACs",
+    ];
+    let mut table = ui.table(&header, &[1, 2, 3, 4, 5, 6]);
+    for model in &report.models {
+        let inspection = &model.inspection;
+        let arena_train = match inspection.train {
+            Some(_) => inspection.arena_train.to_string(),
+            None => "-".to_owned(),
+        };
+        table.add_row([
+            paths::shorten(&model.path).display().to_string(),
+            format!("{:.2} %", 100.0 * model.accuracy),
+            format!("{:+.2}", model.difference),
+            inspection.flash.to_string(),
+            inspection.arena_infer.to_string(),
+            arena_train,
+            inspection.macs.to_string(),
+        ]);
+    }
+    ui.result(table);
+    ui.result(format_args!(
+        "{} test samples of {}, calibrated with {} training samples; sizes in bytes; \
+         a card lies beside each model",
+        report.samples, report.data_set, report.calibration
+    ));
 }

@@ -1,5 +1,32 @@
 //! From a checkpoint to a blob: calibration, quantization, memory plan, card.
+//!
+//! ```text
+//! recipe + checkpoint ─▶ Network ─▶ f32 blob ─▶ ranges of its activations on training samples
+//!                           └──────▶ int8 and head blobs ◀── scales and zero points ──┘
+//! ```
+//!
+//! Ranges are measured by running the f32 blob in a session of `nn_core`, so that exporting needs
+//! no libtorch. [`export`] does it all; [`Network::lower`] is the step from layers to bytes.
 
 mod builder;
+mod calibration;
+mod card;
+mod error;
+mod inspection;
+mod lower;
+mod network;
+mod quantization;
+mod run;
 
 pub use builder::{AlignedBytes, BuildError, Builder, Int8Layer};
+pub use calibration::{Range, Ranges};
+pub use card::Card;
+pub use error::ExportError;
+pub use inspection::{Endpoint, Inspection, LayerCost, TrainPlan};
+pub use lower::Lowered;
+pub use network::Network;
+pub use quantization::{Affine, input_rescale, quantize_multiplier};
+pub use run::{Exported, Options, Origin, Report, export};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,133 @@
+//! The card beside a blob: what it is, how well it reads, what it costs, how it was made.
+//!
+//! It holds no date and no path of the machine: the same export gives the same card.
+
+use std::fmt::{self, Display, Formatter};
+
+use super::{Exported, Inspection, Report};
+use crate::recipe::shape;
+
+/// A card, displayed as Markdown.
+#[derive(Debug, Clone, Copy)]
+pub struct Card<'r> {
+    /// The export that wrote the blob.
+    pub report: &'r Report,
+    /// The blob.
+    pub exported: &'r Exported,
+}
+
+impl Display for Card<'_> {
+    fn fmt(&self, text: &mut Formatter<'_>) -> fmt::Result {
+        let Self { report, exported } = *self;
+        let inspection = &exported.inspection;
+        writeln!(text, "# {}\n\n{}\n", inspection.name, report.description)?;
+        facts(text, report, exported)?;
+        layers(text, inspection)?;
+        origin(text, report, exported)
+    }
+}
+
+fn facts(text: &mut Formatter<'_>, report: &Report, exported: &Exported) -> fmt::Result {
+    let inspection = &exported.inspection;
+    let f32_accuracy = 100.0 * report.f32_accuracy;
+    writeln!(text, "| | |\n|---|---|")?;
+    writeln!(
+        text,
+        "| accuracy | {:.2} % of {} test samples of {} (the network in f32: {f32_accuracy:.2} %) |",
+        100.0 * exported.accuracy,
+        exported.samples,
+        report.data_set,
+    )?;
+    for (name, endpoint) in [("input", &inspection.input), ("output", &inspection.output)] {
+        let dims: Vec<usize> = endpoint.shape.iter().map(|&dim| dim as usize).collect();
+        write!(text, "| {name} | {} {}", endpoint.dtype, shape(&dims))?;
+        if let (Some(scale), Some(zero_point)) = (endpoint.scale, endpoint.zero_point) {
+            write!(text, ", scale {scale:e}, zero point {zero_point}")?;
+        }
+        writeln!(text, " |")?;
+    }
+    writeln!(text, "| flash | {} bytes |", inspection.flash)?;
+    writeln!(
+        text,
+        "| arena, inference | {} bytes |",
+        inspection.arena_infer
+    )?;
+    if let Some(train) = &inspection.train {
+        writeln!(
+            text,
+            "| arena, training | {} bytes |",
+            inspection.arena_train
+        )?;
+        writeln!(
+            text,
+            "| learns on the device | {}; {}, learning rate {}, momentum {}, weight decay {} |",
+            train.trainable.join(", "),
+            train.loss,
+            train.learning_rate,
+            train.momentum,
+            train.weight_decay,
+        )?;
+    }
+    writeln!(
+        text,
+        "| multiply-accumulates | {} |\n| parameters | {} |",
+        inspection.macs, inspection.parameters
+    )?;
+    writeln!(
+        text,
+        "| digest (FNV-1a 64 of the blob) | `{}` |\n| CRC-32 | `{}` |",
+        inspection.digest, inspection.crc32
+    )?;
+    writeln!(
+        text,
+        "| digest of the answers to those samples | `{}` |\n",
+        exported.output_digest
+    )
+}
+
+fn layers(text: &mut Formatter<'_>, inspection: &Inspection) -> fmt::Result {
+    writeln!(
+        text,
+        "## Layers\n\n\
+         | layer | operator | output | parameters | flash, bytes | output, bytes | MACs |\n\
+         |---|---|---|---:|---:|---:|---:|"
+    )?;
+    for layer in &inspection.layers {
+        let dims: Vec<usize> = layer.output_shape.iter().map(|&dim| dim as usize).collect();
+        writeln!(
+            text,
+            "| {} | {} | {} {} | {} | {} | {} | {} |",
+            layer.name,
+            layer.op,
+            layer.dtype,
+            shape(&dims),
+            layer.parameters,
+            layer.flash,
+            layer.ram,
+            layer.macs
+        )?;
+    }
+    writeln!(text)
+}
+
+fn origin(text: &mut Formatter<'_>, report: &Report, exported: &Exported) -> fmt::Result {
+    let origin = &report.origin;
+    writeln!(
+        text,
+        "## How it was made\n\n\
+         Recipe `{}`, seed {}, {} of {} epochs.",
+        origin.recipe, origin.seed, origin.epoch, origin.epochs
+    )?;
+    if exported.format != "f32" {
+        writeln!(
+            text,
+            "int8 ranges are the smallest and largest activations on {} training samples.",
+            report.calibration
+        )?;
+    }
+    writeln!(
+        text,
+        "\n```\n{}\n{}\n```",
+        origin.train_command, origin.export_command
+    )
+}

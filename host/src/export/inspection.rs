@@ -1,0 +1,185 @@
+//! What a blob holds and costs: one row a layer, and the totals.
+
+use nn_core::digest::Fnv1a;
+use nn_core::model::Model;
+use nn_core::ops;
+use nn_core::tensor::Tensor;
+use nn_core::train::{Loss, Trainable};
+use serde::Serialize;
+
+use crate::blob::Blob;
+
+/// A blob, described. Serializes to what `mote inspect --json` prints.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Inspection {
+    /// The model's name.
+    pub name: String,
+    /// Version of the blob format.
+    pub format_version: u16,
+    /// The header's CRC-32, 8 hex digits.
+    pub crc32: String,
+    /// FNV-1a 64 over the whole blob, 16 hex digits.
+    pub digest: String,
+    /// The first input.
+    pub input: Endpoint,
+    /// The first output.
+    pub output: Endpoint,
+    /// The nodes, in the order in which they run.
+    pub layers: Vec<LayerCost>,
+    /// Bytes of the blob.
+    pub flash: u64,
+    /// Bytes of arena for inference.
+    pub arena_infer: u64,
+    /// Bytes of arena for the training plan; 0 without one.
+    pub arena_train: u64,
+    /// Weights and biases.
+    pub parameters: u64,
+    /// Multiply-accumulates of one inference.
+    pub macs: u64,
+    /// What learns on the device.
+    pub train: Option<TrainPlan>,
+}
+
+/// What goes into a model, or comes out.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Endpoint {
+    /// Its dimensions, without the batch.
+    pub shape: Vec<u32>,
+    /// The type of one number.
+    pub dtype: &'static str,
+    /// The real value of one step of an int8; none for other types.
+    pub scale: Option<f32>,
+    /// The int8 that stands for 0; none for other types.
+    pub zero_point: Option<i32>,
+}
+
+/// What one layer is and costs.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct LayerCost {
+    /// Its place in the graph.
+    pub index: usize,
+    /// The recipe's name for it.
+    pub name: String,
+    /// What it computes.
+    pub op: &'static str,
+    /// The type of its output.
+    pub dtype: &'static str,
+    /// The dimensions of its output.
+    pub output_shape: Vec<u32>,
+    /// Weights and biases.
+    pub parameters: u64,
+    /// Bytes of weights, biases, multipliers and scales.
+    pub flash: u64,
+    /// Bytes of its output.
+    pub ram: u64,
+    /// Multiply-accumulates.
+    pub macs: u64,
+}
+
+/// What learns on the device, and how.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct TrainPlan {
+    /// The names of the layers that learn.
+    pub trainable: Vec<String>,
+    /// `cross_entropy` or `mse`.
+    pub loss: &'static str,
+    /// Step along the gradient.
+    pub learning_rate: f32,
+    /// Share of the last step that is taken again.
+    pub momentum: f32,
+    /// Share of the weight added to its gradient.
+    pub weight_decay: f32,
+}
+
+impl Inspection {
+    /// Describes a blob.
+    pub fn of(blob: &Blob) -> Self {
+        let model = blob.model();
+        let header = model.header();
+        let mut digest = Fnv1a::new();
+        digest.update(blob.bytes());
+        let layers = layers(&model);
+        Self {
+            name: model.name().to_owned(),
+            format_version: header.version,
+            crc32: format!("{:08x}", header.crc),
+            digest: format!("{:016x}", digest.finish()),
+            input: endpoint(model.input(0)),
+            output: endpoint(model.output(0)),
+            flash: blob.bytes().len() as u64,
+            arena_infer: u64::from(header.arena_infer),
+            arena_train: u64::from(header.arena_train),
+            parameters: layers.iter().map(|layer| layer.parameters).sum(),
+            macs: layers.iter().map(|layer| layer.macs).sum(),
+            layers,
+            train: train_plan(&model),
+        }
+    }
+}
+
+fn layers(model: &Model) -> Vec<LayerCost> {
+    let nodes = model.nodes().iter().enumerate();
+    nodes
+        .map(|(index, node)| {
+            let cost = ops::cost(model, &node);
+            let output = model.tensor(node.output);
+            LayerCost {
+                index,
+                name: node.name.to_owned(),
+                op: node.op.name(),
+                dtype: output.map_or("none", |output| output.dtype.name()),
+                output_shape: output.map_or(Vec::new(), |output| output.shape.dims().to_vec()),
+                parameters: cost.parameters,
+                flash: cost.flash,
+                ram: output.map_or(0, |output| output.bytes() as u64),
+                macs: cost.macs,
+            }
+        })
+        .collect()
+}
+
+/// A checked model has at least one input and one output.
+fn endpoint(tensor: Option<Tensor>) -> Endpoint {
+    let quantized = tensor.filter(|tensor| tensor.quant != nn_core::tensor::Quant::None);
+    Endpoint {
+        shape: tensor.map_or(Vec::new(), |tensor| tensor.shape.dims().to_vec()),
+        dtype: tensor.map_or("none", |tensor| tensor.dtype.name()),
+        scale: quantized.map(|tensor| tensor.scale()),
+        zero_point: quantized.map(|tensor| tensor.zero_point()),
+    }
+}
+
+fn train_plan(model: &Model) -> Option<TrainPlan> {
+    let spec = model.train_spec()?;
+    let learnable: Vec<(usize, &str)> = model
+        .nodes()
+        .iter()
+        .enumerate()
+        .filter(|(_, node)| {
+            let weight = node.op.parameters().and_then(|(id, _)| model.tensor(id));
+            weight.is_some_and(|weight| weight.dtype == nn_core::tensor::DType::F32)
+        })
+        .map(|(index, node)| (index, node.name))
+        .collect();
+    let first_of_last = |count: u8| learnable.len().saturating_sub(usize::from(count));
+    let trainable = learnable
+        .iter()
+        .enumerate()
+        .filter(|&(place, &(node, _))| match spec.trainable {
+            Trainable::All => true,
+            Trainable::Last(count) => place >= first_of_last(count),
+            Trainable::Nodes(mask) => node < 64 && (mask >> node) & 1 == 1,
+        })
+        .map(|(_, (_, name))| (*name).to_owned())
+        .collect();
+    Some(TrainPlan {
+        trainable,
+        loss: match spec.loss {
+            Loss::CrossEntropy => "cross_entropy",
+            Loss::MeanSquaredError => "mse",
+        },
+        learning_rate: spec.sgd.learning_rate,
+        momentum: spec.sgd.momentum,
+        weight_decay: spec.sgd.weight_decay,
+    })
+}
