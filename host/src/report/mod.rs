@@ -1,8 +1,17 @@
-//! Pictures of what came out: PNG files that need no font and no library of the system.
+//! Pictures of what came out: PNG files, drawn without any font or library of the system.
+//!
+//! Each takes plain numbers, so that whatever measures can draw.
 
-use std::path::{Path, PathBuf};
+mod canvas;
+mod confusion;
+mod curves;
+mod misread;
 
-use crate::history::EpochRow;
+use std::path::PathBuf;
+
+pub use confusion::confusion_matrix;
+pub use curves::{learning_curve, training_curve};
+pub use misread::{Misread, misread_grid};
 
 /// Why a picture cannot be drawn.
 #[derive(Debug, thiserror::Error)]
@@ -15,12 +24,25 @@ pub enum ReportError {
         /// Why.
         source: std::io::Error,
     },
+    /// The picture cannot be drawn or packed.
+    #[error("cannot draw the picture {path}")]
+    Draw {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// What is to be drawn does not fit together.
+    #[error("the picture {path}: wanted {wanted}, found {found}")]
+    Shape {
+        /// The file.
+        path: PathBuf,
+        /// What was expected.
+        wanted: String,
+        /// What was given.
+        found: String,
+    },
 }
 
-/// Placeholder.
-pub fn training_curve(path: &Path, _title: &str, _rows: &[EpochRow]) -> Result<(), ReportError> {
-    std::fs::write(path, b"").map_err(|source| ReportError::Write {
-        path: path.to_path_buf(),
-        source,
-    })
-}
+#[cfg(test)]
+mod tests;
