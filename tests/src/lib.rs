@@ -5,9 +5,11 @@
 //! | [`random`] | a seeded generator |
 //! | [`network`] | a chain of layers, drawn, written as a blob, run and trained |
 //! | [`reference`] | the same chain in naive loops, in f64 for gradients and in f32 for the order of reductions |
+//! | [`parts`] | small models in parts that can be broken |
 //! | [`int8`] | the TensorFlow Lite int8 specification in wide integers |
 
 pub mod int8;
 pub mod network;
+pub mod parts;
 pub mod random;
 pub mod reference;
