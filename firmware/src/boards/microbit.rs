@@ -10,10 +10,12 @@ use defmt_semihosting as _;
 use embedded_hal::digital;
 use embedded_io::{ErrorType, Read, Write};
 
-use super::register::Register;
+use super::{register::Register, wait::Wake};
 
 const UART: usize = 0x4000_2000;
 const GPIO: usize = 0x5000_0000;
+/// The number of the UART's interrupt.
+const UART_INTERRUPT: u16 = 2;
 
 /// Pins of the USB bridge, and the corner of the light matrix.
 const TXD: u32 = 24;
@@ -47,7 +49,7 @@ pub fn take() -> Parts {
         txd,
         baud,
     ] = [
-        0x000, 0x008, 0x108, 0x11C, 0x500, 0x50C, 0x514, 0x518, 0x51C, 0x524,
+        0x000, 0x008, 0x108, 0x11C, 0x304, 0x500, 0x50C, 0x514, 0x518, 0x51C, 0x524,
     ]
     .map(|offset| unsafe { Register::new(UART + offset) });
 
@@ -63,6 +65,7 @@ pub fn take() -> Parts {
         (pin_tx, TXD),
         (pin_rx, RXD),
         (baud, 0x01D7_E000), // 115,200
+        (wakes, 1 << 2),     // a byte that came
         (enable, 4),
         (start_rx, 1),
         (start_tx, 1),
@@ -75,6 +78,7 @@ pub fn take() -> Parts {
             sent,
             rxd,
             txd,
+            wake: Wake::new(UART_INTERRUPT),
         },
         led,
     }
@@ -85,12 +89,13 @@ pub fn exit(success: bool) -> ! {
     semihosting::process::exit(i32::from(!success))
 }
 
-/// The nRF51's UART, polled: it holds six bytes that came.
+/// The nRF51's UART: it holds six bytes that came.
 pub struct Uart {
     received: Register,
     sent: Register,
     rxd: Register,
     txd: Register,
+    wake: Wake,
 }
 
 impl ErrorType for Uart {
@@ -102,7 +107,10 @@ impl Read for Uart {
         let Some(first) = buffer.first_mut() else {
             return Ok(0);
         };
-        while self.received.read() == 0 {}
+        while self.received.read() == 0 {
+            self.wake.sleep();
+            self.wake.clear();
+        }
         // Cleared first: reading the byte raises it again when another waits.
         self.received.write(0);
         *first = self.rxd.read() as u8; // the register holds 8 bits

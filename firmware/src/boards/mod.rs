@@ -22,6 +22,8 @@ mod board;
 
 #[cfg(feature = "emulated")]
 mod register;
+#[cfg(feature = "emulated")]
+mod wait;
 
 pub use board::{Led, Parts, Uart, exit, take};
 

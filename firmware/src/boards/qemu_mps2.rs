@@ -10,11 +10,16 @@ use defmt_semihosting as _;
 use embedded_hal::digital;
 use embedded_io::{ErrorType, Read, Write};
 
-use super::register::Register;
+use super::{register::Register, wait::Wake};
 
 const UART0: usize = 0x4000_4000;
 const TX_FULL: u32 = 1;
 const RX_FULL: u32 = 2;
+/// Transmitter and receiver on, an interrupt for each byte that comes.
+const CONTROL: u32 = 0b1011;
+const RX_INTERRUPT: u32 = 2;
+/// The number of UART0's receive interrupt.
+const UART0_RX: u16 = 0;
 const FPGAIO_LED: usize = 0x4002_8000;
 
 /// What the board hands out.
@@ -28,19 +33,18 @@ pub struct Parts {
 /// Sets the board up; called once.
 pub fn take() -> Parts {
     // SAFETY: these are UART0's registers, and nothing else in the image names them.
-    let (data, state, mut control, mut divider) = unsafe {
-        (
-            Register::new(UART0),
-            Register::new(UART0 + 4),
-            Register::new(UART0 + 8),
-            Register::new(UART0 + 16),
-        )
-    };
+    let [data, state, mut control, interrupts, mut divider] =
+        [0, 4, 8, 12, 16].map(|offset| unsafe { Register::new(UART0 + offset) });
     // The smallest divider that the UART takes: 25 MHz / 16. QEMU keeps no time for it.
     divider.write(16);
-    control.write(0b11); // transmitter and receiver on
+    control.write(CONTROL);
     Parts {
-        uart: Uart { data, state },
+        uart: Uart {
+            data,
+            state,
+            interrupts,
+            wake: Wake::new(UART0_RX),
+        },
         // SAFETY: as above, for the FPGA's LED register.
         led: Led(unsafe { Register::new(FPGAIO_LED) }),
     }
@@ -51,10 +55,12 @@ pub fn exit(success: bool) -> ! {
     semihosting::process::exit(i32::from(!success))
 }
 
-/// CMSDK UART0, polled: it holds a single byte each way, and QEMU waits until that is taken.
+/// CMSDK UART0: it holds a single byte each way, and QEMU waits until that is taken.
 pub struct Uart {
     data: Register,
     state: Register,
+    interrupts: Register,
+    wake: Wake,
 }
 
 impl ErrorType for Uart {
@@ -66,7 +72,11 @@ impl Read for Uart {
         let Some(first) = buffer.first_mut() else {
             return Ok(0);
         };
-        while self.state.read() & RX_FULL == 0 {}
+        while self.state.read() & RX_FULL == 0 {
+            self.wake.sleep();
+            self.interrupts.write(RX_INTERRUPT);
+            self.wake.clear();
+        }
         *first = self.data.read() as u8; // the register holds 8 bits
         Ok(1)
     }
