@@ -11,7 +11,6 @@
 //! the same bytes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
@@ -216,16 +215,7 @@ impl Checkpoint {
             source,
         };
         let bytes = self.to_bytes(path)?;
-        if let Some(directory) = path.parent() {
-            std::fs::create_dir_all(directory).map_err(write)?;
-        }
-        let beside = path.with_extension("safetensors.part");
-        let mut file = std::fs::File::create(&beside).map_err(write)?;
-        file.write_all(&bytes)
-            .and_then(|()| file.sync_all())
-            .map_err(write)?;
-        drop(file);
-        std::fs::rename(&beside, path).map_err(write)
+        crate::paths::write_whole(path, &bytes).map_err(write)
     }
 
     fn to_bytes(&self, path: &Path) -> Result<Vec<u8>, CheckpointError> {

@@ -19,4 +19,5 @@ pub mod report;
 pub mod sample;
 #[cfg(feature = "train")]
 pub mod train;
+pub mod tune;
 pub mod ui;

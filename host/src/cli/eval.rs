@@ -1,13 +1,145 @@
-//! `mote eval`.
+//! `mote eval`: accuracy, confusion and the digest of all outputs, on the host or on a device.
 
-use anyhow::bail;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::Context;
+use host::blob::Blob;
+use host::data::{self, DataSet, Part};
+use host::device::{self, Place};
+use host::evaluate::{Evaluation, evaluate, evaluate_here};
+use host::report::{self, Misread};
 use host::ui::Ui;
+use serde::Serialize;
+
+use super::samples::{Samples, Where};
+
+const EXAMPLES: &str = "\
+Examples:
+  mote eval models/mnist-cnn-i8.mote
+  mote eval models/mnist-cnn-i8.mote --on qemu:an386 --limit 200 --json
+  mote eval models/mnist-cnn-i8.mote --shift rot90 --pictures runs/rotated
+
+The digest is FNV-1a 64 over all output bytes in the order of the samples: two places that give the
+same digest computed the same bits.";
 
 /// Arguments of `mote eval`.
 #[derive(clap::Args)]
-pub(crate) struct Args {}
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// The model.
+    #[arg(value_name = "MODEL.mote")]
+    model: PathBuf,
+    #[command(flatten)]
+    place: Where,
+    #[command(flatten)]
+    samples: Samples,
+    /// Only the first N samples of the test set.
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
+    /// Write the confusion matrix and the misread samples as pictures to this folder.
+    #[arg(long, value_name = "DIR")]
+    pictures: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Serialize)]
+struct Report<'r> {
+    model: String,
+    name: &'r str,
+    on: String,
+    shift: String,
+    samples: usize,
+    correct: usize,
+    accuracy: f64,
+    digest: String,
+    seconds: f64,
+    confusion: &'r [Vec<u32>],
+}
 
 /// Runs `mote eval`.
-pub(crate) fn run(_args: Args, _ui: &Ui) -> anyhow::Result<()> {
-    bail!("`mote eval` is not built yet");
+pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
+    let blob = Blob::open(&args.model)?;
+    let set = args.samples.load(Part::Test, args.limit)?;
+    let (evaluation, seconds) = measure(&blob, &args.place.on, &set, ui)?;
+    if args.json {
+        ui.json(&Report {
+            model: args.model.display().to_string(),
+            name: blob.model().name(),
+            on: args.place.on.to_string(),
+            shift: args.samples.shift.to_string(),
+            samples: evaluation.samples,
+            correct: evaluation.correct,
+            accuracy: evaluation.accuracy(),
+            digest: format!("{:016x}", evaluation.digest),
+            seconds,
+            confusion: &evaluation.confusion,
+        })?;
+    } else {
+        ui.result(format_args!(
+            "{} on {}: {} of {} right, accuracy {:.2} %, digest {:016x}, {seconds:.1} s",
+            blob.model().name(),
+            args.place.on,
+            evaluation.correct,
+            evaluation.samples,
+            100.0 * evaluation.accuracy(),
+            evaluation.digest,
+        ));
+    }
+    if let Some(directory) = &args.pictures {
+        for picture in pictures(directory, &evaluation, &set)? {
+            ui.note(format_args!("  {}", picture.display()));
+        }
+    }
+    Ok(())
+}
+
+/// Evaluates on any place; the seconds are those of the samples alone, without building an image.
+pub(crate) fn measure(
+    blob: &Blob,
+    place: &Place,
+    set: &DataSet,
+    ui: &Ui,
+) -> anyhow::Result<(Evaluation, f64)> {
+    let model = blob.model();
+    if *place == Place::Host {
+        let progress = ui.progress("evaluating", set.len() as u64);
+        let started = Instant::now();
+        let evaluation = evaluate_here(&model, set, &progress)?;
+        return Ok((evaluation, started.elapsed().as_secs_f64()));
+    }
+    let mut device = device::open(place, blob, ui)?;
+    let progress = ui.progress("evaluating", set.len() as u64);
+    let started = Instant::now();
+    let evaluation = evaluate(&model, set, &progress, |input| device.infer(input))?;
+    let seconds = started.elapsed().as_secs_f64();
+    device.finish()?;
+    Ok((evaluation, seconds))
+}
+
+/// Writes the confusion matrix and the misread samples; returns the files.
+pub(crate) fn pictures(
+    directory: &Path,
+    evaluation: &Evaluation,
+    set: &DataSet,
+) -> anyhow::Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot make the folder {}", directory.display()))?;
+    let names = data::set(&set.name)?.classes;
+    let [matrix, grid] = ["confusion.png", "misread.png"].map(|name| directory.join(name));
+    let title = format!("{} of {} right", evaluation.correct, evaluation.samples);
+    report::confusion_matrix(&matrix, &title, names, &evaluation.confusion)?;
+    let misread: Vec<Misread> = evaluation
+        .misread
+        .iter()
+        .map(|&(index, label, prediction)| Misread {
+            pixels: set.image(index),
+            truth: names[label],
+            predicted: names[prediction],
+        })
+        .collect();
+    report::misread_grid(&grid, "Misread", set.shape, &misread)?;
+    Ok(vec![matrix, grid])
 }

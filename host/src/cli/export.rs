@@ -65,6 +65,32 @@ impl From<FormatName> for Format {
 
 /// Runs `mote export`.
 pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
+    let json = args.json;
+    let report = export(args, ui)?;
+    if json {
+        return ui.json(&report).context("cannot print the report");
+    }
+    print(&report, ui);
+    Ok(())
+}
+
+impl Args {
+    /// As the recipe says, from `checkpoint` to the folder `out`.
+    pub(crate) fn new(recipe: &Path, checkpoint: PathBuf, out: &Path, data: Option<&Path>) -> Self {
+        Self {
+            recipe: recipe.to_owned(),
+            checkpoint: Some(checkpoint),
+            out: Some(out.to_owned()),
+            format: Vec::new(),
+            data: data.map(Path::to_owned),
+            limit: None,
+            json: false,
+        }
+    }
+}
+
+/// Exports, and tells what came of it.
+pub(crate) fn export(args: Args, ui: &Ui) -> anyhow::Result<Report> {
     let recipe = Recipe::load(&args.recipe)?;
     let path = args
         .checkpoint
@@ -93,12 +119,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         data: args.data,
         limit: args.limit,
     };
-    let report = export::export(&recipe, &checkpoint, &options, ui)?;
-    if args.json {
-        return ui.json(&report).context("cannot print the report");
-    }
-    print(&report, ui);
-    Ok(())
+    Ok(export::export(&recipe, &checkpoint, &options, ui)?)
 }
 
 fn load(path: &Path, recipe: &Path) -> anyhow::Result<Checkpoint> {
@@ -114,7 +135,8 @@ fn load(path: &Path, recipe: &Path) -> anyhow::Result<Checkpoint> {
     })
 }
 
-fn print(report: &Report, ui: &Ui) {
+/// Prints the report as a table.
+pub(crate) fn print(report: &Report, ui: &Ui) {
     let header = [
         "model", "accuracy", "to f32", "flash", "arena", "to train", "MACs",
     ];

@@ -4,12 +4,13 @@ use host::ui::Ui;
 
 const EXAMPLES: &str = "\
 Examples:
-  mote flash --list                                            # which debug probes are plugged in
-  mote flash --chip STM32F446RETx --elf IMAGE                  # write an image, verify it, start it
-  mote flash --chip STM32F446RETx --elf IMAGE --dry-run        # only check that it fits the chip
+  mote flash --list                                # which debug probes are plugged in
+  mote flash --chip STM32F446RETx --model models/mnist-cnn-head.mote
+  mote flash --chip STM32F446RETx --model models/mnist-cnn-head.mote --dry-run   # build, check that it fits
   mote flash --chip STM32F446RETx --elf IMAGE --probe 0483:374b:066AFF53
 
-The chip's name is probe-rs'; where it knows none by that name, the nearest are shown.";
+The chip's name is probe-rs'; where it knows none by that name, the nearest are shown.
+Afterwards the board answers on its serial port: mote eval MODEL --on serial:/dev/ttyACM0";
 
 /// Arguments of `mote flash`.
 #[derive(clap::Args)]
@@ -22,8 +23,14 @@ pub(crate) struct Args {
     /// The chip to write to, by probe-rs' name.
     #[arg(long, required_unless_present = "list")]
     chip: Option<String>,
-    /// The image: an ELF file for that chip.
-    #[arg(long, value_name = "IMAGE", required_unless_present = "list")]
+    /// The model: the image is built around it, for the board with that chip.
+    #[arg(long, value_name = "MODEL.mote", required_unless_present_any = ["list", "elf"])]
+    model: Option<std::path::PathBuf>,
+    /// The app that serves the model.
+    #[arg(long, default_value = "mnist", conflicts_with = "elf")]
+    app: String,
+    /// Write this image instead: an ELF file for that chip.
+    #[arg(long, value_name = "IMAGE", conflicts_with = "model")]
     elf: Option<std::path::PathBuf>,
     /// The debug probe, where several are plugged in.
     #[arg(long, value_name = "VID:PID[:SERIAL]")]
@@ -38,7 +45,7 @@ pub(crate) struct Args {
     #[arg(long)]
     dry_run: bool,
     /// List the debug probes that are plugged in.
-    #[arg(long, conflicts_with_all = ["chip", "elf", "probe", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["chip", "elf", "model", "app", "probe", "dry_run"])]
     list: bool,
     /// Print JSON.
     #[arg(long)]
@@ -64,6 +71,8 @@ mod with_probes {
     use std::path::PathBuf;
 
     use anyhow::Context;
+    use host::blob::Blob;
+    use host::device::firmware;
     use host::flash::{self, Chip, Found, Image, Options};
     use host::ui::Ui;
     use serde::Serialize;
@@ -88,7 +97,24 @@ mod with_probes {
             return list(args.json, ui);
         }
         let chip = Chip::named(&args.chip.context("--chip is missing")?)?;
-        let image = Image::read(&args.elf.context("--elf is missing")?)?;
+        // Before the build, which takes longer than finding out that nothing is plugged in.
+        let probe = if args.dry_run {
+            None
+        } else {
+            Some(flash::choose_probe(
+                &flash::list_probes(),
+                args.probe.as_deref(),
+            )?)
+        };
+        let elf = match (args.elf, args.model) {
+            (Some(elf), _) => elf,
+            (None, Some(model)) => {
+                let blob = Blob::open(&model)?;
+                firmware::build(chip.board()?, &args.app, blob.bytes(), ui)?.elf
+            }
+            (None, None) => anyhow::bail!("--model or --elf is missing"),
+        };
+        let image = Image::read(&elf)?;
         image.check_fit(&chip)?;
         let bytes = image.flash_bytes();
         let mut outcome = Outcome {
@@ -99,8 +125,7 @@ mod with_probes {
             written: false,
             seconds: None,
         };
-        if !args.dry_run {
-            let probe = flash::choose_probe(&flash::list_probes(), args.probe.as_deref())?;
+        if let Some(probe) = probe {
             let options = Options {
                 under_reset: args.under_reset,
                 allow_erase_all: args.allow_erase_all,

@@ -10,6 +10,7 @@ mod export;
 mod flash;
 mod inspect;
 mod run;
+mod samples;
 mod train;
 mod tune;
 

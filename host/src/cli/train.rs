@@ -1,6 +1,6 @@
 //! `mote train`: from a recipe to a checkpoint.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use host::ui::Ui;
 
@@ -58,10 +58,42 @@ pub(crate) fn run(_args: Args, _ui: &Ui) -> anyhow::Result<()> {
     )
 }
 
+impl Args {
+    /// As the recipe says, with everything written to `out`.
+    pub(crate) fn new(recipe: &Path, out: &Path, data: Option<&Path>) -> Self {
+        Self {
+            recipe: recipe.to_owned(),
+            device: "auto".to_owned(),
+            threads: None,
+            epochs: None,
+            seed: None,
+            limit: None,
+            out: Some(out.to_owned()),
+            data: data.map(Path::to_owned),
+            resume: false,
+            json: false,
+        }
+    }
+}
+
 /// Runs `mote train`.
 #[cfg(feature = "train")]
 pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
-    with_libtorch::run(args, ui)
+    let json = args.json;
+    let (recipe, outcome) = with_libtorch::train_to_the_end(args, ui)?;
+    with_libtorch::report(&recipe, &outcome, json, ui)
+}
+
+/// Trains, and prints no result.
+#[cfg(feature = "train")]
+pub(crate) fn train(args: Args, ui: &Ui) -> anyhow::Result<()> {
+    with_libtorch::train_to_the_end(args, ui).map(|_| ())
+}
+
+/// Trains, and prints no result.
+#[cfg(not(feature = "train"))]
+pub(crate) fn train(args: Args, ui: &Ui) -> anyhow::Result<()> {
+    run(args, ui)
 }
 
 #[cfg(feature = "train")]
@@ -80,7 +112,7 @@ mod with_libtorch {
 
     use super::Args;
 
-    pub(super) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
+    pub(super) fn train_to_the_end(args: Args, ui: &Ui) -> anyhow::Result<(Recipe, Outcome)> {
         let recipe = Recipe::load(&args.recipe)?;
         let directory = args.out.unwrap_or_else(|| paths::run_dir(&recipe.name));
         let options = Options {
@@ -116,7 +148,7 @@ mod with_libtorch {
         let outcome = train(&recipe, &options, &mut watch)?;
         drop(watch);
         match outcome.test {
-            Some(_) => report(&recipe, &outcome, args.json, ui),
+            Some(_) => Ok((recipe, outcome)),
             None => {
                 let progress = &outcome.progress;
                 anyhow::bail!(
@@ -132,7 +164,12 @@ mod with_libtorch {
         }
     }
 
-    fn report(recipe: &Recipe, outcome: &Outcome, json: bool, ui: &Ui) -> anyhow::Result<()> {
+    pub(super) fn report(
+        recipe: &Recipe,
+        outcome: &Outcome,
+        json: bool,
+        ui: &Ui,
+    ) -> anyhow::Result<()> {
         let Some(test) = outcome.test else {
             return Ok(());
         };

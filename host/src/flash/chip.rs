@@ -6,6 +6,7 @@ use probe_rs::Target;
 use probe_rs::config::{MemoryRegion, Registry, RegistryError};
 
 use super::FlashError;
+use crate::device::boards::{BOARDS, Board};
 
 /// How many names an error suggests.
 const SUGGESTIONS: usize = 6;
@@ -47,6 +48,26 @@ impl Chip {
     /// probe-rs' name of it.
     pub fn name(&self) -> &str {
         &self.target.name
+    }
+
+    /// The board of the firmware that has this chip.
+    ///
+    /// # Errors
+    /// [`FlashError::NoBoard`], with the boards that there are.
+    pub fn board(&self) -> Result<&'static Board, FlashError> {
+        let has = |board: &&Board| {
+            board
+                .chip
+                .is_some_and(|chip| chip.eq_ignore_ascii_case(self.name()))
+        };
+        BOARDS.iter().find(has).ok_or_else(|| FlashError::NoBoard {
+            chip: self.name().to_owned(),
+            boards: BOARDS
+                .iter()
+                .filter_map(|board| Some(format!("{} ({})", board.name, board.chip?)))
+                .collect::<Vec<_>>()
+                .join(", "),
+        })
     }
 
     pub(super) fn target(&self) -> &Target {
@@ -112,6 +133,34 @@ mod tests {
         // Datasheet DS10693: 512 KB of flash, 112 + 16 KB of SRAM.
         assert!(memory.contains(&(0x0800_0000..0x0808_0000)), "{memory:#x?}");
         assert!(memory.contains(&(0x2000_0000..0x2002_0000)), "{memory:#x?}");
+    }
+
+    #[test]
+    fn a_chip_leads_to_its_board_or_to_the_boards_that_there_are() {
+        let board = Chip::named("STM32F446RETx").unwrap().board().unwrap();
+        assert_eq!(board.name, "nucleo-f446re");
+        let error = Chip::named("nRF52840_xxAA").unwrap().board().unwrap_err();
+        assert!(
+            error.to_string().contains("nucleo-f446re (STM32F446RETx)"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn the_boards_memory_is_the_chips() {
+        for board in BOARDS {
+            let Some(name) = board.chip else { continue };
+            let chip = Chip::named(name).unwrap();
+            assert_eq!(chip.name(), name);
+            for region in [board.flash, board.ram] {
+                let start = u64::from(region.origin);
+                let end = start + u64::from(region.len);
+                assert!(
+                    chip.memory().contains(&(start..end)),
+                    "{name}: {start:#x}..{end:#x}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -79,6 +79,18 @@ pub enum FlashError {
         some: Vec<String>,
     },
 
+    /// No board of the firmware has the chip.
+    #[error(
+        "no board of the firmware has the chip {chip}: there is {boards}.\n  \
+         Adding one: docs/porting.md. An image of your own: --elf IMAGE"
+    )]
+    NoBoard {
+        /// The chip.
+        chip: String,
+        /// The boards that one can hold, with their chips.
+        boards: String,
+    },
+
     /// The image cannot be read.
     #[error("the image {} cannot be read", path.display())]
     ReadImage {

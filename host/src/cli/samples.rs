@@ -1,0 +1,54 @@
+//! Options that choose samples, shared by `eval`, `run` and `tune`.
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use host::data::{self, DataSet, Part, Shift};
+use host::device::Place;
+
+/// Which samples of which set, and how the world has shifted.
+#[derive(clap::Args)]
+pub(crate) struct Samples {
+    /// The data set; `mote data` lists them.
+    #[arg(long, default_value = "mnist")]
+    set: String,
+    /// Where its files lie, when not in the cache.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// What befalls each image: none, rot90, rot180, rot270, invert, shiftN or shift:DX,DY.
+    #[arg(long, default_value = "none", value_name = "SHIFT")]
+    pub(crate) shift: Shift,
+}
+
+impl Samples {
+    /// Another set of defaults, for commands that call others.
+    pub(crate) fn new(data: Option<PathBuf>, shift: Shift) -> Self {
+        Self {
+            set: "mnist".to_owned(),
+            data,
+            shift,
+        }
+    }
+
+    /// The first `limit` samples of one part, shifted.
+    pub(crate) fn load(&self, part: Part, limit: Option<usize>) -> anyhow::Result<DataSet> {
+        let set = data::set(&self.set)?.load(self.data.as_deref(), part)?;
+        let set = match limit {
+            Some(limit) => set.first(limit),
+            None => set,
+        };
+        anyhow::ensure!(
+            !set.is_empty(),
+            "no samples are left: --limit wants at least 1"
+        );
+        set.shifted(self.shift).context("the shift does not fit")
+    }
+}
+
+/// Where the model runs.
+#[derive(clap::Args)]
+pub(crate) struct Where {
+    /// host, qemu[:BOARD] (an385, an386, an500, microbit) or serial:PATH[@BAUD].
+    #[arg(long, default_value = "host", value_name = "PLACE")]
+    pub(crate) on: Place,
+}

@@ -1,0 +1,202 @@
+//! Fine-tuning on a device, sample by sample: accuracy before and after, and the weights that were learnt.
+
+use nn_core::model::{LoadError, reseal};
+use nn_core::train::{Sgd, Target};
+
+use crate::blob::{Blob, BlobError};
+use crate::data::DataSet;
+use crate::device::{Device, DeviceError};
+use crate::evaluate::{EvaluateError, Evaluation, evaluate, evaluate_here};
+use crate::export::AlignedBytes;
+use crate::sample::{self, SampleError};
+use crate::ui::{Progress, Ui};
+
+/// What to learn from, and how.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The samples learnt from, in order.
+    pub training: DataSet,
+    /// The samples that accuracy is measured on.
+    pub test: DataSet,
+    /// How often the training samples are gone through.
+    pub passes: usize,
+    /// The rates; `None` for those of the model's training plan.
+    pub sgd: Option<Sgd>,
+    /// At how many places along the way, beside the beginning and the end, the learnt weights are read back and
+    /// measured.
+    pub checkpoints: usize,
+}
+
+/// Why fine-tuning ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum TuneError {
+    /// The device refused, or did not answer.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A sample that does not fit the model.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// Measuring accuracy failed.
+    #[error(transparent)]
+    Evaluate(#[from] EvaluateError<DeviceError>),
+    /// The learnt weights do not make a model.
+    #[error("the learnt weights do not fit the model: {0}")]
+    Weights(#[from] LoadError),
+    /// The model with the learnt weights cannot be used.
+    #[error(transparent)]
+    Blob(#[from] BlobError),
+    /// Measuring accuracy in this process failed.
+    #[error("measuring the learnt weights on the host failed: {0}")]
+    Host(String),
+}
+
+/// Accuracy after some samples.
+#[derive(Debug, Clone, Copy, PartialEq, serde::Serialize)]
+pub struct CurvePoint {
+    /// Samples learnt so far.
+    pub samples: usize,
+    /// The share of the test samples read rightly with the weights learnt so far.
+    pub accuracy: f64,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tuning {
+    /// On the device, before the first step.
+    pub before: Evaluation,
+    /// On the device, after the last.
+    pub after: Evaluation,
+    /// Steps done.
+    pub steps: usize,
+    /// Mean loss over all steps, each before its update.
+    pub mean_loss: f64,
+    /// FNV-1a 64 over the learnt weights, told by the device.
+    pub digest: u64,
+    /// The learnt weights, read back from the device.
+    pub weights: Vec<u8>,
+    /// Accuracy along the way, from the weights read back.
+    pub curve: Vec<CurvePoint>,
+}
+
+/// Fine-tunes `blob` on `device`.
+///
+/// # Errors
+/// [`TuneError`]; the device keeps what it learnt until it is reset.
+pub fn tune(
+    device: &mut dyn Device,
+    blob: &Blob,
+    plan: &Plan,
+    ui: &Ui,
+) -> Result<Tuning, TuneError> {
+    let model = blob.model();
+    let input = model.input(0).ok_or(SampleError::DType("none"))?;
+    if let Some(sgd) = plan.sgd {
+        device.set_sgd(sgd)?;
+    }
+    let measure = |device: &mut dyn Device, label: &str| {
+        let progress = ui.progress(label, plan.test.len() as u64);
+        evaluate(&model, &plan.test, &progress, |input| device.infer(input))
+    };
+    let before = measure(device, "before")?;
+    let steps = plan.training.len() * plan.passes;
+    let stops = stops(steps, plan.checkpoints);
+    let mut curve = vec![CurvePoint {
+        samples: 0,
+        accuracy: before.accuracy(),
+    }];
+    let mut loss = 0.0;
+    let progress = ui.progress("learning", steps as u64);
+    for step in 0..steps {
+        let index = step % plan.training.len();
+        let bytes = sample::encode(&input, plan.training.image(index))?;
+        // Labels are bytes.
+        let class = plan.training.label(index) as u16;
+        let report = device.train(&bytes, Target::Class(class))?;
+        loss += f64::from(report.loss);
+        progress.inc(1);
+        progress.message(format_args!("loss {:.3}", loss / (step + 1) as f64));
+        if stops.contains(&(step + 1)) {
+            let learnt = with_weights(blob, &device.read_weights()?)?;
+            let accuracy = accuracy_here(&learnt, &plan.test, &progress)?;
+            curve.push(CurvePoint {
+                samples: step + 1,
+                accuracy,
+            });
+        }
+    }
+    progress.finish();
+    let after = measure(device, "after")?;
+    curve.push(CurvePoint {
+        samples: steps,
+        accuracy: after.accuracy(),
+    });
+    Ok(Tuning {
+        before,
+        after,
+        steps,
+        mean_loss: loss / steps.max(1) as f64,
+        digest: device.weights_digest()?,
+        weights: device.read_weights()?,
+        curve,
+    })
+}
+
+/// Where to measure along the way: closer together at the beginning, where most is learnt.
+fn stops(steps: usize, count: usize) -> Vec<usize> {
+    let mut stops: Vec<usize> = (1..=count)
+        .map(|index| {
+            let share = index as f64 / (count + 1) as f64;
+            (share * share * steps as f64).round() as usize
+        })
+        .filter(|&stop| stop > 0 && stop < steps)
+        .collect();
+    stops.dedup();
+    stops
+}
+
+fn accuracy_here(blob: &Blob, test: &DataSet, progress: &Progress) -> Result<f64, TuneError> {
+    let silent = Ui::silent().progress("curve", test.len() as u64);
+    progress.message("measuring what was learnt");
+    evaluate_here(&blob.model(), test, &silent)
+        .map(|evaluation| evaluation.accuracy())
+        .map_err(|error| TuneError::Host(error.to_string()))
+}
+
+/// The model with `learnt` in place of the weights that its training plan names.
+///
+/// # Errors
+/// Another number of bytes than the plan's weights have.
+pub fn with_weights(blob: &Blob, learnt: &[u8]) -> Result<Blob, TuneError> {
+    let model = blob.model();
+    let start = model.header().weights_at as usize;
+    let ranges: Vec<_> = model.learnt().collect();
+    let wanted = ranges.iter().map(|range| range.len()).sum::<usize>();
+    if wanted != learnt.len() {
+        return Err(TuneError::Sample(SampleError::Length {
+            shape: Vec::new(),
+            wanted: wanted / 4,
+            found: learnt.len() / 4,
+        }));
+    }
+    let mut bytes = AlignedBytes::copy_of(blob.bytes());
+    let mut learnt = learnt;
+    for range in ranges {
+        let (values, rest) = learnt.split_at(range.len());
+        bytes.as_mut_slice()[start + range.start..start + range.end].copy_from_slice(values);
+        learnt = rest;
+    }
+    reseal(bytes.as_mut_slice())?;
+    Ok(Blob::new(blob.path(), bytes)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn stops_crowd_at_the_beginning_and_lie_inside() {
+        assert_eq!(stops(1000, 4), [40, 160, 360, 640]);
+        assert!(stops(3, 9).iter().all(|&stop| stop > 0 && stop < 3));
+        assert!(stops(0, 4).is_empty());
+    }
+}
