@@ -42,6 +42,7 @@ pub fn take() -> Parts {
         start_tx,
         received,
         sent,
+        wakes,
         enable,
         pin_tx,
         pin_rx,
