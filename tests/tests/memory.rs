@@ -1,0 +1,213 @@
+//! `docs/memory.md`: an arena is as large as its sums say.
+
+use host::export::AlignedBytes;
+use nn_core::memory::Buffer;
+use nn_core::model::Model;
+use nn_core::ops::Activation;
+use nn_core::train::{Loss, Sgd, TrainSpec, Trainable};
+use tests::network::{Layer, Network, Window};
+use tests::random::Random;
+
+/// The sums of `docs/memory.md`.
+mod sums {
+    /// Bytes of a planned step.
+    pub(crate) const STEP: usize = 64;
+    /// Bytes of a planned backward step.
+    pub(crate) const BACK_STEP: usize = 36;
+    /// Bytes of an entry of the planner's table.
+    pub(crate) const BUFFER: usize = 16;
+
+    fn round(bytes: usize) -> usize {
+        bytes.next_multiple_of(16)
+    }
+
+    /// The arena for inference.
+    pub(crate) fn inference(nodes: usize, tensors: usize, peak: usize) -> usize {
+        round(round(nodes * STEP) + peak.max(round(tensors * BUFFER)))
+    }
+
+    /// The arena for training. `learnt` are the bytes of the parameters that learn, `backward` the nodes from the
+    /// first that learns on.
+    pub(crate) fn training(
+        nodes: usize,
+        backward: usize,
+        tensors: usize,
+        (learnt, momentum): (usize, bool),
+        peak: usize,
+    ) -> usize {
+        let learnt = if momentum { 2 * learnt } else { learnt };
+        let table = round((2 * tensors + 2 * nodes) * BUFFER);
+        let shared = peak.max(table.saturating_sub(learnt));
+        round(round(nodes * STEP) + round(backward * BACK_STEP) + learnt + shared)
+    }
+}
+
+#[test]
+fn the_planner_s_table_has_entries_of_the_documented_size() {
+    assert_eq!(size_of::<Buffer>(), sums::BUFFER);
+}
+
+fn plan(trainable: Trainable, momentum: f32) -> Option<TrainSpec> {
+    Some(TrainSpec {
+        trainable,
+        loss: Loss::CrossEntropy,
+        sgd: Sgd {
+            learning_rate: 0.01,
+            momentum,
+            weight_decay: 0.0,
+        },
+    })
+}
+
+/// (arena for inference, arena for training).
+fn arenas(network: &Network, plan: Option<TrainSpec>) -> (usize, usize) {
+    let parameters = network.draw_parameters(&mut Random::new(1));
+    let blob = network.blob(&parameters, plan);
+    let model = Model::load(&blob).unwrap();
+    (model.arena_infer(), model.arena_train())
+}
+
+fn mnist_cnn() -> Network {
+    let same = Window {
+        kernel: [5, 5],
+        stride: [1, 1],
+        padding: [2; 4],
+    };
+    Network {
+        input: vec![28, 28, 1],
+        layers: vec![
+            Layer::conv(same, 8, Activation::Relu),
+            Layer::MaxPool(Window::square(2, 2)),
+            Layer::conv(same, 16, Activation::Relu),
+            Layer::MaxPool(Window::square(2, 2)),
+            Layer::Flatten,
+            Layer::dense(100, Activation::Relu),
+            Layer::dense(10, Activation::None),
+            Layer::Softmax,
+        ],
+    }
+}
+
+fn mnist_mlp() -> Network {
+    Network {
+        input: vec![28, 28, 1],
+        layers: vec![
+            Layer::Flatten,
+            Layer::dense(128, Activation::Relu),
+            Layer::dense(10, Activation::None),
+            Layer::Softmax,
+        ],
+    }
+}
+
+#[test]
+fn sums_of_the_mnist_cnn() {
+    // Bytes: image, first convolution and its pooling, second and its pooling, dense 100, dense 10.
+    let (x, c1, p1, c2, p2, d1, d2) = (3136, 25_088, 6272, 12_544, 3136, 400, 40);
+    let (nodes, tensors) = (8, 9 + 8);
+    let peak = [x + c1, c1 + p1, p1 + c2, c2 + p2, p2 + d1, d1 + d2];
+    let peak = peak.into_iter().max().unwrap();
+    assert_eq!(peak, 31_360);
+    let network = mnist_cnn();
+    let all = 4 * 82_934;
+    let infer = sums::inference(nodes, tensors, peak);
+
+    // All layers: x and the pooled maps wait for their backward step, argmaxes too; a map before its pooling does not.
+    let (a1, a2, plane) = (1568, 784, 784);
+    let live = [
+        x + c1,                          // conv 1
+        x + c1 + p1 + a1,                // pool 1
+        x + p1 + a1 + c2,                // conv 2
+        x + p1 + a1 + c2 + p2 + a2,      // pool 2
+        x + p1 + a1 + p2 + a2 + d1,      // dense 1, and back
+        x + p1 + a1 + p2 + a2 + d1 + d2, // dense 2, softmax, loss, and back
+        x + p1 + a1 + p2 + a2 + c2,      // pool 2 back: its own delta
+        x + p1 + a1 + c2 + plane,        // conv 2 back
+        x + p1 + a1 + c1,                // pool 1 back
+        x + c1,                          // conv 1 back
+    ];
+    let peak = live.into_iter().max().unwrap();
+    assert_eq!(peak, 36_064);
+    for momentum in [false, true] {
+        let plan = plan(Trainable::All, if momentum { 0.9 } else { 0.0 });
+        let train = sums::training(nodes, 8, tensors, (all, momentum), peak);
+        assert_eq!(arenas(&network, plan), (infer, train));
+    }
+    assert_eq!(
+        sums::training(nodes, 8, tensors, (all, false), peak),
+        368_608
+    );
+
+    // The last layer: the frozen part shares as in inference.
+    let last = 4 * 1010;
+    let train = sums::training(nodes, 2, tensors, (last, false), 31_360);
+    assert_eq!(
+        arenas(&network, plan(Trainable::Last(1), 0.0)),
+        (infer, train)
+    );
+
+    // The second convolution and the last layer: the pooled map that it reads stays, and what is above.
+    let some = 4 * (3216 + 1010);
+    let peak = [
+        c1 + p1,
+        p1 + c2 + p2 + a2,
+        p1 + p2 + a2 + d1 + d2,
+        p1 + c2 + p2 + a2,
+    ];
+    let train = sums::training(
+        nodes,
+        6,
+        tensors,
+        (some, false),
+        peak.into_iter().max().unwrap(),
+    );
+    let plan = plan(Trainable::Nodes(1 << 2 | 1 << 6), 0.0);
+    assert_eq!(arenas(&network, plan), (infer, train));
+}
+
+#[test]
+fn sums_of_the_mnist_mlp() {
+    let (x, d1, d2) = (3136, 512, 40);
+    let (nodes, tensors) = (4, 5 + 4);
+    let all = 4 * 101_770;
+    let infer = sums::inference(nodes, tensors, x + d1);
+    let train = sums::training(nodes, 3, tensors, (all, false), x + d1 + d2);
+    assert_eq!(train, 411_136);
+    let network = mnist_mlp();
+    assert_eq!(arenas(&network, plan(Trainable::All, 0.0)), (infer, train));
+    // Where the table is larger than all that it plans, it decides.
+    let tiny = Network {
+        input: vec![1],
+        layers: vec![Layer::dense(1, Activation::None); 6],
+    };
+    let (nodes, tensors) = (6, 7 + 12);
+    let (infer, _) = arenas(&tiny, None);
+    assert_eq!(infer, sums::inference(nodes, tensors, 8));
+    assert_eq!(infer, 6 * sums::STEP + 19 * sums::BUFFER);
+}
+
+#[test]
+fn sums_of_the_trained_models() {
+    // Bytes of the head's int8 maps: a quarter of the f32 ones.
+    let peak = 31_360 / 4;
+    for (file, peak, back, learnt) in [
+        ("mnist-cnn-i8", peak, 0, 0),
+        ("mnist-cnn-head", peak, 2, 4 * 1010),
+        ("mnist-mlp-i8", 784 + 128, 0, 0),
+        ("mnist-mlp-head", 784 + 128, 2, 4 * 1290),
+    ] {
+        let path = format!("{}/../models/{file}.mote", env!("CARGO_MANIFEST_DIR"));
+        let blob = AlignedBytes::copy_of(&std::fs::read(&path).expect(&path));
+        let model = Model::load(&blob).unwrap();
+        let (nodes, tensors) = (model.nodes().len(), model.tensors().len());
+        assert_eq!(
+            model.arena_infer(),
+            sums::inference(nodes, tensors, peak),
+            "{file}"
+        );
+        if back > 0 {
+            let train = sums::training(nodes, back, tensors, (learnt, false), peak);
+            assert_eq!(model.arena_train(), train, "{file}");
+        }
+    }
+}
