@@ -319,3 +319,31 @@ fn a_checkpoint_of_another_network_is_refused() {
     let error = Network::new(&recipe, &other).unwrap_err().to_string();
     assert!(error.contains("no tensor `dense_2.bias`"), "{error}");
 }
+
+/// The blobs that the project ships run as they are, and each card is its blob's.
+#[test]
+fn the_models_that_are_kept_run_and_their_cards_are_theirs() {
+    let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
+    for name in ["mnist-cnn", "mnist-mlp"] {
+        let recipe = Recipe::load(&models.join(format!("{name}.toml"))).unwrap();
+        for format in &recipe.export.formats {
+            let path = models.join(format!("{name}-{format}.mote"));
+            let blob = crate::blob::Blob::open(&path).unwrap();
+            let answer = run(blob.model(), images(1).image(0)).pop();
+            assert!(answer.is_some_and(|bytes| !bytes.is_empty()));
+
+            let inspection = Inspection::of(&blob);
+            assert_eq!(inspection.parameters, recipe.parameters() as u64);
+            let card = std::fs::read_to_string(path.with_extension("md")).unwrap();
+            let has = |fact: &str| assert!(card.contains(fact), "{fact} in the card of {name}");
+            has(&inspection.name);
+            has(&inspection.digest);
+            has(&inspection.crc32);
+            has(&format!("| flash | {} bytes |", inspection.flash));
+            has(&format!("inference | {} bytes |", inspection.arena_infer));
+            if inspection.train.is_some() {
+                has(&format!("training | {} bytes |", inspection.arena_train));
+            }
+        }
+    }
+}
