@@ -22,7 +22,11 @@ mod board;
 
 #[cfg(feature = "emulated")]
 mod register;
-#[cfg(feature = "emulated")]
+#[cfg(any(
+    feature = "board-an385",
+    feature = "board-an386",
+    feature = "board-an500"
+))]
 mod wait;
 
 pub use board::{Led, Parts, Uart, exit, take};

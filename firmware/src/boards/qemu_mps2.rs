@@ -74,8 +74,10 @@ impl Read for Uart {
         };
         while self.state.read() & RX_FULL == 0 {
             self.wake.sleep();
-            self.interrupts.write(RX_INTERRUPT);
+            // In this order: a byte that comes in between leaves the line low and is seen above;
+            // the next one raises it and wakes.
             self.wake.clear();
+            self.interrupts.write(RX_INTERRUPT);
         }
         *first = self.data.read() as u8; // the register holds 8 bits
         Ok(1)

@@ -37,7 +37,7 @@ impl Wake {
         asm::wfi();
     }
 
-    /// Takes the interrupt back, once its cause is gone.
+    /// Takes the interrupt back; its cause must then be removed, and looked at once more.
     pub(super) fn clear(&self) {
         NVIC::unpend(self.0);
     }
