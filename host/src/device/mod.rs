@@ -12,6 +12,8 @@ mod log;
 mod place;
 mod qemu;
 mod serial;
+#[cfg(test)]
+mod tests;
 
 pub use error::{BuildError, DeviceError};
 pub use here::Here;
