@@ -219,9 +219,9 @@ mod with_libtorch {
 
     impl Observer for Watch<'_> {
         fn begin(&mut self, plan: &Plan) {
-            let [learnt, held_out] = plan.samples;
+            let [training, validation] = plan.samples;
             self.ui.note(format_args!(
-                "  {learnt} samples, {held_out} held out, {} parameters, {}",
+                "  {training} training samples, {validation} for validation, {} parameters, {}",
                 plan.parameters, plan.device
             ));
             if plan.epoch > 0 || plan.batch > 0 {
@@ -257,17 +257,17 @@ mod with_libtorch {
 
         fn epoch(&mut self, row: &EpochRow) {
             let Some(bar) = &self.bar else { return };
-            let held_out = match (row.val_loss, row.val_accuracy) {
+            let validation = match (row.val_loss, row.val_accuracy) {
                 (Some(loss), Some(accuracy)) => {
                     format!(
-                        "  held out: loss {loss:.4}, accuracy {:.2} %",
+                        "  validation loss {loss:.4}, accuracy {:.2} %",
                         accuracy * 100.0
                     )
                 }
                 _ => String::new(),
             };
             bar.line(format_args!(
-                "  epoch {:>2}: loss {:.4}, accuracy {:.2} %{held_out}  ({:.1} s)",
+                "  epoch {:>2}: loss {:.4}, accuracy {:.2} %{validation}  ({:.1} s)",
                 row.epoch,
                 row.train_loss,
                 row.train_accuracy * 100.0,

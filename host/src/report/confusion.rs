@@ -1,4 +1,4 @@
-//! The confusion matrix: which class is read as which.
+//! The confusion matrix: which class is predicted as which.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ const CELL: i32 = 62;
 const LEFT: i32 = 96;
 const TOP: i32 = 70;
 
-/// Draws how often each class (row) was read as each class (column).
+/// Draws how often each class (row) was predicted as each class (column), and the recall of each.
 ///
 /// What is right is blue, what is wrong is orange, both deeper the larger their share of the row.
 ///
@@ -41,11 +41,11 @@ pub fn confusion_matrix(
         (TOP + side + 80) as u32 + 12,
     );
     draw(path, title, paper, |area| {
-        area.draw_text("read as", &centred(bold(17, INK)), (LEFT + side / 2, 14))?;
+        area.draw_text("predicted", &centred(bold(17, INK)), (LEFT + side / 2, 14))?;
         let upright = bold(17, INK).transform(FontTransform::Rotate270);
-        area.draw_text("is", &centred(upright), (16, TOP + side / 2))?;
+        area.draw_text("true", &centred(upright), (16, TOP + side / 2))?;
         area.draw_text(
-            "right",
+            "recall",
             &centred(bold(17, INK)),
             (LEFT + side + 66, TOP - 22),
         )?;

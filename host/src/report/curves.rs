@@ -49,12 +49,12 @@ pub fn training_curve(path: &Path, name: &str, rows: &[EpochRow]) -> Result<(), 
             .collect(),
     };
     let loss = [
-        curve("learnt from", BLUE, |row| Some(row.train_loss)),
-        curve("held out", ORANGE, |row| row.val_loss),
+        curve("training", BLUE, |row| Some(row.train_loss)),
+        curve("validation", ORANGE, |row| row.val_loss),
     ];
     let accuracy = [
-        curve("learnt from", BLUE, |row| Some(row.train_accuracy * 100.0)),
-        curve("held out", ORANGE, |row| {
+        curve("training", BLUE, |row| Some(row.train_accuracy * 100.0)),
+        curve("validation", ORANGE, |row| {
             row.val_accuracy.map(|accuracy| accuracy * 100.0)
         }),
     ];
@@ -215,7 +215,7 @@ fn legend(area: &Area<'_>, curves: &[Curve]) -> Result<(), DrawError> {
         let y = top + index as i32 * 26;
         let stroke = curve.colour.stroke_width(3);
         area.draw(&PathElement::new(
-            vec![(left, y + 8), (left + 28, y + 8)],
+            vec![(left, y + 4), (left + 28, y + 4)],
             stroke,
         ))?;
         area.draw_text(curve.name, &text(16, INK), (left + 38, y))?;

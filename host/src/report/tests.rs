@@ -93,7 +93,7 @@ fn a_confusion_matrix_shows_what_is_wrong_in_orange() {
     let counts = |wrong: u32| -> Vec<Vec<u32>> {
         let cell = |row: usize, column: usize| match () {
             () if row == column => 1000 - 9 * wrong,
-            () if (row * 3 + column) % 4 == 0 => wrong,
+            () if (row * 3 + column).is_multiple_of(4) => wrong,
             () => 0,
         };
         (0..10)

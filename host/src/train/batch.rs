@@ -13,46 +13,40 @@ pub(super) struct Batch {
     pub(super) labels: Tensor,
 }
 
-/// Builds batches in buffers that are used again.
+/// Reads samples from a data set on to a device.
 pub(super) struct Loader<'d> {
     set: &'d DataSet,
     device: Device,
-    pixels: Vec<f32>,
-    labels: Vec<i64>,
 }
 
 impl<'d> Loader<'d> {
     pub(super) fn new(set: &'d DataSet, device: Device) -> Self {
-        Self {
-            set,
-            device,
-            pixels: Vec::new(),
-            labels: Vec::new(),
-        }
+        Self { set, device }
     }
 
     /// The samples at `indices` as `augmenter` shows them in `epoch`.
     pub(super) fn load(
-        &mut self,
+        &self,
         indices: &[usize],
         augmenter: &Augmenter,
         epoch: u64,
     ) -> Result<Batch, TrainError> {
         let length = self.set.image_len();
-        self.pixels.resize(indices.len() * length, 0.0);
-        for (&index, pixels) in indices.iter().zip(self.pixels.chunks_exact_mut(length)) {
+        let mut pixels = vec![0.0; indices.len() * length];
+        for (&index, pixels) in indices.iter().zip(pixels.chunks_exact_mut(length)) {
             augmenter.apply(self.set.image(index), epoch, index as u64, pixels);
         }
-        self.labels.clear();
-        self.labels
-            .extend(indices.iter().map(|&index| self.set.label(index) as i64));
+        let labels: Vec<i64> = indices
+            .iter()
+            .map(|&index| self.set.label(index) as i64)
+            .collect();
 
         let [height, width, channels] = self.set.shape.map(|length| length as i64);
         let shape = [indices.len() as i64, height, width, channels];
-        let images = Tensor::f_from_slice(&self.pixels)?
+        let images = Tensor::f_from_slice(&pixels)?
             .f_reshape(shape)?
             .f_to(self.device)?;
-        let labels = Tensor::f_from_slice(&self.labels)?.f_to(self.device)?;
+        let labels = Tensor::f_from_slice(&labels)?.f_to(self.device)?;
         Ok(Batch { images, labels })
     }
 }

@@ -43,10 +43,8 @@ impl FromStr for DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// The device, and what to call it; sets libtorch's threads.
-    pub(super) fn resolve(self, threads: Option<usize>) -> Result<(Device, String), TrainError> {
-        let threads = threads.unwrap_or_else(physical_cores).max(1);
-        tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
+    /// The device, if it is there.
+    pub(super) fn resolve(self) -> Result<Device, TrainError> {
         let cuda = Cuda::is_available();
         match self {
             Self::Cuda if !cuda && !tch::utils::has_cuda() => Err(TrainError::NoCuda {
@@ -55,11 +53,8 @@ impl DeviceChoice {
             Self::Cuda if !cuda => Err(TrainError::NoCuda {
                 found: "that sees no CUDA device",
             }),
-            Self::Cuda | Self::Auto if cuda => Ok((Device::Cuda(0), "cuda".to_owned())),
-            _ => {
-                let plural = if threads == 1 { "" } else { "s" };
-                Ok((Device::Cpu, format!("cpu, {threads} thread{plural}")))
-            }
+            Self::Cuda | Self::Auto if cuda => Ok(Device::Cuda(0)),
+            _ => Ok(Device::Cpu),
         }
     }
 }

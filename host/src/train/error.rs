@@ -38,6 +38,9 @@ pub enum TrainError {
         /// Why there is no CUDA.
         found: &'static str,
     },
+    /// The threads cannot be started.
+    #[error("cannot start the training threads; fewer may do: --threads 1")]
+    Threads(#[from] rayon::ThreadPoolBuildError),
     /// The loss is no number any more.
     #[error(
         "the loss is {loss} in epoch {epoch}, batch {batch}: training has diverged at a learning \

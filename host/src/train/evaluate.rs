@@ -1,16 +1,11 @@
-//! Loss and accuracy of a network.
+//! Loss and accuracy: what training makes small, and what counts in the end.
 
 use serde::Serialize;
-use tch::{Device, Kind, Reduction, Tensor};
+use tch::{Kind, Reduction, Tensor};
 
 use super::TrainError;
-use super::batch::{Batch, Loader};
-use super::network::Network;
-use crate::data::{Augmenter, DataSet};
-use crate::recipe::Loss;
-
-/// Samples read at once when nothing is learnt.
-const BATCH: usize = 500;
+use super::batch::Batch;
+use crate::recipe::{Activation, Loss, Recipe};
 
 /// How well a network reads samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -25,61 +20,48 @@ pub struct Score {
     pub accuracy: f64,
 }
 
-/// The mean loss of a batch, and how many of its samples are read rightly.
-pub(super) fn loss(
-    logits: &Tensor,
-    batch: &Batch,
+/// What training makes small.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Objective {
     loss: Loss,
+    /// Whether the network ends with a softmax.
     softmax: bool,
-) -> Result<(Tensor, i64), TrainError> {
-    let value = match loss {
-        Loss::CrossEntropy => {
-            let none: Option<&Tensor> = None;
-            logits.f_cross_entropy_loss(&batch.labels, none, Reduction::Mean, -100, 0.0)?
-        }
-        Loss::Mse => {
-            let output = if softmax {
-                logits.f_softmax(-1, None)?
-            } else {
-                logits.shallow_clone()
-            };
-            let classes = logits.size().last().copied().unwrap_or(0);
-            let wanted = batch.labels.f_one_hot(classes)?.f_to_kind(Kind::Float)?;
-            output.f_mse_loss(&wanted, Reduction::Mean)?
-        }
-    };
-    let right = logits
-        .f_argmax(-1, false)?
-        .f_eq_tensor(&batch.labels)?
-        .f_sum(Kind::Int64)?;
-    Ok((value, right.f_int64_value(&[])?))
 }
 
-/// Reads the samples at `indices`, unchanged.
-pub(super) fn evaluate(
-    network: &Network,
-    set: &DataSet,
-    indices: &[usize],
-    how: (Loss, bool),
-    device: Device,
-) -> Result<Score, TrainError> {
-    let _no_grad = tch::no_grad_guard();
-    let mut loader = Loader::new(set, device);
-    let plain = Augmenter::new(set.shape, 0, 0.0, 0);
-    let (mut total, mut correct) = (0.0, 0);
-    for chunk in indices.chunks(BATCH) {
-        let batch = loader.load(chunk, &plain, 0)?;
-        let logits = network.forward(&batch.images, None)?;
-        let (mean, right) = loss(&logits, &batch, how.0, how.1)?;
-        total += mean.f_double_value(&[])? * chunk.len() as f64;
-        correct += usize::try_from(right).unwrap_or(0);
+impl Objective {
+    pub(super) fn of(recipe: &Recipe) -> Self {
+        let last = recipe.layers().last().map(|layer| layer.kind.activation());
+        Self {
+            loss: recipe.train.loss,
+            softmax: last == Some(Activation::Softmax),
+        }
     }
-    let samples = indices.len();
-    let count = samples.max(1) as f64;
-    Ok(Score {
-        samples,
-        correct,
-        loss: total / count,
-        accuracy: correct as f64 / count,
-    })
+
+    /// The loss of a batch, summed over its samples.
+    pub(super) fn sum(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor, TrainError> {
+        Ok(match self.loss {
+            Loss::CrossEntropy => {
+                let weight: Option<&Tensor> = None;
+                logits.f_cross_entropy_loss(&batch.labels, weight, Reduction::Sum, -100, 0.0)?
+            }
+            Loss::Mse => {
+                let classes = logits.size().last().copied().unwrap_or(1);
+                let wanted = batch.labels.f_one_hot(classes)?.f_to_kind(Kind::Float)?;
+                let output = match self.softmax {
+                    true => logits.f_softmax(-1, None)?,
+                    false => logits.shallow_clone(),
+                };
+                let squares = output.f_mse_loss(&wanted, Reduction::Sum)?;
+                squares.f_mul_scalar(1.0 / classes as f64)?
+            }
+        })
+    }
+}
+
+/// How many samples of a batch are read rightly.
+pub(super) fn correct(logits: &Tensor, batch: &Batch) -> Result<u64, TrainError> {
+    let right = logits.f_argmax(-1, false)?.f_eq_tensor(&batch.labels)?;
+    let count = right.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+    // A count: never negative.
+    Ok(count.unsigned_abs())
 }

@@ -3,6 +3,8 @@
 //! Images are NCHW here, as libtorch wants them. `flatten` puts them in HWC order, as the device
 //! lays them out, so the rows of a dense layer's weight after it are in HWC order as well.
 
+use std::sync::Arc;
+
 use tch::{Device, Kind, Tensor};
 
 use super::TrainError;
@@ -14,23 +16,25 @@ use crate::recipe::{Activation, Conv2d, LayerKind, Padding, Pool2d, Recipe, Reso
 /// A weight or a bias.
 pub(super) struct Parameter {
     /// `conv2d_1.weight`.
-    pub(super) name: String,
+    pub(super) name: Arc<str>,
     /// On the training device.
     pub(super) tensor: Tensor,
 }
 
 /// The layers and their parameters: the weight and the bias of each layer that has any, in order.
 pub(super) struct Network {
-    layers: Vec<ResolvedLayer>,
+    layers: Arc<[ResolvedLayer]>,
     pub(super) parameters: Vec<Parameter>,
     device: Device,
 }
 
-/// Dropout's chance: a stream for each layer in each step.
+/// Dropout's chance: a stream for each layer and shard in each step.
 #[derive(Clone, Copy)]
 pub(super) struct Chance {
     pub(super) seed: u64,
     pub(super) step: u64,
+    /// Which part of the batch, from 0.
+    pub(super) shard: u32,
 }
 
 /// Shapes of a layer's weight and bias in libtorch's layout; `None` when it has no parameters.
@@ -84,13 +88,13 @@ impl Network {
             let values = (0..count).map(|_| stream.uniform(-bound, bound)).collect();
             let zeros = vec![0.0; bias[0]];
             for (kind, shape, values) in [("weight", weight, values), ("bias", bias, zeros)] {
-                let name = format!("{}.{kind}", layer.name);
+                let name = format!("{}.{kind}", layer.name).into();
                 let tensor = parameter(&Values { shape, values }, device)?;
                 parameters.push(Parameter { name, tensor });
             }
         }
         Ok(Self {
-            layers: recipe.layers().to_vec(),
+            layers: recipe.layers().into(),
             parameters,
             device,
         })
@@ -110,14 +114,30 @@ impl Network {
             for (kind, shape) in ["weight", "bias"].into_iter().zip(shapes) {
                 let name = format!("{}.{kind}", layer.name);
                 let tensor = parameter(checkpoint.tensor(&name, &shape)?, device)?;
-                parameters.push(Parameter { name, tensor });
+                parameters.push(Parameter {
+                    name: name.into(),
+                    tensor,
+                });
             }
         }
         Ok(Self {
-            layers: recipe.layers().to_vec(),
+            layers: recipe.layers().into(),
             parameters,
             device,
         })
+    }
+
+    /// The same network, on the same weights, for another thread.
+    pub(super) fn share(&self) -> Self {
+        let share = |parameter: &Parameter| Parameter {
+            name: Arc::clone(&parameter.name),
+            tensor: parameter.tensor.shallow_clone(),
+        };
+        Self {
+            layers: Arc::clone(&self.layers),
+            parameters: self.parameters.iter().map(share).collect(),
+            device: self.device,
+        }
     }
 
     /// What the last layer gives before its softmax, if it ends with one: logits, `[N, classes]`.
@@ -180,7 +200,8 @@ impl Network {
         chance: Chance,
         layer: usize,
     ) -> Result<Tensor, TrainError> {
-        let mut stream = Stream::new(chance.seed, Stream::DROPOUT, chance.step, layer as u64);
+        let place = (layer as u64) << 32 | u64::from(chance.shard);
+        let mut stream = Stream::new(chance.seed, Stream::DROPOUT, chance.step, place);
         let (rate, kept) = (rate as f32, (1.0 / (1.0 - rate)) as f32);
         let mask: Vec<f32> = (0..values.numel())
             .map(|_| {

@@ -146,6 +146,25 @@ fn resumed_training_gives_the_bytes_of_uninterrupted_training() {
     }
 }
 
+/// Batches of 48 are two shards: 32 samples and 16.
+#[test]
+fn the_number_of_threads_does_not_matter() {
+    let scratch = Scratch::new("threads");
+    let text = RECIPE.replace("batch = 16", "batch = 48");
+    let recipe = Recipe::parse(&text, Path::new("tiny.toml")).unwrap();
+    let run = |threads: usize| {
+        let directory = scratch.0.join(threads.to_string());
+        let options = Options {
+            threads: Some(threads),
+            directory,
+            ..scratch.options("")
+        };
+        bytes(&train(&recipe, &options, &mut ()).unwrap())
+    };
+    let one = run(1);
+    assert!(one == run(2) && one == run(3));
+}
+
 #[test]
 fn learns_an_easy_set() {
     let scratch = Scratch::new("easy");

@@ -104,7 +104,16 @@ fn dropout_keeps_the_mean_and_repeats() {
     let ones = Tensor::ones([100, 100], (Kind::Float, Device::Cpu));
     let draw = |step| {
         network
-            .dropout(&ones, 0.25, Chance { seed: 1, step }, 0)
+            .dropout(
+                &ones,
+                0.25,
+                Chance {
+                    seed: 1,
+                    step,
+                    shard: 0,
+                },
+                0,
+            )
             .unwrap()
     };
     let mean = draw(0).mean(Kind::Float).double_value(&[]);

@@ -88,20 +88,20 @@ impl Optimizer {
         Ok(optimizer)
     }
 
-    /// One step along the gradients that the parameters hold; then these are cleared.
+    /// One step along `gradients`, one for each parameter.
     pub(super) fn step(
         &mut self,
         parameters: &mut [Parameter],
+        gradients: &[Tensor],
         learning_rate: f64,
     ) -> Result<(), TrainError> {
         self.step += 1;
         let _no_grad = tch::no_grad_guard();
-        for (parameter, moments) in parameters.iter_mut().zip(&mut self.moments) {
-            let mut gradient = parameter.tensor.f_grad()?;
+        let moments = self.moments.iter_mut();
+        for ((parameter, gradient), moments) in parameters.iter_mut().zip(gradients).zip(moments) {
             let weight = &mut parameter.tensor;
             self.rule
-                .update(self.step, learning_rate, weight, &gradient, moments)?;
-            let _ = gradient.f_zero_()?;
+                .update(self.step, learning_rate, weight, gradient, moments)?;
         }
         Ok(())
     }

@@ -26,15 +26,16 @@ fn agrees(kind: &OptimizerKind, mut theirs: nn::Optimizer, store: &nn::VarStore)
     let weight = store.root().var_copy("weight", &start);
     let ours = start.copy().set_requires_grad(true);
     let mut parameters = [Parameter {
-        name: "weight".to_owned(),
+        name: "weight".into(),
         tensor: ours,
     }];
     let mut optimizer = Optimizer::new(kind, &parameters).unwrap();
     for _ in 0..20 {
         theirs.backward_step(&loss(&weight));
-        loss(&parameters[0].tensor).backward();
+        let weight = [&parameters[0].tensor];
+        let gradients = Tensor::run_backward(&[loss(weight[0])], &weight, false, false);
         optimizer
-            .step(&mut parameters, kind.learning_rate())
+            .step(&mut parameters, &gradients, kind.learning_rate())
             .unwrap();
     }
     let difference = (&parameters[0].tensor - &weight)

@@ -1,0 +1,252 @@
+//! The loop: epochs, batches, checkpoints.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use tch::Device;
+
+use super::evaluate::Objective;
+use super::network::{Chance, Network};
+use super::optimizer::Optimizer;
+use super::values::to_values;
+use super::workers::{Samples, Workers};
+use super::{Files, Observer, Options, Plan, TrainError};
+use crate::checkpoint::{Checkpoint, Progress, Running};
+use crate::data::{Augmenter, DataSet, Split, Stream};
+use crate::history::{self, EpochRow};
+use crate::recipe::Recipe;
+use crate::report;
+
+/// A training under way.
+pub(super) struct Training<'t> {
+    recipe: &'t Recipe,
+    set: &'t DataSet,
+    split: Split,
+    workers: &'t Workers,
+    pub(super) network: Network,
+    optimizer: Optimizer,
+    pub(super) progress: Progress,
+    pub(super) history: Vec<EpochRow>,
+}
+
+impl<'t> Training<'t> {
+    /// A new one, or the one that the checkpoint keeps.
+    pub(super) fn begin(
+        recipe: &'t Recipe,
+        options: &Options,
+        files: &Files,
+        set: &'t DataSet,
+        workers: &'t Workers,
+        device: Device,
+    ) -> Result<Self, TrainError> {
+        let (network, optimizer, progress, history);
+        if options.resume {
+            let checkpoint = Checkpoint::load(&files.checkpoint)?;
+            if checkpoint.progress.recipe != recipe.text {
+                return Err(TrainError::OtherRecipe {
+                    path: files.checkpoint.clone(),
+                });
+            }
+            network = Network::restore(recipe, &checkpoint, device)?;
+            let kind = &recipe.train.optimizer;
+            optimizer = Optimizer::restore(kind, &network.parameters, &checkpoint)?;
+            let mut rows = history::read(&files.history)?;
+            rows.retain(|row| row.epoch <= checkpoint.progress.epoch);
+            history = rows;
+            progress = checkpoint.progress;
+        } else {
+            let seed = options.seed.unwrap_or(recipe.train.seed);
+            network = Network::new(recipe, seed, device)?;
+            optimizer = Optimizer::new(&recipe.train.optimizer, &network.parameters)?;
+            history = Vec::new();
+            progress = Progress {
+                recipe: recipe.text.clone(),
+                seed,
+                epochs: options.epochs.unwrap_or(recipe.train.epochs),
+                limit: options.limit,
+                epoch: 0,
+                batch: 0,
+                step: 0,
+                running: Running::default(),
+                best_accuracy: None,
+            };
+        }
+        let mut split = set.split(recipe.data.validation, progress.seed);
+        if let Some(limit) = progress.limit {
+            split.training.truncate(limit);
+        }
+        if split.training.is_empty() {
+            return Err(TrainError::NoSamples);
+        }
+        Ok(Self {
+            recipe,
+            set,
+            split,
+            workers,
+            network,
+            optimizer,
+            progress,
+            history,
+        })
+    }
+
+    pub(super) fn plan(&self, device: String) -> Plan {
+        Plan {
+            epochs: self.progress.epochs,
+            epoch: self.progress.epoch,
+            batch: self.progress.batch,
+            batches: self.batches(),
+            samples: [self.split.training.len(), self.split.validation.len()],
+            parameters: self.recipe.parameters(),
+            device,
+        }
+    }
+
+    fn batches(&self) -> usize {
+        self.split.training.len().div_ceil(self.recipe.train.batch)
+    }
+
+    /// All epochs that are left; `Break` when the observer stopped them.
+    pub(super) fn run(
+        &mut self,
+        files: &Files,
+        observer: &mut dyn Observer,
+    ) -> Result<ControlFlow<()>, TrainError> {
+        while self.progress.epoch < self.progress.epochs {
+            let started = Instant::now();
+            let Some(learning_rate) = self.epoch(observer)? else {
+                self.checkpoint()?.save(&files.checkpoint)?;
+                return Ok(ControlFlow::Break(()));
+            };
+            let row = self.close_epoch(learning_rate, started)?;
+            self.checkpoint()?.save(&files.checkpoint)?;
+            history::write(&files.history, &self.history)?;
+            observer.epoch(&row);
+        }
+        report::training_curve(&files.picture, &self.recipe.name, &self.history)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// The batches of this epoch that are left; gives the last learning rate, or `None` when the
+    /// observer stopped it.
+    fn epoch(&mut self, observer: &mut dyn Observer) -> Result<Option<f64>, TrainError> {
+        let Progress {
+            seed,
+            epoch,
+            epochs,
+            ..
+        } = self.progress;
+        let augment = &self.recipe.data.augment;
+        let augmenter = Augmenter::new(self.set.shape, augment.shift, augment.rotate, seed);
+        let mut order = self.split.training.clone();
+        Stream::new(seed, Stream::ORDER, epoch as u64, 0).shuffle(&mut order);
+
+        let objective = Objective::of(self.recipe);
+        let batches = self.batches() as u64;
+        let rate = |step| {
+            let factor = self
+                .recipe
+                .train
+                .schedule
+                .factor(step, batches * epochs as u64, batches);
+            self.recipe.train.optimizer.learning_rate() * factor
+        };
+        let mut learning_rate = rate(self.progress.step.saturating_sub(1));
+        for chunk in order
+            .chunks(self.recipe.train.batch)
+            .skip(self.progress.batch)
+        {
+            let samples = Samples {
+                set: self.set,
+                indices: chunk,
+                augmenter: &augmenter,
+                epoch: epoch as u64,
+            };
+            let chance = Chance {
+                seed,
+                step: self.progress.step,
+                shard: 0,
+            };
+            let learnt = self
+                .workers
+                .learn(&self.network, samples, objective, chance)?;
+            learning_rate = rate(self.progress.step);
+            if !learnt.loss.is_finite() {
+                let (epoch, batch) = (epoch + 1, self.progress.batch + 1);
+                let loss = learnt.loss / chunk.len() as f64;
+                return Err(TrainError::Diverged {
+                    loss,
+                    epoch,
+                    batch,
+                    learning_rate,
+                });
+            }
+            let parameters = &mut self.network.parameters;
+            self.optimizer
+                .step(parameters, &learnt.gradients, learning_rate)?;
+
+            let running = &mut self.progress.running;
+            running.samples += chunk.len() as u64;
+            running.correct += learnt.correct;
+            running.loss += learnt.loss;
+            self.progress.batch += 1;
+            self.progress.step = self.optimizer.step;
+            if observer.batch(epoch + 1, &self.progress.running).is_break() {
+                return Ok(None);
+            }
+        }
+        Ok(Some(learning_rate))
+    }
+
+    /// Measures what the epoch brought, and begins the next.
+    fn close_epoch(
+        &mut self,
+        learning_rate: f64,
+        started: Instant,
+    ) -> Result<EpochRow, TrainError> {
+        let held_out = &self.split.validation;
+        let score = if held_out.is_empty() {
+            None
+        } else {
+            {
+                let objective = Objective::of(self.recipe);
+                Some(
+                    self.workers
+                        .evaluate(&self.network, self.set, held_out, objective)?,
+                )
+            }
+        };
+        let running = std::mem::take(&mut self.progress.running);
+        let samples = running.samples.max(1) as f64;
+        self.progress.epoch += 1;
+        self.progress.batch = 0;
+        if let Some(score) = score {
+            let best = self.progress.best_accuracy.unwrap_or(0.0);
+            self.progress.best_accuracy = Some(best.max(score.accuracy));
+        }
+        let row = EpochRow {
+            epoch: self.progress.epoch,
+            train_loss: running.loss / samples,
+            train_accuracy: running.correct as f64 / samples,
+            val_loss: score.map(|score| score.loss),
+            val_accuracy: score.map(|score| score.accuracy),
+            learning_rate,
+            seconds: started.elapsed().as_secs_f64(),
+        };
+        self.history.push(row);
+        Ok(row)
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
+        let mut tensors = BTreeMap::new();
+        for parameter in &self.network.parameters {
+            tensors.insert(parameter.name.to_string(), to_values(&parameter.tensor)?);
+        }
+        tensors.extend(self.optimizer.moments(&self.network.parameters)?);
+        Ok(Checkpoint {
+            progress: self.progress.clone(),
+            tensors,
+        })
+    }
+}

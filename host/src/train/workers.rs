@@ -1,0 +1,171 @@
+//! The threads that share a batch.
+//!
+//! A batch is cut into shards of a fixed size, each shard is one thread's work from pixels to
+//! gradients, and gradients are summed in the order of the shards. So the result does not depend
+//! on how many threads there are or which is faster, and no thread waits for another within an
+//! operator, which is what makes small networks slow when a machine has other work as well.
+
+use rayon::prelude::*;
+use tch::{Device, Tensor};
+
+use super::TrainError;
+use super::batch::Loader;
+use super::evaluate::{Objective, Score, correct};
+use super::network::{Chance, Network};
+use crate::data::{Augmenter, DataSet};
+
+/// Samples of a shard when learning on a CPU: enough that operators are not all overhead.
+const LEARN: usize = 32;
+/// Samples of a shard when evaluating.
+const EVALUATE: usize = 250;
+
+/// A pool of threads, each of which runs libtorch alone.
+pub(super) struct Workers {
+    pool: rayon::ThreadPool,
+    device: Device,
+}
+
+/// What a batch comes from.
+#[derive(Clone, Copy)]
+pub(super) struct Samples<'s> {
+    pub(super) set: &'s DataSet,
+    /// Which of the set, in order.
+    pub(super) indices: &'s [usize],
+    pub(super) augmenter: &'s Augmenter,
+    pub(super) epoch: u64,
+}
+
+/// What came of a batch.
+pub(super) struct Learnt {
+    /// Summed over the samples.
+    pub(super) loss: f64,
+    pub(super) correct: u64,
+    /// Of the mean loss, one for each parameter.
+    pub(super) gradients: Vec<Tensor>,
+}
+
+impl Workers {
+    pub(super) fn new(device: Device, threads: usize) -> Result<Self, TrainError> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(if device == Device::Cpu { threads } else { 1 })
+            .thread_name(|index| format!("train-{index}"))
+            .start_handler(|_| tch::set_num_threads(1))
+            .build()?;
+        tch::set_num_threads(1);
+        Ok(Self { pool, device })
+    }
+
+    /// Loss and gradients of a batch; `chance` is dropout's, for the first shard.
+    pub(super) fn learn(
+        &self,
+        network: &Network,
+        samples: Samples<'_>,
+        objective: Objective,
+        chance: Chance,
+    ) -> Result<Learnt, TrainError> {
+        let scale = 1.0 / samples.indices.len().max(1) as f64;
+        let shards = self.shards(network, samples.indices, LEARN);
+        let learn = |(shard, (network, indices)): (usize, (Network, &[usize]))| {
+            let batch = Loader::new(samples.set, self.device).load(
+                indices,
+                samples.augmenter,
+                samples.epoch,
+            )?;
+            // A batch has at most 65,536 samples, so shards fit in 32 bits.
+            let chance = Chance {
+                shard: shard as u32,
+                ..chance
+            };
+            let logits = network.forward(&batch.images, Some(chance))?;
+            let loss = objective.sum(&logits, &batch)?;
+            let weights: Vec<&Tensor> = network.parameters.iter().map(|p| &p.tensor).collect();
+            let mean = loss.f_mul_scalar(scale)?;
+            let gradients = Tensor::f_run_backward(&[mean], &weights, false, false)?;
+            let loss = loss.f_double_value(&[])?;
+            Ok(Learnt {
+                loss,
+                correct: correct(&logits, &batch)?,
+                gradients,
+            })
+        };
+        let learnt: Vec<Learnt> = self.pool.install(|| {
+            shards
+                .into_par_iter()
+                .enumerate()
+                .map(learn)
+                .collect::<Result<_, TrainError>>()
+        })?;
+        sum(learnt)
+    }
+
+    /// Reads the samples at `indices`, unchanged.
+    pub(super) fn evaluate(
+        &self,
+        network: &Network,
+        set: &DataSet,
+        indices: &[usize],
+        objective: Objective,
+    ) -> Result<Score, TrainError> {
+        let plain = Augmenter::new(set.shape, 0, 0.0, 0);
+        let read = |(network, indices): (Network, &[usize])| {
+            let _no_grad = tch::no_grad_guard();
+            let batch = Loader::new(set, self.device).load(indices, &plain, 0)?;
+            let logits = network.forward(&batch.images, None)?;
+            let loss = objective.sum(&logits, &batch)?.f_double_value(&[])?;
+            Ok((loss, correct(&logits, &batch)?))
+        };
+        let shards = self.shards(network, indices, EVALUATE);
+        let read: Vec<(f64, u64)> = self.pool.install(|| {
+            shards
+                .into_par_iter()
+                .map(read)
+                .collect::<Result<_, TrainError>>()
+        })?;
+        let samples = indices.len();
+        let count = samples.max(1) as f64;
+        let loss = read.iter().map(|shard| shard.0).sum::<f64>() / count;
+        let correct = read.iter().map(|shard| shard.1 as usize).sum();
+        Ok(Score {
+            samples,
+            correct,
+            loss,
+            accuracy: correct as f64 / count,
+        })
+    }
+
+    /// The shards, each with the network to read it; a GPU reads all learnt samples at once.
+    fn shards<'i>(
+        &self,
+        network: &Network,
+        indices: &'i [usize],
+        size: usize,
+    ) -> Vec<(Network, &'i [usize])> {
+        let whole = size == LEARN && self.device != Device::Cpu;
+        let size = if whole { indices.len().max(1) } else { size };
+        indices
+            .chunks(size)
+            .map(|indices| (network.share(), indices))
+            .collect()
+    }
+}
+
+/// Adds up what the shards learnt, in their order.
+fn sum(shards: Vec<Learnt>) -> Result<Learnt, TrainError> {
+    let mut total = Learnt {
+        loss: 0.0,
+        correct: 0,
+        gradients: Vec::new(),
+    };
+    for shard in shards {
+        total.loss += shard.loss;
+        total.correct += shard.correct;
+        if total.gradients.is_empty() {
+            total.gradients = shard.gradients;
+        } else {
+            for (gradient, more) in total.gradients.iter_mut().zip(&shard.gradients) {
+                let _ = gradient.f_add_(more)?;
+            }
+        }
+    }
+    Ok(total)
+}
