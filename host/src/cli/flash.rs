@@ -145,7 +145,7 @@ mod with_probes {
         } else {
             ui.result(format_args!(
                 "{}: {bytes} bytes fit {}; nothing was written (--dry-run)",
-                image.path().display(),
+                host::paths::shorten(image.path()).display(),
                 chip.name()
             ));
         }

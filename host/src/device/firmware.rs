@@ -12,8 +12,8 @@ use super::{BuildError, Image, boards::Board};
 use crate::{paths, ui::Ui};
 
 /// A compiler that can build for a board.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Toolchain {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Toolchain {
     /// rustc on the path has the target's core library.
     Rustup,
     /// Debian's packages have core's source, and build it along.
@@ -26,7 +26,12 @@ const DEBIAN_CORE: &str = "/usr/lib/rustlib/src/rust/library/core";
 const LLD: &str = "/usr/bin/ld.lld";
 
 impl Toolchain {
-    fn find(target: &'static str) -> Result<Self, BuildError> {
+    /// The one that images for `target` are built with.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError::NoToolchain`] when there is none.
+    pub fn find(target: &'static str) -> Result<Self, BuildError> {
         let libraries = Command::new("rustc")
             .args(["--print", "target-libdir", "--target", target])
             .stderr(Stdio::null())
@@ -77,7 +82,8 @@ impl Toolchain {
         }
     }
 
-    fn name(&self) -> &'static str {
+    /// Its name, for messages.
+    pub fn name(&self) -> &'static str {
         match self {
             Toolchain::Rustup => "rustup's target",
             Toolchain::Debian => "Debian's rust-web-src and build-std",

@@ -10,10 +10,8 @@ use std::process::Command;
 use serde::Serialize;
 
 use crate::data::{self, FileState};
+use crate::device::boards::BOARDS;
 use crate::paths;
-
-/// The machines that Mote's boards are emulated on.
-const QEMU_MACHINES: &[&str] = &["microbit", "mps2-an385", "mps2-an386", "mps2-an500"];
 
 /// The libtorch that tch 0.26 was made for.
 const LIBTORCH_VERSION: &str = "2.13.0";
@@ -85,14 +83,14 @@ pub fn examine() -> Vec<Check> {
 /// `version`: QEMU's own words, if it runs; `machines`: its list of machines.
 fn qemu(version: Option<String>, machines: impl FnOnce() -> Option<String>) -> Check {
     const NAME: &str = "QEMU";
-    let wanted = format!("qemu-system-arm with {}", QEMU_MACHINES.join(", "));
+    let wanted_machines: Vec<&str> = BOARDS.iter().filter_map(|board| board.qemu).collect();
+    let wanted = format!("qemu-system-arm with {}", wanted_machines.join(", "));
     let Some(version) = version else {
         return Check::bad(NAME, wanted, None, "scripts/setup");
     };
     let machines = machines().unwrap_or_default();
-    let missing: Vec<&str> = QEMU_MACHINES
-        .iter()
-        .copied()
+    let missing: Vec<&str> = wanted_machines
+        .into_iter()
         .filter(|machine| {
             !machines
                 .lines()

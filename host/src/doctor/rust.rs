@@ -1,22 +1,11 @@
 //! Rust: cargo, and a way to compile for each Cortex-M target.
 
-use std::path::Path;
-
 use super::{Check, first_line};
+use crate::device::boards::BOARDS;
+use crate::device::firmware::Toolchain;
 
 /// The oldest Rust that the workspace builds with, as its `Cargo.toml` says.
 const RUST_VERSION: &str = env!("CARGO_PKG_RUST_VERSION");
-
-/// Debian's toolchain, which brings the source of `core`, to be built for any target.
-const DEBIAN_CARGO: &str = "/usr/bin/cargo";
-const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
-
-/// The targets of the boards, with the cores that they are for.
-const TARGETS: &[(&str, &str)] = &[
-    ("thumbv6m-none-eabi", "Cortex-M0"),
-    ("thumbv7m-none-eabi", "Cortex-M3"),
-    ("thumbv7em-none-eabihf", "Cortex-M4F, M7"),
-];
 
 pub(super) fn cargo() -> Check {
     assess_cargo(first_line("cargo", &["--version"]))
@@ -41,53 +30,29 @@ fn number(text: &str) -> Option<(u32, u32)> {
     Some((parts.next()?.ok()?, parts.next()?.ok()?))
 }
 
+/// One check for each target that a board wants.
 pub(super) fn targets() -> Vec<Check> {
-    let debian = debian();
-    TARGETS
-        .iter()
-        .map(|&(target, cores)| {
-            let folder = first_line("rustc", &["--print", "target-libdir", "--target", target]);
-            let own = folder.is_some_and(|folder| Path::new(&folder).is_dir());
-            assess_target(target, cores, own, debian.as_deref())
-        })
+    let mut targets: Vec<&'static str> = BOARDS.iter().map(|board| board.target).collect();
+    targets.sort_unstable();
+    targets.dedup();
+    targets
+        .into_iter()
+        .map(|target| assess_target(target, Toolchain::find(target).ok()))
         .collect()
 }
 
-/// `own`: the active toolchain has the target; `debian`: the version of the one to fall back on.
-pub(super) fn assess_target(
-    target: &'static str,
-    cores: &str,
-    own: bool,
-    debian: Option<&str>,
-) -> Check {
-    let wanted = format!("a way to compile for {cores}");
-    match (own, debian) {
-        (true, _) => Check::good(target, wanted, "the active toolchain's own"),
-        (false, Some(version)) => {
-            let found = format!("Debian's {version}, building core from source");
-            Check::good(target, wanted, found)
+pub(super) fn assess_target(target: &'static str, toolchain: Option<Toolchain>) -> Check {
+    let boards: Vec<_> = BOARDS
+        .iter()
+        .filter(|board| board.target == target)
+        .map(|board| board.name)
+        .collect();
+    let wanted = format!("a compiler for {}", boards.join(", "));
+    match toolchain {
+        Some(toolchain) => Check::good(target, wanted, toolchain.name()),
+        None => {
+            let fix = format!("rustup target add {target}, or scripts/setup");
+            Check::bad(target, wanted, None, fix)
         }
-        (false, None) => Check::bad(
-            target,
-            wanted,
-            None,
-            format!("rustup target add {target}, or scripts/setup"),
-        ),
     }
-}
-
-/// The version of Debian's compiler, if all is there that cross compilation with it needs.
-fn debian() -> Option<String> {
-    let sysroot = first_line(DEBIAN_RUSTC, &["--print", "sysroot"])?;
-    let core = Path::new(&sysroot).join("lib/rustlib/src/rust/library/core/src/lib.rs");
-    let complete = core.is_file()
-        && first_line(DEBIAN_CARGO, &["--version"]).is_some()
-        && first_line("ld.lld", &["--version"]).is_some();
-    let version = first_line(DEBIAN_RUSTC, &["--version"])?;
-    let short = version
-        .split_whitespace()
-        .take(2)
-        .collect::<Vec<_>>()
-        .join(" ");
-    complete.then_some(short)
 }

@@ -1,5 +1,6 @@
 use super::rust::{assess_cargo, assess_target};
 use super::*;
+use crate::device::firmware::Toolchain;
 
 /// A folder of this test's own, removed at its end.
 struct Scratch(PathBuf);
@@ -55,22 +56,24 @@ fn an_old_cargo_is_told_from_a_new_one() {
 }
 
 #[test]
-fn a_target_comes_from_the_toolchain_else_from_debian_else_not() {
-    let check = |own, debian| assess_target("thumbv7m-none-eabi", "Cortex-M3", own, debian);
-    assert!(check(true, None).found.unwrap().contains("toolchain"));
-    assert!(
-        check(false, Some("rustc 1.96.0"))
-            .found
-            .unwrap()
-            .contains("1.96.0")
-    );
-    let missing = check(false, None);
+fn a_target_without_a_compiler_says_for_which_boards_one_is_wanted() {
+    let check = |toolchain| assess_target("thumbv7em-none-eabihf", toolchain);
+    for toolchain in [Toolchain::Rustup, Toolchain::Debian] {
+        assert_eq!(
+            check(Some(toolchain)).found.as_deref(),
+            Some(toolchain.name())
+        );
+    }
+    let missing = check(None);
     assert!(!missing.ok);
+    for board in ["an386", "an500", "nucleo-f446re"] {
+        assert!(missing.wanted.contains(board), "{}", missing.wanted);
+    }
     assert!(
         missing
             .fix
             .unwrap()
-            .contains("rustup target add thumbv7m-none-eabi")
+            .contains("rustup target add thumbv7em-none-eabihf")
     );
 }
 
