@@ -2,12 +2,14 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | [`cases`] | the networks whose answers by libtorch are frozen |
 //! | [`random`] | a seeded generator |
 //! | [`network`] | a chain of layers, drawn, written as a blob, run and trained |
 //! | [`reference`] | the same chain in naive loops, in f64 for gradients and in f32 for the order of reductions |
 //! | [`parts`] | small models in parts that can be broken |
 //! | [`int8`] | the TensorFlow Lite int8 specification in wide integers |
 
+pub mod cases;
 pub mod int8;
 pub mod network;
 pub mod parts;
