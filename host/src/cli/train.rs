@@ -114,6 +114,10 @@ mod with_libtorch {
 
     pub(super) fn train_to_the_end(args: Args, ui: &Ui) -> anyhow::Result<(Recipe, Outcome)> {
         let recipe = Recipe::load(&args.recipe)?;
+        let again = match &args.out {
+            Some(out) => format!("{} --out {} --resume", args.recipe.display(), out.display()),
+            None => format!("{} --resume", args.recipe.display()),
+        };
         let directory = args.out.unwrap_or_else(|| paths::run_dir(&recipe.name));
         let options = Options {
             device: args.device.parse().context("--device")?,
@@ -153,12 +157,11 @@ mod with_libtorch {
                 let progress = &outcome.progress;
                 anyhow::bail!(
                     "stopped in epoch {} of {}, after batch {}; the checkpoint is {}. Go on with: \
-                     mote train {} --resume",
+                     mote train {again}",
                     progress.epoch + 1,
                     progress.epochs,
                     progress.batch,
                     paths::shorten(&outcome.files.checkpoint).display(),
-                    args.recipe.display(),
                 )
             }
         }
