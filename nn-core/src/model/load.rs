@@ -57,7 +57,8 @@ fn sections(bytes: &[u8]) -> Result<(Header, &[u8], &[u8]), LoadError> {
     }
     // Offsets into the weights use 31 bits.
     if header.weights_len > i32::MAX as u32 {
-        return Err(too_long);
+        let wanted = weights_at.saturating_add(header.weights_len as usize);
+        return Err(truncated(wanted));
     }
     let end = weights_at
         .checked_add(header.weights_len as usize)
