@@ -5,7 +5,7 @@ use host::ui::Ui;
 const EXAMPLES: &str = "\
 Examples:
   mote flash --list                                # which debug probes are plugged in
-  mote flash --chip STM32F446RETx --model models/mnist-cnn-head.mote
+  mote flash --chip STM32F446RETx
   mote flash --chip STM32F446RETx --model models/mnist-cnn-head.mote --dry-run   # build, check that it fits
   mote flash --chip STM32F446RETx --elf IMAGE --probe 0483:374b:066AFF53
 
@@ -17,14 +17,15 @@ Afterwards the board answers on its serial port: mote eval MODEL --on serial:/de
 #[command(after_help = EXAMPLES)]
 #[cfg_attr(
     not(feature = "flash"),
-    expect(dead_code, reason = "built without probe-rs")
+    allow(dead_code, reason = "built without probe-rs")
 )]
 pub(crate) struct Args {
     /// The chip to write to, by probe-rs' name.
     #[arg(long, required_unless_present = "list")]
     chip: Option<String>,
-    /// The model: the image is built around it, for the board with that chip.
-    #[arg(long, value_name = "MODEL.mote", required_unless_present_any = ["list", "elf"])]
+    /// The model: the image is built around it, for the board with that chip
+    /// [default: models/mnist-cnn-head.mote].
+    #[arg(long, value_name = "MODEL.mote")]
     model: Option<std::path::PathBuf>,
     /// The app that serves the model.
     #[arg(long, default_value = "mnist", conflicts_with = "elf")]
@@ -74,6 +75,7 @@ mod with_probes {
     use host::blob::Blob;
     use host::device::firmware;
     use host::flash::{self, Chip, Found, Image, Options};
+    use host::paths;
     use host::ui::Ui;
     use serde::Serialize;
 
@@ -106,13 +108,15 @@ mod with_probes {
                 args.probe.as_deref(),
             )?)
         };
-        let elf = match (args.elf, args.model) {
-            (Some(elf), _) => elf,
-            (None, Some(model)) => {
+        let elf = match args.elf {
+            Some(elf) => elf,
+            None => {
+                let model = args
+                    .model
+                    .unwrap_or_else(|| paths::models_dir().join("mnist-cnn-head.mote"));
                 let blob = Blob::open(&model)?;
                 firmware::build(chip.board()?, &args.app, blob.bytes(), ui)?.elf
             }
-            (None, None) => anyhow::bail!("--model or --elf is missing"),
         };
         let image = Image::read(&elf)?;
         image.check_fit(&chip)?;
