@@ -14,6 +14,7 @@ demo: setup ## the whole path once: train, quantize, run and fine-tune on an emu
 
 test: setup ## everything that the project tests
 	cargo test --workspace --exclude firmware
+	cargo test -p firmware
 	cargo test -p nn-core --no-default-features
 	cargo check -p nn-core --all-features
 	cargo check -p host --no-default-features

@@ -57,6 +57,21 @@ pub struct InputRescale {
     pub radius: i32,
 }
 
+impl InputRescale {
+    /// `function` of an int8 input in fixed point, as an int8; an input past the radius saturates.
+    pub(crate) fn map(&self, x: i8, zero_point: i32, function: impl Fn(i32) -> i32) -> i8 {
+        let centred = i32::from(x).wrapping_sub(zero_point);
+        if centred <= -self.radius {
+            i8::MIN
+        } else if centred >= self.radius {
+            i8::MAX
+        } else {
+            let fixed = rescale(centred, self.multiplier, i32::from(self.shift));
+            saturate_i8(function(fixed))
+        }
+    }
+}
+
 /// Shift left that saturates.
 #[inline]
 fn saturating_shl(x: i32, exponent: u32) -> i32 {

@@ -331,7 +331,7 @@ impl Network {
                 Layer::Activation(Activation::Relu) => Op::Relu,
                 Layer::Activation(Activation::Sigmoid) => Op::Sigmoid(None),
                 Layer::Activation(Activation::Tanh) => Op::Tanh(None),
-                Layer::Activation(other) => unimplemented!("{other:?} as a layer"),
+                Layer::Activation(Activation::None) => panic!("no activation is no layer"),
                 Layer::Softmax => Op::Softmax(None),
             };
             x = builder.node(&name, op, x, tensor).expect("a node");

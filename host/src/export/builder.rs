@@ -1,55 +1,12 @@
 //! Building a blob layer by layer.
 
-use std::ops::Deref;
-
 use nn_core::memory::Buffer;
 use nn_core::model::{EncodeError, Graph, Ids, Node, encode};
 use nn_core::ops::{Activation, Conv2d, Dense, Op, Pool2d};
 use nn_core::tensor::{DType, Quant, Shape, Source, Tensor, TensorId};
 use nn_core::train::TrainSpec;
 
-/// Bytes on a 16-byte boundary, as a blob and an arena must lie.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AlignedBytes {
-    words: Vec<u128>,
-    len: usize,
-}
-
-impl AlignedBytes {
-    /// `len` zeros.
-    pub fn zeroed(len: usize) -> Self {
-        Self {
-            words: vec![0; len.div_ceil(16)],
-            len,
-        }
-    }
-
-    /// A copy of `bytes`.
-    pub fn copy_of(bytes: &[u8]) -> Self {
-        let mut aligned = Self::zeroed(bytes.len());
-        aligned.as_mut_slice().copy_from_slice(bytes);
-        aligned
-    }
-
-    /// The bytes.
-    pub fn as_mut_slice(&mut self) -> &mut [u8] {
-        &mut bytemuck::cast_slice_mut(&mut self.words)[..self.len]
-    }
-
-    /// Drops all bytes past the first `len`.
-    pub fn truncate(&mut self, len: usize) {
-        self.len = self.len.min(len);
-        self.words.truncate(self.len.div_ceil(16));
-    }
-}
-
-impl Deref for AlignedBytes {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &bytemuck::cast_slice(&self.words)[..self.len]
-    }
-}
+use super::AlignedBytes;
 
 /// Why a model cannot be built.
 #[derive(Debug, thiserror::Error)]

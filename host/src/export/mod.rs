@@ -8,6 +8,7 @@
 //! Ranges are measured by running the f32 blob in a session of `nn_core`, so that exporting needs
 //! no libtorch. [`export`] does it all; [`Network::lower`] is the step from layers to bytes.
 
+mod aligned;
 mod builder;
 mod calibration;
 mod card;
@@ -18,7 +19,8 @@ mod network;
 mod quantization;
 mod run;
 
-pub use builder::{AlignedBytes, BuildError, Builder, Int8Layer};
+pub use aligned::AlignedBytes;
+pub use builder::{BuildError, Builder, Int8Layer};
 pub use calibration::{Range, Ranges};
 pub use card::Card;
 pub use error::ExportError;

@@ -75,7 +75,7 @@ impl<'m> Check<'m> {
     }
 
     /// The output's quantization is the one that the int8 specification fixes.
-    pub(crate) fn y_quant(&self, scale: f32, zero_point: i32) -> Result<(), NodeFault> {
+    fn y_quant(&self, scale: f32, zero_point: i32) -> Result<(), NodeFault> {
         if self.y.quant == (Quant::PerTensor { scale, zero_point }) {
             Ok(())
         } else {
@@ -143,8 +143,22 @@ impl<'m> Check<'m> {
         Ok(())
     }
 
+    /// A function of each number: one shape, and in int8 its input's rescaling and the output's fixed quantization.
+    pub(crate) fn function(
+        &self,
+        rescale: &Option<InputRescale>,
+        (scale, zero_point): (f32, i32),
+    ) -> Result<(), NodeFault> {
+        self.y_shape(self.x.shape)?;
+        self.rescale(rescale)?;
+        if self.same_dtype()? == DType::I8 {
+            self.y_quant(scale, zero_point)?;
+        }
+        Ok(())
+    }
+
     /// An int8 function's rescaling is there just when the type is int8, and in range.
-    pub(crate) fn rescale(&self, rescale: &Option<InputRescale>) -> Result<(), NodeFault> {
+    fn rescale(&self, rescale: &Option<InputRescale>) -> Result<(), NodeFault> {
         match (self.x.dtype, rescale) {
             (DType::F32, None) => Ok(()),
             (DType::I8, Some(rescale))

@@ -11,7 +11,6 @@ use crate::fixed_point::{
 use crate::model::NodeFault;
 use crate::ops::Check;
 use crate::scalar::Scalar;
-use crate::tensor::DType;
 
 /// The output's quantization in int8.
 pub const OUTPUT_I8: (f32, i32) = (1.0 / 256.0, -128);
@@ -23,12 +22,7 @@ pub(super) fn check(check: &Check, input: &Option<InputRescale>) -> Result<(), N
     if check.x.shape.rank() != 1 {
         return Err(NodeFault::Shape(check.x_id));
     }
-    check.y_shape(check.x.shape)?;
-    check.rescale(input)?;
-    if check.same_dtype()? == DType::I8 {
-        check.y_quant(OUTPUT_I8.0, OUTPUT_I8.1)?;
-    }
-    Ok(())
+    check.function(input, OUTPUT_I8)
 }
 
 /// In place.

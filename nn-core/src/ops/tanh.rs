@@ -3,11 +3,10 @@
 //! int8 after TensorFlow Lite's reference integer kernel for TANH: the input's steps become Q4.27, gemmlowp's `tanh`
 //! gives Q0.31, the output has scale 1/128 and zero point 0.
 
-use crate::fixed_point::{self, InputRescale, rescale, rounding_shift_right, saturate_i8};
+use crate::fixed_point::{self, InputRescale, rounding_shift_right};
 use crate::model::NodeFault;
 use crate::ops::Check;
 use crate::scalar::Scalar;
-use crate::tensor::DType;
 
 /// The output's quantization in int8.
 pub const OUTPUT_I8: (f32, i32) = (1.0 / 128.0, 0);
@@ -15,12 +14,7 @@ pub const OUTPUT_I8: (f32, i32) = (1.0 / 128.0, 0);
 pub const INPUT_INTEGER_BITS: u32 = 4;
 
 pub(super) fn check(check: &Check, input: &Option<InputRescale>) -> Result<(), NodeFault> {
-    check.y_shape(check.x.shape)?;
-    check.rescale(input)?;
-    if check.same_dtype()? == DType::I8 {
-        check.y_quant(OUTPUT_I8.0, OUTPUT_I8.1)?;
-    }
-    Ok(())
+    check.function(input, OUTPUT_I8)
 }
 
 /// In place.
@@ -33,14 +27,8 @@ pub fn forward<S: Scalar>(values: &mut [S]) {
 /// int8, in place.
 pub fn forward_i8(values: &mut [i8], zero_point: i32, input: &InputRescale) {
     for value in values {
-        let centred = i32::from(*value).wrapping_sub(zero_point);
-        *value = if centred <= -input.radius {
-            i8::MIN
-        } else if centred >= input.radius {
-            i8::MAX
-        } else {
-            let q4 = rescale(centred, input.multiplier, i32::from(input.shift));
-            saturate_i8(rounding_shift_right(fixed_point::tanh(q4), 31 - 7))
-        };
+        *value = input.map(*value, zero_point, |q4| {
+            rounding_shift_right(fixed_point::tanh(q4), 31 - 7)
+        });
     }
 }
