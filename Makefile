@@ -9,8 +9,8 @@ help: ## this list
 setup: ## bring what this machine lacks
 	scripts/setup
 
-demo: setup ## the whole path once: train, quantize, run and fine-tune on an emulated Cortex-M4F
-	cargo run -q -p host -- demo
+demo: setup ## the whole path once: train, quantize, run and fine-tune on an emulated Cortex-M4F (SHIFT=invert …)
+	cargo run -q -p host -- demo $(if $(SHIFT),--shift $(SHIFT))
 
 test: setup ## everything that the project tests
 	cargo test --workspace --exclude firmware

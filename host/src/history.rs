@@ -74,7 +74,7 @@ pub fn write(path: &Path, rows: &[EpochRow]) -> Result<(), HistoryError> {
     })
 }
 
-/// Reads what [`write`] wrote; no file is an empty history.
+/// Reads what [`write()`] wrote; no file is an empty history.
 ///
 /// # Errors
 /// When the file cannot be read, or is no history.

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use host::blob::Blob;
 use host::data::Part;
 use host::device;
 use host::report;
 use host::tune::{self, CurvePoint, Plan, Tuning};
 use host::ui::Ui;
-use nn_core::train::Sgd;
+use nn_core::train::{Sgd, TrainError};
 use serde::Serialize;
 
 use super::samples::{Samples, Where};
@@ -111,6 +111,7 @@ impl How {
             momentum: self.momentum.unwrap_or(spec.sgd.momentum),
             weight_decay: self.weight_decay.unwrap_or(spec.sgd.weight_decay),
         };
+        ensure!(sgd.is_valid(), TrainError::Rate);
         Ok(Plan {
             training: source.load(Part::Train, Some(self.samples))?,
             test: source.load(Part::Test, Some(self.test))?,
