@@ -34,6 +34,7 @@ pub mod memory;
 pub mod model;
 pub mod ops;
 pub mod scalar;
+mod seq;
 pub mod session;
 pub mod tensor;
 pub mod train;

@@ -1,8 +1,7 @@
 //! What a blob holds and costs: one row a layer, and the totals.
 
 use nn_core::digest::Fnv1a;
-use nn_core::model::Model;
-use nn_core::ops;
+use nn_core::model::{Model, cost};
 use nn_core::tensor::Tensor;
 use nn_core::train::{Loss, Trainable};
 use serde::Serialize;
@@ -121,7 +120,7 @@ fn layers(model: &Model) -> Vec<LayerCost> {
     let nodes = model.nodes().iter().enumerate();
     nodes
         .map(|(index, node)| {
-            let cost = ops::cost(model, &node);
+            let cost = cost(model, &node);
             let output = model.tensor(node.output);
             LayerCost {
                 index,

@@ -19,7 +19,7 @@ pub(crate) struct Training {
 impl Training {
     /// Whether node `index` learns.
     pub(crate) fn learns(&self, model: &Model, index: usize, op: &Op) -> bool {
-        crate::ops::is_trainable(model, op) && self.spec.trainable.names(model, index)
+        model.is_trainable(op) && self.spec.trainable.names(model, index)
     }
 
     pub(crate) fn new(model: &Model) -> Result<Self, PlanError> {
@@ -94,7 +94,7 @@ impl Trainable {
                     .nodes()
                     .iter()
                     .skip(index.saturating_add(1))
-                    .filter(|node| crate::ops::is_trainable(model, &node.op))
+                    .filter(|node| model.is_trainable(&node.op))
                     .count();
                 after < usize::from(count)
             }

@@ -207,7 +207,7 @@ fn check_nodes(model: &Model) -> Result<(), LoadError> {
         if output.source != Source::Activation || written(node.output) {
             return Err(fail(NodeFault::Output(node.output)));
         }
-        let check = Check::new(model.tensors, &node).map_err(fail)?;
+        let check = Check::new(model.tensors, &node.inputs, node.output).map_err(fail)?;
         node.op.check(&check).map_err(fail)?;
         check_multipliers(model, &node).map_err(fail)?;
     }

@@ -10,19 +10,22 @@
 
 mod encode;
 mod error;
-mod graph;
 mod header;
 mod load;
+mod node;
 
+pub use crate::ops::NodeFault;
+pub use crate::seq::{Ids, MAX_NODE_INPUTS, Seq};
 pub use encode::{EncodeError, Graph, encode, reseal};
-pub use error::{LoadError, NodeFault, TensorFault};
-pub use graph::{Ids, MAX_NODE_INPUTS, Node, Seq};
+pub use error::{LoadError, TensorFault};
 pub use header::{HEADER_LEN, Header, MAGIC, VERSION};
+pub use node::{Cost, Node, cost};
 
 use core::ops::Range;
 
 use crate::memory::Training;
-use crate::tensor::{Source, Tensor, TensorId};
+use crate::ops::Op;
+use crate::tensor::{DType, Source, Tensor, TensorId};
 use crate::train::TrainSpec;
 
 /// A model whose blob has passed every check. Cheap to copy: it borrows the blob.
@@ -105,6 +108,13 @@ impl<'m> Model<'m> {
     /// What a device may train, and how; `None` for a model that only runs.
     pub fn train_spec(&self) -> Option<TrainSpec> {
         self.train
+    }
+
+    /// Whether an operator can learn: it has weights, and they are f32.
+    pub(crate) fn is_trainable(&self, op: &Op) -> bool {
+        op.parameters()
+            .and_then(|(weight, _)| self.tensor(weight))
+            .is_some_and(|weight| weight.dtype == DType::F32)
     }
 
     /// The weights section.

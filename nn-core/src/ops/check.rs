@@ -1,8 +1,8 @@
 //! What the operators' rules are checked with.
 
 use crate::fixed_point::InputRescale;
-use crate::model::{Node, NodeFault, Seq};
-use crate::ops::Activation;
+use crate::ops::{Activation, NodeFault};
+use crate::seq::{Ids, Seq};
 use crate::tensor::{DType, Quant, Shape, Source, Tensor, TensorId};
 
 /// One node's tensors, looked up.
@@ -16,15 +16,18 @@ pub(crate) struct Check<'m> {
 
 impl<'m> Check<'m> {
     /// Looks up the input and the output of a node that reads one activation.
-    pub(crate) fn new(tensors: Seq<'m, Tensor>, node: &Node) -> Result<Self, NodeFault> {
-        let inputs = node.inputs.as_slice();
+    pub(crate) fn new(
+        tensors: Seq<'m, Tensor>,
+        inputs: &Ids,
+        y_id: TensorId,
+    ) -> Result<Self, NodeFault> {
+        let inputs = inputs.as_slice();
         let &[x_id] = inputs else {
             return Err(NodeFault::Arity {
                 wanted: 1,
                 found: inputs.len(),
             });
         };
-        let y_id = node.output;
         let look_up = |id: TensorId| tensors.nth(usize::from(id)).ok_or(NodeFault::NoTensor(id));
         Ok(Self {
             tensors,

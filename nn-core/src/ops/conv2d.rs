@@ -6,10 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::kernels::{self, Requant};
-use crate::model::NodeFault;
 use crate::ops::dense::Weights;
 use crate::ops::window::Window;
-use crate::ops::{Activation, Check};
+use crate::ops::{Activation, Check, NodeFault};
 use crate::scalar::Scalar;
 use crate::tensor::{DType, Shape, Tensor, TensorId};
 use crate::train::Update;

@@ -7,8 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::kernels;
 use crate::kernels::Requant;
-use crate::model::NodeFault;
-use crate::ops::{Activation, Check};
+use crate::ops::{Activation, Check, NodeFault};
 use crate::scalar::Scalar;
 use crate::tensor::{DType, Shape, TensorId};
 use crate::train::Update;

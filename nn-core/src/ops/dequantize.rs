@@ -1,7 +1,6 @@
 //! Dequantize: int8 to f32, x = scale · (q − zero point).
 
-use crate::model::NodeFault;
-use crate::ops::Check;
+use crate::ops::{Check, NodeFault};
 use crate::tensor::{DType, Quant};
 
 pub(super) fn check(check: &Check) -> Result<(), NodeFault> {

@@ -1,7 +1,6 @@
 //! Flatten: the same numbers, in the same order, as a vector. It moves nothing.
 
-use crate::model::NodeFault;
-use crate::ops::Check;
+use crate::ops::{Check, NodeFault};
 use crate::tensor::Shape;
 
 pub(super) fn check(check: &Check) -> Result<(), NodeFault> {

@@ -19,19 +19,20 @@ pub mod window;
 
 mod activation;
 mod check;
+mod fault;
 
 pub use crate::kernels::Requant;
 pub use activation::Activation;
 pub(crate) use check::Check;
 pub use conv2d::Conv2d;
 pub use dense::Dense;
+pub use fault::NodeFault;
 pub use window::Pool2d;
 
 use serde::{Deserialize, Serialize};
 
 use crate::fixed_point::InputRescale;
-use crate::model::{Model, Node, NodeFault};
-use crate::tensor::{DType, TensorId};
+use crate::tensor::TensorId;
 
 /// What a node does. The order of the variants is part of the blob format.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -59,17 +60,6 @@ pub enum Op {
     Quantize,
     /// int8 to f32.
     Dequantize,
-}
-
-/// What an operator costs for one sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Cost {
-    /// Multiply-accumulates.
-    pub macs: u64,
-    /// Numbers in weights and biases.
-    pub parameters: u64,
-    /// Bytes of weights, biases, multipliers and scales in flash.
-    pub flash: u64,
 }
 
 impl Op {
@@ -134,47 +124,4 @@ impl Op {
             Self::Dequantize => dequantize::check(check),
         }
     }
-}
-
-/// What `node` costs in `model`.
-pub fn cost(model: &Model, node: &Node) -> Cost {
-    let mut cost = Cost::default();
-    let mut count = |id: Option<TensorId>, is_parameter: bool| {
-        let tensor = id.and_then(|id| model.tensor(id));
-        if let Some(tensor) = tensor {
-            cost.flash += tensor.bytes() as u64;
-            if is_parameter {
-                cost.parameters += tensor.elements() as u64;
-            }
-            if let crate::tensor::Quant::PerChannel { scales } = tensor.quant {
-                cost.flash += model.tensor(scales).map_or(0, |t| t.bytes() as u64);
-            }
-        }
-        tensor.map_or(0, |t| t.elements() as u64)
-    };
-    match node.op {
-        Op::Dense(dense) => {
-            let weights = count(Some(dense.weight), true);
-            count(dense.bias, true);
-            count(dense.requant, false);
-            cost.macs = weights;
-        }
-        Op::Conv2d(conv) => {
-            let weights = count(Some(conv.weight), true);
-            count(conv.bias, true);
-            count(conv.requant, false);
-            let output = model.tensor(node.output).and_then(|t| t.shape.as_map());
-            let pixels = output.map_or(0, |[h, w, _]| u64::from(h) * u64::from(w));
-            cost.macs = weights * pixels;
-        }
-        _ => {}
-    }
-    cost
-}
-
-/// Whether an operator on this type can learn.
-pub(crate) fn is_trainable(model: &Model, op: &Op) -> bool {
-    op.parameters()
-        .and_then(|(weight, _)| model.tensor(weight))
-        .is_some_and(|weight| weight.dtype == DType::F32)
 }

@@ -1,8 +1,7 @@
 //! Quantize: f32 to int8, q = clamp(round(x / scale) + zero point), halves away from zero.
 
 use crate::fixed_point::saturate_i8;
-use crate::model::NodeFault;
-use crate::ops::Check;
+use crate::ops::{Check, NodeFault};
 use crate::scalar::round;
 use crate::tensor::{DType, Quant};
 

@@ -1,7 +1,6 @@
 //! ReLU: y = max(x, 0); int8: max(x, zero point), input and output quantized alike.
 
-use crate::model::NodeFault;
-use crate::ops::{Activation, Check};
+use crate::ops::{Activation, Check, NodeFault};
 use crate::scalar::Scalar;
 
 pub(super) fn check(check: &Check) -> Result<(), NodeFault> {

@@ -8,8 +8,7 @@ use crate::fixed_point::{
     InputRescale, doubling_high_mul, exp_on_negative, one_over_one_plus, rescale,
     rounding_shift_right, saturate_i8,
 };
-use crate::model::NodeFault;
-use crate::ops::Check;
+use crate::ops::{Check, NodeFault};
 use crate::scalar::Scalar;
 
 /// The output's quantization in int8.

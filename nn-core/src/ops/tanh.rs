@@ -4,8 +4,7 @@
 //! gives Q0.31, the output has scale 1/128 and zero point 0.
 
 use crate::fixed_point::{self, InputRescale, rounding_shift_right};
-use crate::model::NodeFault;
-use crate::ops::Check;
+use crate::ops::{Check, NodeFault};
 use crate::scalar::Scalar;
 
 /// The output's quantization in int8.

@@ -5,8 +5,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::NodeFault;
-use crate::ops::Check;
+use crate::ops::{Check, NodeFault};
 use crate::tensor::Shape;
 
 /// Window of a max or average pooling.

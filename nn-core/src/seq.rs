@@ -1,4 +1,4 @@
-//! The graph section: lists that are decoded as they are walked, so that they cost no RAM.
+//! Lists of the graph section, decoded as they are walked, so that they cost no RAM.
 
 use core::fmt;
 use core::marker::PhantomData;
@@ -6,7 +6,6 @@ use core::marker::PhantomData;
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::ops::Op;
 use crate::tensor::TensorId;
 
 /// The most tensors that a node reads, and the most inputs or outputs of a graph.
@@ -87,20 +86,6 @@ impl<'de> Deserialize<'de> for Ids {
     }
 }
 
-/// One operator of the graph, with what it reads and what it writes.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Node<'m> {
-    /// The layer's name, as in the recipe.
-    #[serde(borrow)]
-    pub name: &'m str,
-    /// What it does.
-    pub op: Op,
-    /// The activations that it reads.
-    pub inputs: Ids,
-    /// The activation that it writes; no other node writes it.
-    pub output: TensorId,
-}
-
 /// A list in the graph section, decoded item by item.
 pub struct Seq<'m, T> {
     bytes: &'m [u8],
@@ -124,7 +109,7 @@ impl<T> fmt::Debug for Seq<'_, T> {
 
 impl<'m, T: Deserialize<'m>> Seq<'m, T> {
     /// Takes a list off the front of `bytes`; `None` where it is cut short or malformed.
-    pub(super) fn take(bytes: &'m [u8]) -> Option<(Self, &'m [u8])> {
+    pub(crate) fn take(bytes: &'m [u8]) -> Option<(Self, &'m [u8])> {
         let (len, items) = postcard::take_from_bytes::<u32>(bytes).ok()?;
         let len = usize::try_from(len).ok()?;
         let mut rest = items;
