@@ -1,0 +1,153 @@
+//! IEEE single.
+
+use super::{Scalar, XorShift32};
+
+impl Scalar for f32 {
+    type Acc = f32;
+    type Rate = f32;
+    const ZERO: f32 = 0.0;
+    const ONE: f32 = 1.0;
+    const MIN: f32 = f32::MIN;
+    const ZERO_ACC: f32 = 0.0;
+
+    #[inline(always)]
+    fn from_f32(x: f32) -> f32 {
+        x
+    }
+
+    #[inline(always)]
+    fn to_f32(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn is_finite(self) -> bool {
+        f32::is_finite(self)
+    }
+
+    #[inline(always)]
+    fn widen(self) -> f32 {
+        self
+    }
+
+    #[inline(always)]
+    fn mul_acc(acc: f32, a: f32, b: f32) -> f32 {
+        acc + a * b
+    }
+
+    #[inline(always)]
+    fn add_acc(acc: f32, value: f32) -> f32 {
+        acc + value
+    }
+
+    #[inline(always)]
+    fn narrow(acc: f32) -> f32 {
+        acc
+    }
+
+    #[inline(always)]
+    fn narrow_stochastic(acc: f32, _: &mut XorShift32) -> f32 {
+        acc
+    }
+
+    #[inline]
+    fn mean(acc: f32, count: u32) -> f32 {
+        // Exact: no window holds 2^24 cells.
+        acc / count as f32
+    }
+
+    #[inline(always)]
+    fn add(self, other: f32) -> f32 {
+        self + other
+    }
+
+    #[inline(always)]
+    fn sub(self, other: f32) -> f32 {
+        self - other
+    }
+
+    #[inline(always)]
+    fn mul(self, other: f32) -> f32 {
+        self * other
+    }
+
+    #[inline(always)]
+    fn div(self, other: f32) -> f32 {
+        self / other
+    }
+
+    fn exp(self) -> f32 {
+        libm::expf(self)
+    }
+
+    fn ln(self) -> f32 {
+        libm::logf(self)
+    }
+
+    fn sqrt(self) -> f32 {
+        libm::sqrtf(self)
+    }
+
+    fn rsqrt(self) -> f32 {
+        1.0 / libm::sqrtf(self)
+    }
+
+    fn sigmoid(self) -> f32 {
+        1.0 / (1.0 + libm::expf(-self))
+    }
+
+    fn tanh(self) -> f32 {
+        libm::tanhf(self)
+    }
+
+    fn softmax(values: &mut [f32]) {
+        let max = largest(values);
+        let mut sum = 0.0;
+        for value in values.iter_mut() {
+            *value = Scalar::exp(*value - max);
+            sum += *value;
+        }
+        for value in values {
+            *value /= sum;
+        }
+    }
+
+    fn log_softmax(values: &mut [f32]) {
+        let max = largest(values);
+        let mut sum = 0.0;
+        for value in values.iter_mut() {
+            *value -= max;
+            sum += Scalar::exp(*value);
+        }
+        let ln = Scalar::ln(sum);
+        for value in values {
+            *value -= ln;
+        }
+    }
+
+    #[inline(always)]
+    fn rate(factor: f32) -> f32 {
+        factor
+    }
+
+    #[inline(always)]
+    fn scale(self, rate: f32) -> f32 {
+        self * rate
+    }
+
+    #[inline(always)]
+    fn descend(self, rate: f32, gradient: f32, _: &mut XorShift32) -> f32 {
+        self - rate * gradient
+    }
+
+    #[inline(always)]
+    fn descend_product(self, rate: f32, x: f32, delta: f32, _: &mut XorShift32) -> f32 {
+        self - (rate * x) * delta
+    }
+}
+
+fn largest(values: &[f32]) -> f32 {
+    values
+        .iter()
+        .fold(f32::NEG_INFINITY, |max, &v| if v > max { v } else { max })
+}

@@ -1,0 +1,104 @@
+//! The numbers that a network computes with, and their software functions.
+//!
+//! One implementation of each operator serves every [`Scalar`]: `f32`, and the fixed-point types of the crate
+//! `fixed`. Every function here gives the same bits on every machine: f32 uses IEEE single operations one at a time
+//! (no fused multiply-add, no reassociation), fixed point uses integers.
+
+mod fixed_point;
+mod float;
+mod rng;
+
+pub use fixed_point::FixedRate;
+pub use rng::{XorShift32, hash};
+
+/// 16 integer and 16 fractional bits.
+pub type Q16 = fixed::types::I16F16;
+
+/// A number format with forward and backward operators.
+///
+/// An operator accumulates in [`Scalar::Acc`] and rounds once, in [`Scalar::narrow`].
+/// For `f32` the accumulator is an `f32`, and each step rounds: that order is part of the contract.
+/// For fixed point it is an `i64` with twice the fractional bits: products are exact, sums saturate, and the one
+/// rounding is to nearest, halves up. Every result saturates.
+pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
+    /// What sums are held in.
+    type Acc: Copy + core::fmt::Debug;
+    /// A factor that was given as an f32: a learning rate, a momentum, a slope.
+    type Rate: Copy + core::fmt::Debug;
+    /// 0.
+    const ZERO: Self;
+    /// 1; the largest value where the format has no 1.
+    const ONE: Self;
+    /// The lowest finite value.
+    const MIN: Self;
+    /// The accumulator's 0.
+    const ZERO_ACC: Self::Acc;
+
+    /// `x` to nearest, saturated. What is not a number becomes 0 in fixed point.
+    fn from_f32(x: f32) -> Self;
+    /// The value as an f32, to nearest.
+    fn to_f32(self) -> f32;
+    /// Whether it is neither infinite nor not a number; always so in fixed point.
+    fn is_finite(self) -> bool;
+
+    /// The value as an accumulator.
+    fn widen(self) -> Self::Acc;
+    /// `acc + a * b`, the product rounded before the sum where the format rounds products.
+    fn mul_acc(acc: Self::Acc, a: Self, b: Self) -> Self::Acc;
+    /// `acc + value`.
+    fn add_acc(acc: Self::Acc, value: Self) -> Self::Acc;
+    /// The accumulator rounded to the format.
+    fn narrow(acc: Self::Acc) -> Self;
+    /// The accumulator rounded up or down at random, with the odds of its remainder; an f32 accumulator is what it is.
+    fn narrow_stochastic(acc: Self::Acc, rng: &mut XorShift32) -> Self;
+    /// The accumulator divided by a count, rounded to the format.
+    fn mean(acc: Self::Acc, count: u32) -> Self;
+
+    /// self + other.
+    fn add(self, other: Self) -> Self;
+    /// self − other.
+    fn sub(self, other: Self) -> Self;
+    /// self · other, one rounding.
+    fn mul(self, other: Self) -> Self;
+    /// self / other, one rounding; fixed point saturates by the sign of self where other is 0 (0 / 0 is 0).
+    fn div(self, other: Self) -> Self;
+
+    /// e^self.
+    fn exp(self) -> Self;
+    /// Natural logarithm; fixed point gives the lowest value at and below 0.
+    fn ln(self) -> Self;
+    /// Square root; fixed point gives 0 below 0.
+    fn sqrt(self) -> Self;
+    /// 1 / √self; fixed point gives the largest value at and below 0.
+    fn rsqrt(self) -> Self;
+    /// 1 / (1 + e^−x).
+    fn sigmoid(self) -> Self;
+    /// Hyperbolic tangent.
+    fn tanh(self) -> Self;
+    /// Softmax over `values`, in place: e^(x − max) / Σ e^(x − max), the sum taken in order.
+    fn softmax(values: &mut [Self]);
+    /// Logarithm of the softmax, in place: (x − max) − ln Σ e^(x − max), the sum taken in order.
+    fn log_softmax(values: &mut [Self]);
+
+    /// `factor` as this format multiplies by it. Fixed point keeps 15 bits of it: see [`FixedRate`].
+    fn rate(factor: f32) -> Self::Rate;
+    /// self · rate, rounded to nearest.
+    fn scale(self, rate: Self::Rate) -> Self;
+    /// self − rate · gradient. Fixed point rounds at random, with the odds of the remainder, and saturates.
+    fn descend(self, rate: Self::Rate, gradient: Self::Acc, rng: &mut XorShift32) -> Self;
+    /// self − rate · x · delta: the update of a weight whose gradient is one product.
+    ///
+    /// f32: self − (rate · x) · delta, the product rate · x rounded first. Fixed point: as
+    /// [`descend`](Self::descend) with the exact product.
+    fn descend_product(self, rate: Self::Rate, x: Self, delta: Self, rng: &mut XorShift32) -> Self;
+}
+
+/// Natural logarithm.
+pub fn ln(x: f32) -> f32 {
+    libm::logf(x)
+}
+
+/// `x` rounded to the nearest integer, halves away from zero, as TensorFlow Lite's `TfLiteRound`.
+pub fn round(x: f32) -> f32 {
+    libm::roundf(x)
+}
