@@ -5,12 +5,12 @@ use crate::memory::{Span, disjoint, floats, floats_mut};
 use crate::ops;
 use crate::ops::Activation;
 use crate::ops::dense::Weights;
-use crate::train::{Sgd, Update};
+use crate::train::{Rule, Update};
 
 /// What a backward pass updates with.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Learning {
-    pub(crate) sgd: Sgd,
+    pub(crate) rule: Rule<f32>,
     /// From a weight to its velocity, in bytes; 0 without momentum.
     pub(crate) velocity: u32,
 }
@@ -21,7 +21,7 @@ pub(crate) struct Learning {
 pub(crate) fn backward(
     step: &Step,
     back: &BackStep,
-    learning: &Learning,
+    learning: &mut Learning,
     weights: &[u8],
     memory: &mut [u8],
 ) -> Option<()> {
@@ -49,24 +49,22 @@ pub(crate) fn backward(
                 ],
             )?;
             let (x, delta, scratch) = (floats_mut(x)?, floats(delta)?, floats_mut(scratch)?);
-            let (parameters, bias) = if back.learns {
-                let update = |values, velocities| {
-                    Some(Update::new(
-                        floats_mut(values)?,
-                        floats_mut(velocities)?,
-                        learning.sgd,
-                    ))
-                };
-                (Weights::Learning(update(w, v_w)?), Some(update(b, v_b)?))
+            let parameters = if back.learns {
+                let velocities = floats_mut(v_w)?;
+                Weights::Learning(Update::new(floats_mut(w)?, velocities, &mut learning.rule))
             } else {
-                let frozen = layer.weight.resolve(w, weights)?;
-                (Weights::Frozen(floats(frozen)?), None)
+                Weights::Frozen(floats(layer.weight.resolve(w, weights)?)?)
             };
             match &step.kernel {
-                Kernel::Conv2d(_, conv) => {
-                    conv.backward(x, back.below, parameters, bias, delta, scratch);
+                Kernel::Conv2d(_, conv) => conv.backward(x, back.below, parameters, delta, scratch),
+                _ => ops::dense::backward(x, back.below, parameters, delta),
+            }
+            if back.learns {
+                let bias = Update::new(floats_mut(b)?, floats_mut(v_b)?, &mut learning.rule);
+                match &step.kernel {
+                    Kernel::Conv2d(_, conv) => conv.backward_bias(bias, delta),
+                    _ => ops::dense::backward_bias(bias, delta),
                 }
-                _ => ops::dense::backward(x, back.below, parameters, bias, delta),
             }
         }
         Kernel::MaxPool(pool) => {

@@ -69,10 +69,10 @@ pub(crate) fn vector_matrix<S: Scalar>(x: &[S], weight: &[S], bias: &[S], y: &mu
 
 /// Σ a\[i\] · b\[i\], in order.
 #[inline]
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    let mut sum = 0.0;
+pub(crate) fn dot<S: Scalar>(a: &[S], b: &[S]) -> S::Acc {
+    let mut sum = S::ZERO_ACC;
     for (a, b) in a.iter().zip(b) {
-        sum += a * b;
+        sum = S::mul_acc(sum, *a, *b);
     }
     sum
 }

@@ -42,18 +42,18 @@ impl Activation {
     ///
     /// That is why a layer's delta can overwrite its activation: whoever overwrites y still sees it.
     #[inline(always)]
-    pub(crate) fn derivative(self, gradient: f32, y: f32) -> f32 {
+    pub(crate) fn derivative<S: Scalar>(self, gradient: S, y: S) -> S {
         match self {
             Self::None => gradient,
             Self::Relu => {
-                if y > 0.0 {
+                if y > S::ZERO {
                     gradient
                 } else {
-                    0.0
+                    S::ZERO
                 }
             }
-            Self::Sigmoid => gradient * (y * (1.0 - y)),
-            Self::Tanh => gradient * (1.0 - y * y),
+            Self::Sigmoid => gradient.mul(y.mul(S::ONE.sub(y))),
+            Self::Tanh => gradient.mul(S::ONE.sub(y.mul(y))),
         }
     }
 

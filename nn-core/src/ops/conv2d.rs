@@ -179,19 +179,18 @@ impl ConvStep {
     /// for each the taps in order, for each Σ over o); then W\[i, j, c, ..\] learns from Σ x·δ (output pixels in
     /// order); then x\[.., c\] is overwritten by `plane` times the derivative of `below`.
     /// `plane` holds input height x width numbers and is not touched without `below`.
-    pub(crate) fn backward(
+    pub(crate) fn backward<S: Scalar>(
         &self,
-        x: &mut [f32],
+        x: &mut [S],
         below: Option<Activation>,
-        mut weight: Weights<'_>,
-        bias: Option<Update<'_>>,
-        delta: &[f32],
-        plane: &mut [f32],
+        mut weight: Weights<'_, S>,
+        delta: &[S],
+        plane: &mut [S],
     ) {
-        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
+        let inputs = usize::from(self.inputs);
         for channel in 0..inputs {
             if below.is_some() {
-                plane.fill(0.0);
+                plane.fill(S::ZERO);
                 self.input_gradient(channel, &weight, delta, plane);
             }
             if let Weights::Learning(weight) = &mut weight {
@@ -204,29 +203,30 @@ impl ConvStep {
                 }
             }
         }
-        if let Some(mut bias) = bias {
-            for (block, sums) in (0..outputs).step_by(kernels::BLOCK).map(|first| {
-                let mut sums = [0.0; kernels::BLOCK];
-                for pixel in delta.chunks_exact(outputs.max(1)) {
-                    let part = pixel.get(first..).unwrap_or(&[]);
-                    for (sum, delta) in sums.iter_mut().zip(part) {
-                        *sum += delta;
-                    }
+    }
+
+    /// The bias learns from Σ δ over the output pixels, in order.
+    pub(crate) fn backward_bias<S: Scalar>(&self, mut bias: Update<'_, S>, delta: &[S]) {
+        let outputs = usize::from(self.outputs);
+        for first in (0..outputs).step_by(kernels::BLOCK) {
+            let mut sums = [S::ZERO_ACC; kernels::BLOCK];
+            for pixel in delta.chunks_exact(outputs.max(1)) {
+                let part = pixel.get(first..).unwrap_or(&[]);
+                for (sum, delta) in sums.iter_mut().zip(part) {
+                    *sum = S::add_acc(*sum, *delta);
                 }
-                (first, sums)
-            }) {
-                let len = (outputs - block).min(kernels::BLOCK);
-                bias.step(block, sums.get(..len).unwrap_or(&[]));
             }
+            let len = (outputs - first).min(kernels::BLOCK);
+            bias.step(first, sums.get(..len).unwrap_or(&[]));
         }
     }
 
-    fn input_gradient(
+    fn input_gradient<S: Scalar>(
         &self,
         channel: usize,
-        weight: &Weights<'_>,
-        delta: &[f32],
-        plane: &mut [f32],
+        weight: &Weights<'_, S>,
+        delta: &[S],
+        plane: &mut [S],
     ) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let mut pixels = delta.chunks_exact(outputs.max(1));
@@ -235,7 +235,7 @@ impl ConvStep {
             for column in 0..usize::from(self.window.columns.output) {
                 let columns = self.window.columns.taps(column);
                 let Some(delta) = pixels.next() else { return };
-                if delta.iter().all(|&d| d == 0.0) {
+                if delta.iter().all(|&d| d == S::ZERO) {
                     continue;
                 }
                 for tap in 0..rows.len {
@@ -250,14 +250,20 @@ impl ConvStep {
                             Weights::Frozen(weight) => kernels::part(weight, at, outputs),
                             Weights::Learning(weight) => weight.values(at, outputs),
                         };
-                        *cell += kernels::dot(row, delta);
+                        *cell = cell.add(S::narrow(kernels::dot(row, delta)));
                     }
                 }
             }
         }
     }
 
-    fn update_channel(&self, channel: usize, x: &[f32], delta: &[f32], weight: &mut Update<'_>) {
+    fn update_channel<S: Scalar>(
+        &self,
+        channel: usize,
+        x: &[S],
+        delta: &[S],
+        weight: &mut Update<'_, S>,
+    ) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let row_len = usize::from(self.window.columns.output);
         for kernel_row in 0..usize::from(self.window.rows.kernel) {
@@ -265,7 +271,7 @@ impl ConvStep {
                 let at = ((kernel_row * self.kernel_width() + kernel_column) * inputs + channel)
                     * outputs;
                 for first in (0..outputs).step_by(kernels::BLOCK) {
-                    let mut sums = [0.0; kernels::BLOCK];
+                    let mut sums = [S::ZERO_ACC; kernels::BLOCK];
                     for row in 0..usize::from(self.window.rows.output) {
                         let Some(x_row) = self.window.rows.taps(row).cell(kernel_row) else {
                             continue;
@@ -276,7 +282,7 @@ impl ConvStep {
                                 continue;
                             };
                             let cell = (x_row * self.width() + x_column) * inputs + channel;
-                            let x = x.get(cell).copied().unwrap_or(0.0);
+                            let x = x.get(cell).copied().unwrap_or(S::ZERO);
                             let pixel = (row * row_len + column) * outputs;
                             let delta = kernels::part(
                                 delta,
@@ -284,7 +290,7 @@ impl ConvStep {
                                 (outputs - first).min(kernels::BLOCK),
                             );
                             for (sum, delta) in sums.iter_mut().zip(delta) {
-                                *sum += x * delta;
+                                *sum = S::mul_acc(*sum, x, *delta);
                             }
                         }
                     }

@@ -78,25 +78,25 @@ pub fn forward_i8(x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &m
 /// For each input j: δx_j = Σ_o W\[j\]\[o\]·δ\[o\] with the weights from before the update (the sum in the order of o);
 /// then W\[j\]\[o\] learns from x_j·δ\[o\]; then x_j is overwritten by δx_j times the derivative of `below`, the
 /// activation that made x. Without `below` no δx is formed, and x keeps its values.
-pub(crate) fn backward(
-    x: &mut [f32],
+pub(crate) fn backward<S: Scalar>(
+    x: &mut [S],
     below: Option<Activation>,
-    weight: Weights<'_>,
-    bias: Option<Update<'_>>,
-    delta: &[f32],
+    weight: Weights<'_, S>,
+    delta: &[S],
 ) {
     let outputs = delta.len().max(1);
     match weight {
         Weights::Frozen(weight) => {
             let Some(below) = below else { return };
             for (x, row) in x.iter_mut().zip(weight.chunks_exact(outputs)) {
-                *x = below.derivative(kernels::dot(row, delta), *x);
+                *x = below.derivative(S::narrow(kernels::dot(row, delta)), *x);
             }
         }
         Weights::Learning(mut weight) => {
             for (index, x) in x.iter_mut().enumerate() {
                 let row = index * outputs;
-                let gradient = below.map(|_| kernels::dot(weight.values(row, outputs), delta));
+                let gradient =
+                    below.map(|_| S::narrow(kernels::dot(weight.values(row, outputs), delta)));
                 weight.outer(row, *x, delta);
                 if let (Some(below), Some(gradient)) = (below, gradient) {
                     *x = below.derivative(gradient, *x);
@@ -104,18 +104,22 @@ pub(crate) fn backward(
             }
         }
     }
-    if let Some(mut bias) = bias {
-        bias.step(0, delta);
+}
+
+/// The bias learns from δ.
+pub(crate) fn backward_bias<S: Scalar>(mut bias: Update<'_, S>, delta: &[S]) {
+    for (index, delta) in delta.iter().enumerate() {
+        bias.step(index, &[delta.widen()]);
     }
 }
 
 /// The weights that a backward pass reads, and perhaps changes.
 #[derive(Debug)]
-pub(crate) enum Weights<'w> {
+pub(crate) enum Weights<'w, S: Scalar> {
     /// They stay.
-    Frozen(&'w [f32]),
+    Frozen(&'w [S]),
     /// They learn.
-    Learning(Update<'w>),
+    Learning(Update<'w, S>),
 }
 
 #[cfg(test)]

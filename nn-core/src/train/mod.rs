@@ -13,4 +13,4 @@ pub use error::TrainError;
 pub use loss::{Loss, Target};
 pub use spec::{Sgd, TrainSpec, Trainable};
 pub use trainer::{StepReport, Trainer};
-pub(crate) use update::Update;
+pub(crate) use update::{Rule, Update};

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::train::Loss;
+use crate::scalar::{Scalar, XorShift32};
+use crate::train::{Loss, Rule};
 
 /// The nodes that learn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +36,16 @@ impl Sgd {
             && in_range(self.weight_decay)
             && in_range(self.momentum)
             && self.momentum < 1.0
+    }
+
+    /// The rates in the numbers of the weights.
+    pub(crate) fn rule<S: Scalar>(&self) -> Rule<S> {
+        let rate = |rate: f32| (rate != 0.0).then(|| S::rate(rate));
+        Rule {
+            momentum: rate(self.momentum),
+            weight_decay: rate(self.weight_decay),
+            ..Rule::plain(self.learning_rate, XorShift32::new(1))
+        }
     }
 }
 

@@ -220,8 +220,8 @@ impl<'a> Trainer<'a> {
     }
 
     fn backward(&mut self) -> Option<()> {
-        let learning = Learning {
-            sgd: self.sgd,
+        let mut learning = Learning {
+            rule: self.sgd.rule(),
             velocity: if self.velocities_len == 0 {
                 0
             } else {
@@ -230,7 +230,7 @@ impl<'a> Trainer<'a> {
         };
         let steps = self.steps.get(self.first..)?;
         for (step, back) in steps.iter().zip(self.back_steps).rev() {
-            engine::backward(step, back, &learning, self.model.weights(), self.memory)?;
+            engine::backward(step, back, &mut learning, self.model.weights(), self.memory)?;
         }
         Some(())
     }
