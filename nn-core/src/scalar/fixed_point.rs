@@ -102,6 +102,7 @@ macro_rules! fixed_scalar {
                 <$bits>::MAX
             });
             const MIN: Self = Self::from_bits(<$bits>::MIN);
+            const LEAST: Self = Self::from_bits(1);
             const ZERO_ACC: i64 = 0;
 
             fn from_f32(x: f32) -> Self {
@@ -132,6 +133,18 @@ macro_rules! fixed_scalar {
             #[inline(always)]
             fn add_acc(acc: i64, value: Self) -> i64 {
                 acc.saturating_add(value.widen())
+            }
+
+            #[inline]
+            fn add_scaled(acc: i64, value: Self, rate: FixedRate) -> i64 {
+                let product = i128::from(value.to_bits()) * i128::from(rate.mantissa);
+                let shift = rate.exponent - Self::FRAC_NBITS as i32;
+                acc.saturating_add(shift_nearest(product, shift))
+            }
+
+            fn acc_to_f32(acc: i64) -> f32 {
+                // 2^−(2 · fractional bits), at least 2^−64: a normal number, and an exact product.
+                acc as f32 * f32::from_bits((127 - 2 * Self::FRAC_NBITS) << 23)
             }
 
             #[inline(always)]
@@ -300,3 +313,23 @@ fn saturate<T: Saturate>(value: i64) -> T {
 
 fixed_scalar!(FixedI32, i32, LeEqU32);
 fixed_scalar!(FixedI16, i16, LeEqU16);
+
+#[cfg(test)]
+mod tests {
+    use super::super::Q16;
+    use super::*;
+
+    #[test]
+    fn a_scaled_sum_keeps_what_the_format_drops() {
+        // The least Q16 times 0.5 + 2^−15: 32,769 of 2^−32, where `scale` would round it up to a whole step.
+        let rate = FixedRate::new(0.5 + 1.0 / 32768.0);
+        let acc = Q16::add_scaled(5, Q16::LEAST, rate);
+        assert_eq!(acc, 5 + (1 << 15) + 2);
+        assert_eq!(
+            Q16::acc_to_f32(acc),
+            (5 + (1 << 15) + 2) as f32 / (1u64 << 32) as f32
+        );
+        assert_eq!(Q16::acc_to_f32(Q16::from_num(-2.5).widen()), -2.5);
+        assert_eq!(Q16::add_scaled(i64::MAX, Q16::MAX, rate), i64::MAX);
+    }
+}

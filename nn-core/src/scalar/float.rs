@@ -8,6 +8,7 @@ impl Scalar for f32 {
     const ZERO: f32 = 0.0;
     const ONE: f32 = 1.0;
     const MIN: f32 = f32::MIN;
+    const LEAST: f32 = f32::MIN_POSITIVE;
     const ZERO_ACC: f32 = 0.0;
 
     #[inline(always)]
@@ -38,6 +39,16 @@ impl Scalar for f32 {
     #[inline(always)]
     fn add_acc(acc: f32, value: f32) -> f32 {
         acc + value
+    }
+
+    #[inline(always)]
+    fn add_scaled(acc: f32, value: f32, rate: f32) -> f32 {
+        acc + value * rate
+    }
+
+    #[inline(always)]
+    fn acc_to_f32(acc: f32) -> f32 {
+        acc
     }
 
     #[inline(always)]

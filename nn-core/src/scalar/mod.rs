@@ -31,6 +31,8 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
     const ONE: Self;
     /// The lowest finite value.
     const MIN: Self;
+    /// The least positive value that is not subnormal: 2^−126, or the step of a fixed-point format.
+    const LEAST: Self;
     /// The accumulator's 0.
     const ZERO_ACC: Self::Acc;
 
@@ -47,6 +49,11 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
     fn mul_acc(acc: Self::Acc, a: Self, b: Self) -> Self::Acc;
     /// `acc + value`.
     fn add_acc(acc: Self::Acc, value: Self) -> Self::Acc;
+    /// `acc + value · rate`, the product rounded before the sum where the format rounds products; fixed point rounds
+    /// it to nearest in the accumulator's bits.
+    fn add_scaled(acc: Self::Acc, value: Self, rate: Self::Rate) -> Self::Acc;
+    /// The accumulator as an f32, to nearest.
+    fn acc_to_f32(acc: Self::Acc) -> f32;
     /// The accumulator rounded to the format.
     fn narrow(acc: Self::Acc) -> Self;
     /// The accumulator rounded up or down at random, with the odds of its remainder; an f32 accumulator is what it is.
