@@ -58,7 +58,9 @@ impl Image {
         }
         let arena = object
             .symbols()
-            .filter(|symbol| symbol.is_definition() && symbol.address() >= board.ram.origin.into())
+            .filter(|symbol| {
+                symbol.is_definition() && symbol.address() >= u64::from(board.ram.origin)
+            })
             .find(|symbol| symbol.name().is_ok_and(|name| name.contains(ARENA_SYMBOL)))
             .ok_or_else(|| no_image(format!("it has no symbol {ARENA_SYMBOL}")))?
             .size();

@@ -155,7 +155,7 @@ fn train_plan(model: &Model) -> Option<TrainPlan> {
         .iter()
         .enumerate()
         .filter(|(_, node)| {
-            let weight = node.op.parameters().and_then(|(id, _)| model.tensor(id));
+            let weight = node.op.parameters().next().and_then(|id| model.tensor(id));
             weight.is_some_and(|weight| weight.dtype == nn_core::tensor::DType::F32)
         })
         .map(|(index, node)| (index, node.name))

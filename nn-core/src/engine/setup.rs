@@ -2,11 +2,11 @@
 
 use core::fmt;
 
-use crate::engine::{BackStep, Place, Step};
-use crate::memory::{
-    ALIGN, Buffer, Plan, PlanError, Span, Training, carve, derivative_of, round_up,
-};
+use crate::engine::resolve::Resolver;
+use crate::engine::{BackStep, Passes, Slot, Step};
+use crate::memory::{ALIGN, Buffer, Memory, Plan, PlanError, Span, Training, carve, round_up};
 use crate::model::{Ids, MAX_NODE_INPUTS, Model};
+use crate::ops::{AllOps, OpSet};
 
 /// Why a session or a trainer cannot be set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +31,11 @@ pub enum SetupError {
     },
     /// The model cannot be planned.
     Plan(PlanError),
+    /// This node's operator, in its number type, is not linked into this image.
+    NotLinked {
+        /// The node.
+        node: usize,
+    },
 }
 
 impl fmt::Display for SetupError {
@@ -47,6 +52,10 @@ impl fmt::Display for SetupError {
                 "the model's header states an arena of {found} bytes, the planner finds {wanted}: export it again"
             ),
             Self::Plan(error) => error.fmt(f),
+            Self::NotLinked { node } => write!(
+                f,
+                "node {node}: this image was built without its operator in its number type"
+            ),
         }
     }
 }
@@ -63,46 +72,80 @@ impl From<PlanError> for SetupError {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Layout {
     steps: usize,
+    operands: usize,
     back_steps: usize,
+    slots: usize,
     /// Learnt weights.
     pub(crate) weights: usize,
-    /// Velocities: as long as the weights with momentum, else 0.
-    pub(crate) velocities: usize,
+    /// How many numbers are kept for each learnt weight besides itself.
+    pub(crate) copies: usize,
     shared: usize,
 }
 
-impl Layout {
-    fn new(model: &Model, plan: &Plan) -> Self {
-        let nodes = model.nodes().len();
-        let weights = plan
-            .training
-            .map_or(0, |training| training.weights as usize);
-        let velocities = match plan.training {
-            Some(training) if training.spec.sgd.momentum != 0.0 => weights,
-            _ => 0,
+/// How many entries the tables of an arena have.
+#[derive(Debug, Clone, Copy)]
+struct Counts {
+    steps: usize,
+    operands: usize,
+    back_steps: usize,
+    slots: usize,
+}
+
+impl Counts {
+    fn new(model: &Model, first: usize) -> Self {
+        let mut counts = Self {
+            steps: 0,
+            operands: 0,
+            back_steps: 0,
+            slots: 0,
         };
-        let back_steps = plan
-            .training
-            .map_or(0, |training| nodes.saturating_sub(training.first));
-        // While it plans, the shared part holds the planner's table.
-        let table = Plan::table_len(model, plan.training.is_some()) * size_of::<Buffer>();
-        Self {
-            steps: round_up(nodes * size_of::<Step>(), ALIGN),
-            back_steps: round_up(back_steps * size_of::<BackStep>(), ALIGN),
-            weights,
-            velocities,
-            shared: plan
-                .shared
-                .max(round_up(table, ALIGN).saturating_sub(weights + velocities)),
+        for (index, node) in model.nodes().iter().enumerate() {
+            let inputs = node.inputs.as_slice().len();
+            counts.steps += 1;
+            counts.operands += Step::operands_of(inputs, &node.op.facts());
+            if index >= first {
+                counts.back_steps += 1;
+                counts.slots += inputs;
+            }
         }
+        counts
+    }
+}
+
+impl Layout {
+    fn new<K: OpSet>(model: &Model, plan: &Plan) -> Self {
+        let first = plan.training.map_or(usize::MAX, |training| training.first);
+        let counts = Counts::new(model, first);
+        let table = |bytes: usize| round_up(bytes, ALIGN);
+        let (weights, copies) = plan.training.map_or((0, 0), |training| {
+            (training.weights as usize, training.copies())
+        });
+        let learnt = weights.saturating_mul(1 + copies);
+        // While it plans, the last part holds the planner's table.
+        let entries = Plan::table_len::<K>(model, plan.training.is_some());
+        let planning = table(entries * size_of::<Buffer>());
+        // What is planned begins on a boundary of its own.
+        let shared_at = round_up(learnt, 8);
+        Self {
+            steps: table(counts.steps * size_of::<Step>()),
+            operands: table(counts.operands * size_of::<Span>()),
+            back_steps: table(counts.back_steps * size_of::<BackStep>()),
+            slots: table(counts.slots * size_of::<Slot>()),
+            weights,
+            copies,
+            shared: plan.shared.max(planning.saturating_sub(shared_at)),
+        }
+    }
+
+    /// Where the shared part begins, behind the learnt weights and their copies.
+    fn shared_at(&self) -> usize {
+        round_up(self.weights.saturating_mul(1 + self.copies), 8)
     }
 
     /// Bytes of the arena.
     pub(crate) fn total(&self) -> usize {
-        round_up(
-            self.steps + self.back_steps + self.weights + self.velocities + self.shared,
-            ALIGN,
-        )
+        let tables = self.steps + self.operands + self.back_steps + self.slots;
+        round_up(tables + self.shared_at() + self.shared, ALIGN)
     }
 }
 
@@ -110,15 +153,14 @@ impl Layout {
 ///
 /// `table` is working memory of [`table_len`](crate::memory::table_len) entries.
 pub fn arena_len(model: &Model, train: bool, table: &mut [Buffer]) -> Result<usize, PlanError> {
-    let plan = Plan::new(model, train, table)?;
-    Ok(Layout::new(model, &plan).total())
+    let plan = Plan::new::<AllOps>(model, train, table)?;
+    Ok(Layout::new::<AllOps>(model, &plan).total())
 }
 
 /// An arena, divided.
 pub(crate) struct Parts<'a> {
-    pub(crate) steps: &'a mut [Step],
-    pub(crate) back_steps: &'a mut [BackStep],
-    /// Learnt weights, velocities, shared part.
+    pub(crate) passes: Passes<'a>,
+    /// Learnt weights, their copies, shared part.
     pub(crate) memory: &'a mut [u8],
     pub(crate) layout: Layout,
     pub(crate) training: Option<Training>,
@@ -126,10 +168,13 @@ pub(crate) struct Parts<'a> {
     pub(crate) inputs: [Span; MAX_NODE_INPUTS],
     /// The graph's outputs.
     pub(crate) outputs: [Span; MAX_NODE_INPUTS],
+    /// Where the gradients at the outputs lie.
+    pub(crate) deltas: [Span; MAX_NODE_INPUTS],
 }
 
 /// Divides `arena`, plans, and resolves each node.
-pub(crate) fn lay_out<'a>(
+#[inline(never)]
+pub(crate) fn lay_out<'a, K: OpSet>(
     model: &Model,
     arena: &'a mut [u8],
     train: bool,
@@ -137,17 +182,12 @@ pub(crate) fn lay_out<'a>(
     if arena.as_ptr().align_offset(ALIGN) != 0 {
         return Err(SetupError::Misaligned);
     }
-    let nodes = model.nodes().len();
-    let first = if train {
-        Training::new(model)?.first
+    let (first, stated) = if train {
+        (Training::new(model)?.first, model.arena_train())
     } else {
-        nodes
+        (usize::MAX, model.arena_infer())
     };
-    let stated = if train {
-        model.arena_train()
-    } else {
-        model.arena_infer()
-    };
+    let counts = Counts::new(model, first);
     let found = arena.len();
     let arena = arena.get_mut(..stated).ok_or(SetupError::Arena {
         wanted: stated,
@@ -157,75 +197,79 @@ pub(crate) fn lay_out<'a>(
         wanted: 0,
         found: stated,
     };
-    let (steps, rest) = carve(arena, nodes, Step::NOTHING).ok_or(too_small)?;
-    let (back_steps, memory) =
-        carve(rest, nodes.saturating_sub(first), BackStep::NOTHING).ok_or(too_small)?;
+    let (steps, rest) = carve(arena, counts.steps, Step::NOTHING).ok_or(too_small)?;
+    let (operands, rest) = carve(rest, counts.operands, Span::NOTHING).ok_or(too_small)?;
+    let (back_steps, rest) = carve(rest, counts.back_steps, BackStep::NOTHING).ok_or(too_small)?;
+    let (slots, memory) = carve(rest, counts.slots, Slot::NOTHING).ok_or(too_small)?;
 
-    let table_len = Plan::table_len(model, train);
-    let (table, _) = carve(&mut *memory, table_len, Buffer::default()).ok_or(too_small)?;
-    let plan = Plan::new(model, train, table)?;
-    let layout = Layout::new(model, &plan);
-    if layout.total() != stated {
-        return Err(SetupError::Header {
-            wanted: layout.total(),
-            found: stated,
-        });
-    }
-    // Everything planned lies behind the learnt weights and their velocities.
-    let base =
-        u32::try_from(layout.weights + layout.velocities).map_err(|_| PlanError::TooLarge)?;
-    let unresolved = SetupError::Header {
+    let entries = Plan::table_len::<K>(model, train);
+    let (table, _) = carve(&mut *memory, entries, Buffer::default()).ok_or(too_small)?;
+    let plan = Plan::new::<K>(model, train, table)?;
+    let layout = Layout::new::<K>(model, &plan);
+    let wrong_size = SetupError::Header {
         wanted: layout.total(),
         found: stated,
     };
-    let mut learnt = 0u32;
+    if layout.total() != stated {
+        return Err(wrong_size);
+    }
+    let base = u32::try_from(layout.shared_at()).map_err(|_| PlanError::TooLarge)?;
+    let resolver = Resolver {
+        model,
+        plan: &plan,
+        base,
+    };
+    let (mut operands_at, mut slots_at) = (0, 0);
     for (index, (step, node)) in steps.iter_mut().zip(model.nodes()).enumerate() {
-        *step = Step::new(model, &plan, base, &node).ok_or(unresolved)?;
-        let Some(training) = &plan.training else {
-            continue;
-        };
-        let Some(back) = index
+        let own = Step::operands_of(node.inputs.as_slice().len(), &node.op.facts());
+        let part = operands
+            .get_mut(operands_at..)
+            .and_then(|all| all.get_mut(..own));
+        *step = resolver
+            .step::<K>(index, &node, operands_at, part.ok_or(wrong_size)?)
+            .ok_or(SetupError::NotLinked { node: index })?;
+        operands_at += own;
+        let back = index
             .checked_sub(first)
-            .and_then(|index| back_steps.get_mut(index))
-        else {
-            continue;
-        };
-        let x = node.inputs.first().ok_or(unresolved)?;
-        *back = BackStep {
-            delta_x: plan.delta(model, x).after(base),
-            delta_y: plan.delta(model, node.output).after(base),
-            saved: plan.saved(model, index, &node).after(base),
-            scratch: plan.scratch(index).after(base),
-            below: (index > first).then(|| derivative_of(model, x)),
-            learns: training.learns(model, index, &node.op),
-        };
-        if let (true, Some(layer)) = (back.learns, step.layer_mut()) {
-            for place in [&mut layer.weight, &mut layer.bias] {
-                let len = place.len();
-                *place = Place::ram(Span {
-                    offset: learnt,
-                    len,
-                });
-                learnt = learnt.saturating_add(len);
-            }
+            .and_then(|at| back_steps.get_mut(at));
+        if let Some(back) = back {
+            let own = node.inputs.as_slice().len();
+            let part = slots.get_mut(slots_at..).and_then(|all| all.get_mut(..own));
+            *back = resolver
+                .back_step::<K>(index, &node, slots_at, part.ok_or(wrong_size)?)
+                .ok_or(SetupError::NotLinked { node: index })?;
+            slots_at += own;
         }
     }
-    let endpoints = |ids: Ids| {
-        let mut spans = [Span::default(); MAX_NODE_INPUTS];
+    let endpoints = |ids: Ids, place: &dyn Fn(u16) -> Span| {
+        let mut spans = [Span::NOTHING; MAX_NODE_INPUTS];
         for (span, &id) in spans.iter_mut().zip(ids.as_slice()) {
-            *span = plan.activation(model, id).after(base);
+            *span = place(id).after(base);
         }
         spans
     };
-    let (inputs, outputs) = (endpoints(model.inputs()), endpoints(model.outputs()));
+    let inputs = endpoints(model.inputs(), &|id| plan.activation(model, id));
+    let outputs = endpoints(model.outputs(), &|id| plan.activation(model, id));
+    let deltas = endpoints(model.outputs(), &|id| plan.delta(model, id));
     let training = plan.training;
-    Ok(Parts {
+    let passes = Passes {
         steps,
+        operands,
         back_steps,
+        slots,
+    };
+    // The planner's table lay here.
+    passes.clear_state(&mut Memory {
+        flash: model.weights(),
+        ram: &mut *memory,
+    });
+    Ok(Parts {
+        passes,
         memory,
         layout,
         training,
         inputs,
         outputs,
+        deltas,
     })
 }

@@ -1,224 +1,327 @@
 //! A node, resolved: all that running it takes, without looking at the graph again.
 
+use crate::engine::Learning;
 use crate::fixed_point::InputRescale;
-use crate::memory::{Plan, Span};
-use crate::model::{Model, Node};
+use crate::memory::{Memory, Span};
 use crate::ops::conv2d::ConvStep;
 use crate::ops::window::PoolStep;
-use crate::ops::{Activation, Op};
-use crate::tensor::{DType, Source, TensorId};
+use crate::ops::{Activation, Facts};
+use crate::tensor::{DType, TensorId};
 
-/// A parameter in flash (an offset into the weights section) or in RAM (into the shared memory).
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Place {
-    offset: u32,
-    len: u32,
-}
+/// Runs a node forward. `None` where the memory does not hold what the step names: a checked model and a planned
+/// arena never get there.
+pub(crate) type Forward = fn(&Frame, &mut Memory) -> Option<()>;
 
-impl Place {
-    const RAM: u32 = 1 << 31;
+/// Runs a node backward: its weights learn, and the gradient at its inputs is written.
+pub(crate) type Backward = fn(&Frame, &BackFrame, &mut Learning, &mut Memory) -> Option<()>;
 
-    pub(crate) fn len(self) -> u32 {
-        self.len
-    }
-
-    pub(crate) fn flash(offset: u32, len: u32) -> Self {
-        Self { offset, len }
-    }
-
-    pub(crate) fn ram(span: Span) -> Self {
-        Self {
-            offset: span.offset | Self::RAM,
-            len: span.len,
-        }
-    }
-
-    /// The span to borrow from the memory; empty for a parameter in flash.
-    #[inline]
-    pub(crate) fn in_ram(self) -> Span {
-        if self.offset & Self::RAM == 0 {
-            Span::default()
-        } else {
-            Span {
-                offset: self.offset & !Self::RAM,
-                len: self.len,
-            }
-        }
-    }
-
-    /// The parameter's bytes: `ram`, or a part of the weights section.
-    #[inline]
-    pub(crate) fn resolve<'p>(self, ram: &'p mut [u8], weights: &'p [u8]) -> Option<&'p [u8]> {
-        if self.offset & Self::RAM == 0 {
-            let start = self.offset as usize;
-            weights.get(start..start.checked_add(self.len as usize)?)
-        } else {
-            Some(ram)
-        }
-    }
-}
-
-/// Parameters of a dense layer or a convolution.
+/// A function, of the same size on every machine: the arena's sums count it.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Layer {
-    pub(crate) weight: Place,
-    pub(crate) bias: Place,
-    pub(crate) requant: Place,
-    pub(crate) x_zero: i8,
-    pub(crate) y_zero: i8,
-    pub(crate) int8: bool,
-    pub(crate) activation: Activation,
-}
+#[repr(align(8))]
+pub(crate) struct Code<F>(pub(crate) F);
 
-/// What a step computes.
+/// The sizes that an operator's kernels take, resolved.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Kernel {
-    Dense(Layer),
-    Conv2d(Layer, ConvStep),
-    MaxPool(PoolStep),
-    MaxPoolI8(PoolStep),
-    AvgPool(PoolStep),
-    AvgPoolI8(PoolStep),
-    Flatten,
-    Relu,
-    ReluI8 { zero: i8 },
-    Sigmoid,
-    SigmoidI8 { zero: i8, rescale: InputRescale },
-    Tanh,
-    TanhI8 { zero: i8, rescale: InputRescale },
-    Softmax,
-    SoftmaxI8 { rescale: InputRescale },
-    Quantize { scale: f32, zero: i8 },
-    Dequantize { scale: f32, zero: i8 },
+pub(crate) enum Sizes {
+    None,
+    /// A dense layer.
+    Dense {
+        activation: Activation,
+        x_zero: i8,
+        y_zero: i8,
+    },
+    /// A convolution.
+    Conv {
+        conv: ConvStep,
+        activation: Activation,
+        x_zero: i8,
+        y_zero: i8,
+    },
+    /// A pooling.
+    Pool(PoolStep),
+    /// A function of each number.
+    Function(Activation),
+    /// A function of each int8.
+    FunctionI8 {
+        zero: i8,
+        rescale: InputRescale,
+    },
+    /// From real numbers to integers, or back.
+    Quant {
+        scale: f32,
+        zero: i8,
+    },
 }
 
 /// One node, ready to run.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Step {
-    pub(crate) x: Span,
-    pub(crate) y: Span,
-    pub(crate) kernel: Kernel,
+    pub(crate) forward: Code<Forward>,
+    pub(crate) sizes: Sizes,
+    /// Where its operands begin in the table of operands: inputs, output, parameters, constants, scratch, state.
+    pub(crate) operands: u16,
+    pub(crate) inputs: u8,
+    /// How many parameters, four bits, and constants, four bits.
+    pub(crate) weights: u8,
 }
 
 impl Step {
     /// What a table of steps is filled with before each is resolved.
     pub(crate) const NOTHING: Self = Self {
-        x: Span { offset: 0, len: 0 },
-        y: Span { offset: 0, len: 0 },
-        kernel: Kernel::Flatten,
+        forward: Code(|_, _| None),
+        sizes: Sizes::None,
+        operands: 0,
+        inputs: 0,
+        weights: 0,
     };
 
-    pub(crate) fn new(model: &Model, plan: &Plan, base: u32, node: &Node) -> Option<Self> {
-        let x_id = node.inputs.first()?;
-        let x = model.tensor(x_id)?;
-        let y = model.tensor(node.output)?;
-        let int8 = x.dtype == DType::I8;
-        // Checked when the model was loaded.
-        let x_zero = x.zero_point() as i8;
-        let layer = |weight, bias, requant, activation| {
-            Some(Layer {
-                weight: place(model, Some(weight))?,
-                bias: place(model, bias)?,
-                requant: place(model, requant)?,
-                x_zero,
-                y_zero: y.zero_point() as i8,
-                int8,
-                activation,
-            })
-        };
-        let kernel = match node.op {
-            Op::Dense(d) => Kernel::Dense(layer(d.weight, d.bias, d.requant, d.activation)?),
-            Op::Conv2d(c) => Kernel::Conv2d(
-                layer(c.weight, c.bias, c.requant, c.activation)?,
-                ConvStep::new(&c, x.shape, &model.tensor(c.weight)?)?,
-            ),
-            Op::MaxPool2d(pool) if int8 => Kernel::MaxPoolI8(PoolStep::new(&pool, x.shape)?),
-            Op::MaxPool2d(pool) => Kernel::MaxPool(PoolStep::new(&pool, x.shape)?),
-            Op::AvgPool2d(pool) if int8 => Kernel::AvgPoolI8(PoolStep::new(&pool, x.shape)?),
-            Op::AvgPool2d(pool) => Kernel::AvgPool(PoolStep::new(&pool, x.shape)?),
-            Op::Flatten => Kernel::Flatten,
-            Op::Relu if int8 => Kernel::ReluI8 { zero: x_zero },
-            Op::Relu => Kernel::Relu,
-            Op::Sigmoid(Some(rescale)) => Kernel::SigmoidI8 {
-                zero: x_zero,
-                rescale,
-            },
-            Op::Sigmoid(None) => Kernel::Sigmoid,
-            Op::Tanh(Some(rescale)) => Kernel::TanhI8 {
-                zero: x_zero,
-                rescale,
-            },
-            Op::Tanh(None) => Kernel::Tanh,
-            Op::Softmax(Some(rescale)) => Kernel::SoftmaxI8 { rescale },
-            Op::Softmax(None) => Kernel::Softmax,
-            Op::Quantize => Kernel::Quantize {
-                scale: y.scale(),
-                zero: y.zero_point() as i8,
-            },
-            Op::Dequantize => Kernel::Dequantize {
-                scale: x.scale(),
-                zero: x_zero,
-            },
-        };
+    /// How many operands a node of `inputs` inputs has, by what its operator tells of itself.
+    pub(crate) fn operands_of(inputs: usize, facts: &Facts) -> usize {
+        inputs + 3 + slots_of(&facts.parameters) + slots_of(&facts.constants)
+    }
+
+    fn parameters(&self) -> usize {
+        usize::from(self.weights & 15)
+    }
+
+    fn constants(&self) -> usize {
+        usize::from(self.weights >> 4)
+    }
+
+    /// How many operands.
+    pub(crate) fn operands(&self) -> usize {
+        usize::from(self.inputs) + 3 + self.parameters() + self.constants()
+    }
+
+    pub(crate) fn pack_weights(parameters: usize, constants: usize) -> u8 {
+        // At most 4 and 2.
+        (parameters as u8 & 15) | (constants as u8) << 4
+    }
+}
+
+/// How many places a list of optional tensors takes: up to the last that is there.
+pub(crate) fn slots_of(ids: &[Option<TensorId>]) -> usize {
+    ids.iter()
+        .rposition(Option::is_some)
+        .map_or(0, |last| last + 1)
+}
+
+/// A step with what it runs on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame<'s> {
+    pub(crate) step: &'s Step,
+    /// Its own operands.
+    pub(crate) operands: &'s [Span],
+    /// Where it keeps what its backward step needs; nothing when it only infers.
+    pub(crate) saved: Span,
+    /// When training: what random masks depend on, different for each node and each sample.
+    pub(crate) seed: Option<u32>,
+}
+
+impl<'s> Frame<'s> {
+    pub(crate) fn new(step: &'s Step, operands: &'s [Span]) -> Option<Self> {
+        let at = usize::from(step.operands);
         Some(Self {
-            x: plan.activation(model, x_id).after(base),
-            y: plan.activation(model, node.output).after(base),
-            kernel,
+            step,
+            operands: operands.get(at..)?.get(..step.operands())?,
+            saved: Span::NOTHING,
+            seed: None,
         })
     }
 
-    /// The layer of a step that has parameters.
-    pub(crate) fn layer_mut(&mut self) -> Option<&mut Layer> {
-        match &mut self.kernel {
-            Kernel::Dense(layer) | Kernel::Conv2d(layer, _) => Some(layer),
-            _ => None,
+    #[inline]
+    fn operand(&self, index: usize) -> Span {
+        self.operands.get(index).copied().unwrap_or(Span::NOTHING)
+    }
+
+    /// The first input.
+    #[inline]
+    pub(crate) fn x(&self) -> Span {
+        self.operand(0)
+    }
+
+    /// The input at `index`.
+    #[inline]
+    pub(crate) fn input(&self, index: usize) -> Span {
+        if index < usize::from(self.step.inputs) {
+            self.operand(index)
+        } else {
+            Span::NOTHING
         }
+    }
+
+    /// The output.
+    #[inline]
+    pub(crate) fn y(&self) -> Span {
+        self.operand(usize::from(self.step.inputs))
+    }
+
+    /// The parameter at `index`, in flash or in RAM; nothing where the node has none there.
+    #[inline]
+    pub(crate) fn parameter(&self, index: usize) -> Span {
+        if index < self.step.parameters() {
+            self.operand(usize::from(self.step.inputs) + 1 + index)
+        } else {
+            Span::NOTHING
+        }
+    }
+
+    /// The constant at `index`, in flash.
+    #[inline]
+    pub(crate) fn constant(&self, index: usize) -> Span {
+        if index < self.step.constants() {
+            let before = usize::from(self.step.inputs) + 1 + self.step.parameters();
+            self.operand(before + index)
+        } else {
+            Span::NOTHING
+        }
+    }
+
+    /// The output, holding the input's numbers: for an operator that works in place.
+    #[inline]
+    pub(crate) fn in_place<'m>(&self, memory: &'m mut Memory) -> Option<&'m mut [u8]> {
+        memory.copy(self.x(), self.y())?;
+        memory.ram.get_mut(self.y().range())
+    }
+
+    /// Keeps a copy of the output for the backward step, where there is one.
+    #[inline]
+    pub(crate) fn save_output(&self, memory: &mut Memory) -> Option<()> {
+        memory.copy(self.y(), self.saved.truncated(self.y().len))
+    }
+
+    /// Memory for the forward step.
+    #[inline]
+    pub(crate) fn scratch(&self) -> Span {
+        self.operand(self.step.operands().wrapping_sub(2))
+    }
+
+    /// Memory that lasts from one run to the next.
+    #[inline]
+    pub(crate) fn state(&self) -> Span {
+        self.operand(self.step.operands().wrapping_sub(1))
     }
 }
 
-impl Span {
-    /// The span, `base` bytes further on.
-    pub(crate) fn after(self, base: u32) -> Self {
-        Self {
-            offset: self.offset.saturating_add(base),
-            len: self.len,
-        }
-    }
+/// Where the gradient at one input of a node is written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    /// Where the operator writes it: over the input's values, or over a copy of them.
+    pub(crate) at: Span,
+    /// The gradient that it is then added to; nothing where `at` is that gradient.
+    pub(crate) into: Span,
+    /// The derivative due there: what made the input. `None` where no gradient is wanted.
+    pub(crate) below: Option<Activation>,
+    /// Whether the operator finds the input's values in it, copied.
+    pub(crate) copy: bool,
+    pub(crate) dtype: DType,
 }
 
-fn place(model: &Model, id: Option<TensorId>) -> Option<Place> {
-    let Some(id) = id else {
-        return Some(Place::default());
+impl Slot {
+    pub(crate) const NOTHING: Self = Self {
+        at: Span::NOTHING,
+        into: Span::NOTHING,
+        below: None,
+        copy: false,
+        dtype: DType::F32,
     };
-    let tensor = model.tensor(id)?;
-    match tensor.source {
-        // A weights section is smaller than 2^31 bytes: see `load`.
-        Source::Weight { offset } => Some(Place::flash(offset, tensor.bytes() as u32)),
-        Source::Activation => None,
-    }
 }
 
 /// How a step runs backward.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BackStep {
-    pub(crate) delta_x: Span,
-    pub(crate) delta_y: Span,
+    /// Nothing where no gradient arrives.
+    pub(crate) backward: Code<Backward>,
+    pub(crate) delta: Span,
     pub(crate) saved: Span,
     pub(crate) scratch: Span,
-    /// The derivative due at x; `None` where the gradient stops.
-    pub(crate) below: Option<Activation>,
-    /// Whether the weights learn.
-    pub(crate) learns: bool,
+    /// Where its slots begin in the table of slots.
+    pub(crate) slots: u16,
+    pub(crate) inputs: u8,
+    /// Bit i: parameter i learns. Bit 7: it runs.
+    pub(crate) flags: u8,
 }
 
 impl BackStep {
+    const RUNS: u8 = 1 << 7;
+
     /// What a table of backward steps is filled with before each is resolved.
     pub(crate) const NOTHING: Self = Self {
-        delta_x: Span { offset: 0, len: 0 },
-        delta_y: Span { offset: 0, len: 0 },
-        saved: Span { offset: 0, len: 0 },
-        scratch: Span { offset: 0, len: 0 },
-        below: None,
-        learns: false,
+        backward: Code(|_, _, _, _| None),
+        delta: Span::NOTHING,
+        saved: Span::NOTHING,
+        scratch: Span::NOTHING,
+        slots: 0,
+        inputs: 0,
+        flags: 0,
     };
+
+    pub(crate) fn set_runs(&mut self) {
+        self.flags |= Self::RUNS;
+    }
+
+    pub(crate) fn runs(&self) -> bool {
+        self.flags & Self::RUNS != 0
+    }
+
+    pub(crate) fn set_learns(&mut self, parameter: usize) {
+        // At most four parameters.
+        self.flags |= 1 << (parameter & 3);
+    }
+
+    pub(crate) fn learns(&self, parameter: usize) -> bool {
+        self.flags >> (parameter & 3) & 1 == 1
+    }
+}
+
+/// A backward step with what it runs on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct BackFrame<'s> {
+    pub(crate) back: &'s BackStep,
+    /// Its own slots, one for each input.
+    pub(crate) slots: &'s [Slot],
+}
+
+impl<'s> BackFrame<'s> {
+    pub(crate) fn new(back: &'s BackStep, slots: &'s [Slot]) -> Option<Self> {
+        let at = usize::from(back.slots);
+        let slots = slots.get(at..)?.get(..usize::from(back.inputs))?;
+        Some(Self { back, slots })
+    }
+
+    /// The gradient at the output.
+    #[inline]
+    pub(crate) fn delta(&self) -> Span {
+        self.back.delta
+    }
+
+    /// What the forward step kept.
+    #[inline]
+    pub(crate) fn saved(&self) -> Span {
+        self.back.saved
+    }
+
+    /// Memory for the backward step.
+    #[inline]
+    pub(crate) fn scratch(&self) -> Span {
+        self.back.scratch
+    }
+
+    /// The values of the input `index`: where the gradient is to overwrite them, or where they lie where no gradient
+    /// is wanted.
+    #[inline]
+    pub(crate) fn values(&self, frame: &Frame, index: usize) -> Span {
+        let slot = self.slot(index);
+        if slot.below.is_some() {
+            slot.at
+        } else {
+            frame.input(index)
+        }
+    }
+
+    /// Where the gradient at the input `index` goes.
+    #[inline]
+    pub(crate) fn slot(&self, index: usize) -> Slot {
+        self.slots.get(index).copied().unwrap_or(Slot::NOTHING)
+    }
 }

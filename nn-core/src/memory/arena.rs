@@ -79,41 +79,91 @@ pub(crate) fn carve<T: Copy>(
     Some((values, rest))
 }
 
-/// Borrows several parts of `memory` at once; `None` where they overlap or end outside. Empty parts are free.
-#[inline]
-pub(crate) fn disjoint<const N: usize>(
-    memory: &mut [u8],
-    spans: [Span; N],
-) -> Option<[&mut [u8]; N]> {
-    memory.get_disjoint_mut(spans.map(|span| span.range())).ok()
+/// What a step reads and writes: the weights section in flash, and the arena's memory.
+#[derive(Debug)]
+pub(crate) struct Memory<'r> {
+    pub(crate) flash: &'r [u8],
+    pub(crate) ram: &'r mut [u8],
 }
 
-/// Bytes as f32.
+impl Memory<'_> {
+    /// Borrows the parts of a step at once: `reads` in flash or RAM, which may be the same, and `writes` in RAM, each
+    /// apart from all others. `None` where that does not hold, or where one ends outside.
+    #[inline]
+    pub(crate) fn borrow<const R: usize, const W: usize>(
+        &mut self,
+        reads: [Span; R],
+        writes: [Span; W],
+    ) -> Option<([&[u8]; R], [&mut [u8]; W])> {
+        for (index, write) in writes.iter().enumerate() {
+            let others = writes.iter().take(index).chain(reads.iter());
+            for other in others {
+                if write.overlaps(*other) {
+                    return None;
+                }
+            }
+            if write.is_flash() && !write.is_empty() || write.range().end > self.ram.len() {
+                return None;
+            }
+        }
+        for read in &reads {
+            let len = if read.is_flash() {
+                self.flash.len()
+            } else {
+                self.ram.len()
+            };
+            if read.range().end > len {
+                return None;
+            }
+        }
+        let (flash, ram) = (self.flash, self.ram.as_mut_ptr());
+        let reads = reads.map(|read| {
+            let range = read.range();
+            if read.is_flash() {
+                flash.get(range).unwrap_or(&[])
+            } else {
+                // SAFETY: the range lies inside of `ram` (checked above), whose exclusive borrow the result holds, and
+                // no written part overlaps it (checked above), so these bytes are only read while it lives.
+                unsafe { core::slice::from_raw_parts(ram.add(range.start), range.len()) }
+            }
+        });
+        let writes = writes.map(|write| {
+            let range = write.range();
+            // SAFETY: the range lies inside of `ram`, whose exclusive borrow the result holds, and overlaps no other
+            // part, read or written (both checked above).
+            unsafe { core::slice::from_raw_parts_mut(ram.add(range.start), range.len()) }
+        });
+        Some((reads, writes))
+    }
+
+    /// Copies bytes of RAM from one span to another of the same length.
+    pub(crate) fn copy(&mut self, from: Span, to: Span) -> Option<()> {
+        if from == to || to.is_empty() {
+            return Some(());
+        }
+        let ([from], [to]) = self.borrow([from], [to])?;
+        for (to, from) in to.iter_mut().zip(from) {
+            *to = *from;
+        }
+        Some(())
+    }
+
+    /// Sets bytes of RAM to 0.
+    pub(crate) fn clear(&mut self, span: Span) {
+        if !span.is_flash() {
+            self.ram.get_mut(span.range()).unwrap_or(&mut []).fill(0);
+        }
+    }
+}
+
+/// Bytes as numbers.
 #[inline]
-pub(crate) fn floats(bytes: &[u8]) -> Option<&[f32]> {
+pub(crate) fn numbers<T: bytemuck::Pod>(bytes: &[u8]) -> Option<&[T]> {
     bytemuck::try_cast_slice(bytes).ok()
 }
 
-/// Bytes as f32.
+/// Bytes as numbers.
 #[inline]
-pub(crate) fn floats_mut(bytes: &mut [u8]) -> Option<&mut [f32]> {
-    bytemuck::try_cast_slice_mut(bytes).ok()
-}
-
-/// Bytes as int32.
-#[inline]
-pub(crate) fn integers(bytes: &[u8]) -> Option<&[i32]> {
-    bytemuck::try_cast_slice(bytes).ok()
-}
-
-/// Bytes as int8.
-#[inline]
-pub(crate) fn signed(bytes: &[u8]) -> Option<&[i8]> {
-    bytemuck::try_cast_slice(bytes).ok()
-}
-
-/// Bytes as int8.
-#[inline]
-pub(crate) fn signed_mut(bytes: &mut [u8]) -> Option<&mut [i8]> {
+pub(crate) fn numbers_mut<T: bytemuck::Pod>(bytes: &mut [u8]) -> Option<&mut [T]> {
     bytemuck::try_cast_slice_mut(bytes).ok()
 }

@@ -18,19 +18,19 @@ pub enum PlanError {
     TooLarge,
     /// The model has no training plan.
     NoTrainSpec,
-    /// The training plan names no node with f32 weights.
+    /// The training plan names no node whose weights can learn.
     NothingToTrain,
-    /// From the first node that learns, each must feed just the next, and the last the only output; this one does not.
-    NotAChain {
+    /// No loss lies above this node, which the training plan names.
+    Unreached {
         /// The node.
         node: usize,
     },
-    /// This node lies above one that learns, and has no backward pass: it does not compute in f32.
+    /// This node lies between one that learns and a loss, and no gradient passes it.
     NotDifferentiable {
         /// The node.
         node: usize,
     },
-    /// Cross-entropy needs a softmax as the last node.
+    /// Cross-entropy needs a softmax that writes the output and feeds nothing else.
     Loss,
 }
 
@@ -44,18 +44,20 @@ impl fmt::Display for PlanError {
             Self::NoTrainSpec => f.write_str(
                 "the model has no training plan: export it with `export.train` in its recipe",
             ),
-            Self::NothingToTrain => f.write_str("the training plan names no node with f32 weights"),
-            Self::NotAChain { node } => write!(
-                f,
-                "node {node}: from the first node that learns, each must feed just the next one"
-            ),
-            Self::NotDifferentiable { node } => {
-                write!(
-                    f,
-                    "node {node} does not compute in f32, so no gradient passes it"
-                )
+            Self::NothingToTrain => {
+                f.write_str("the training plan names no node whose weights can learn")
             }
-            Self::Loss => f.write_str("cross-entropy needs a softmax as the last node"),
+            Self::Unreached { node } => write!(
+                f,
+                "node {node} is to learn, and no output with a loss depends on it"
+            ),
+            Self::NotDifferentiable { node } => write!(
+                f,
+                "node {node} lies between a layer that learns and the loss, and no gradient passes it"
+            ),
+            Self::Loss => f.write_str(
+                "cross-entropy needs a softmax that writes the output and feeds nothing else",
+            ),
         }
     }
 }

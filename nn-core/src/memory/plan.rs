@@ -1,73 +1,28 @@
-//! The planners: lifetimes of all buffers, then a place for each.
+//! The planner: which buffer lives when, and where it lies.
 //!
-//! Time runs in steps: node i of n runs forward at i, the loss is formed at n, node i runs backward at 2n − i.
-//! Inference ends at n. A buffer lives from the step that first writes it to the last that reads it; a layer's delta
-//! overwrites its activation, so an activation that is trained through lives on to its producer's backward step.
-//! A max-pooling's input dies with its forward step, and its delta is born in its backward step: two buffers.
-//!
-//! Places: the largest buffer first, at the lowest address where no buffer that lives at the same time lies.
+//! Time runs in steps. Node i of n runs forward at step i; the loss is formed at step n; node i runs backward at
+//! step 2n − i. `docs/memory.md` gives the lifetimes, and the sums that follow from them.
 
-use core::ops::Range;
-
-use crate::memory::{PlanError, Training, round_up};
+use crate::memory::buffer::{APART, FLOWS, REACHED};
+use crate::memory::{Buffer, Kind, PlanError, Span, Training, place};
 use crate::model::{Model, Node};
-use crate::ops::{Activation, Op};
+use crate::ops::{Activation, AllOps, Check, Needs, OpSet, Output};
 use crate::tensor::{Source, TensorId};
-use crate::train::Loss;
-
-/// Alignment of a buffer inside the shared part.
-const BUFFER_ALIGN: usize = 4;
-const UNPLACED: u32 = u32::MAX;
-
-/// One entry of the planner's table.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Buffer {
-    /// Bytes.
-    pub size: u32,
-    /// Place, from the start of the shared part.
-    pub offset: u32,
-    /// First step at which it lives.
-    pub first: u16,
-    /// Last step at which it lives.
-    pub last: u16,
-    /// The buffer that it shares with (itself where it does not).
-    alias: u16,
-    /// How many nodes read it.
-    uses: u8,
-    /// Whether its delta lies in a buffer of its own.
-    delta_apart: bool,
-}
-
-/// Part of the shared memory, in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Span {
-    pub(crate) offset: u32,
-    pub(crate) len: u32,
-}
-
-impl Span {
-    pub(crate) fn range(self) -> Range<usize> {
-        // An empty part anywhere overlaps nothing when it lies at 0.
-        let offset = if self.len == 0 {
-            0
-        } else {
-            self.offset as usize
-        };
-        offset..offset.saturating_add(self.len as usize)
-    }
-}
 
 /// How many entries the planner's table needs for `model`, for inference or for its training plan.
 pub fn table_len(model: &Model, train: bool) -> usize {
-    Plan::table_len(model, train)
+    Plan::table_len::<AllOps>(model, train)
 }
 
 /// A model's buffers, each with its place.
 #[derive(Debug)]
 pub(crate) struct Plan<'b> {
+    /// First the activations, by their ids; then all others.
     buffers: &'b mut [Buffer],
-    tensors: usize,
-    nodes: usize,
+    activations: usize,
+    /// How many entries are in use.
+    len: usize,
+    nodes: u16,
     /// Bytes of the shared part.
     pub(crate) shared: usize,
     pub(crate) training: Option<Training>,
@@ -75,320 +30,416 @@ pub(crate) struct Plan<'b> {
 
 impl<'b> Plan<'b> {
     /// How many entries the planner's table needs.
-    pub(crate) fn table_len(model: &Model, train: bool) -> usize {
-        let (tensors, nodes) = (model.tensors().len(), model.nodes().len());
-        // Activations; for training also deltas, saved values and scratch.
+    pub(crate) fn table_len<K: OpSet>(model: &Model, train: bool) -> usize {
+        let is_activation = |id: TensorId| {
+            let tensor = model.tensor(id);
+            tensor.is_some_and(|tensor| tensor.source == Source::Activation)
+        };
+        let activations = model.tensors().iter();
+        let activations = activations.filter(|tensor| tensor.source == Source::Activation);
+        let mut entries = activations.count();
         if train {
-            2 * tensors + 2 * nodes
-        } else {
-            tensors
+            // Gradients that may lie apart, each in one buffer and its shares in others.
+            entries += model.nodes().len();
         }
+        for node in model.nodes() {
+            let needs = needs::<K>(model, &node);
+            entries += usize::from(needs.scratch > 0) + usize::from(needs.state > 0);
+            if train {
+                entries += usize::from(needs.saved > 0);
+                entries += usize::from(needs.back_scratch + needs.input_scratch > 0);
+                let inputs = node.inputs.as_slice().iter();
+                let shared = inputs.filter(|&&id| is_activation(id) && readers(model, id) > 1);
+                entries += shared.count();
+            }
+        }
+        entries
     }
 
     /// Plans inference, or the model's training plan.
-    pub(crate) fn new(
+    pub(crate) fn new<K: OpSet>(
         model: &Model,
         train: bool,
         buffers: &'b mut [Buffer],
     ) -> Result<Self, PlanError> {
-        let wanted = Self::table_len(model, train);
+        let wanted = Self::table_len::<K>(model, train);
         let found = buffers.len();
         let buffers = buffers
             .get_mut(..wanted)
             .ok_or(PlanError::Table { wanted, found })?;
-        let training = train.then(|| Training::new(model)).transpose()?;
+        buffers.fill(Buffer::default());
+        let nodes = u16::try_from(model.nodes().len()).map_err(|_| PlanError::TooLarge)?;
         let mut plan = Self {
             buffers,
-            tensors: model.tensors().len(),
-            nodes: model.nodes().len(),
+            activations: 0,
+            len: 0,
+            nodes,
             shared: 0,
-            training,
+            training: train.then(|| Training::new(model)).transpose()?,
         };
-        plan.forward_lifetimes(model)?;
-        if let Some(training) = training {
-            plan.backward_lifetimes(model, &training)?;
+        for (id, tensor) in (0..).zip(model.tensors()) {
+            if tensor.source == Source::Activation {
+                plan.add(Kind::Activation, id, tensor.bytes(), 0, 0)?;
+            }
         }
-        plan.place()?;
+        plan.activations = plan.len;
+        if let Some(training) = plan.training {
+            plan.trace_gradient::<K>(model, &training)?;
+        }
+        plan.forward_lifetimes::<K>(model)?;
+        if plan.training.is_some() {
+            plan.backward_lifetimes::<K>(model)?;
+        }
+        plan.shared = place::place(plan.buffers)?;
         Ok(plan)
     }
 
-    fn entry(&mut self, index: usize) -> Option<&mut Buffer> {
-        self.buffers.get_mut(index)
+    /// The buffers.
+    pub(crate) fn buffers(&self) -> &[Buffer] {
+        self.buffers.get(..self.len).unwrap_or(&[])
     }
 
-    fn root(&self, id: TensorId) -> usize {
-        let mut index = usize::from(id);
-        // An alias always points to an earlier root: one step would do.
-        while let Some(buffer) = self.buffers.get(index) {
-            let next = usize::from(buffer.alias);
-            if next == index {
-                break;
-            }
-            index = next;
-        }
-        index
-    }
-
-    fn live_until(&mut self, index: usize, step: usize) {
-        let step = u16::try_from(step).unwrap_or(u16::MAX);
-        if let Some(buffer) = self.entry(index) {
-            buffer.last = buffer.last.max(step);
-        }
-    }
-
-    fn live(
+    fn add(
         &mut self,
-        index: usize,
+        kind: Kind,
+        owner: u16,
         bytes: usize,
-        first: usize,
-        last: usize,
+        first: u16,
+        last: u16,
     ) -> Result<(), PlanError> {
-        let buffer = Buffer {
-            size: u32::try_from(round_up(bytes, BUFFER_ALIGN)).map_err(|_| PlanError::TooLarge)?,
-            offset: UNPLACED,
-            first: u16::try_from(first).map_err(|_| PlanError::TooLarge)?,
-            last: u16::try_from(last).map_err(|_| PlanError::TooLarge)?,
-            ..self.buffers.get(index).copied().unwrap_or_default()
-        };
-        if let Some(entry) = self.entry(index) {
-            *entry = buffer;
-        }
+        let buffer = Buffer::new(kind, owner, bytes, first, last).ok_or(PlanError::TooLarge)?;
+        let (wanted, found) = (self.len + 1, self.buffers.len());
+        let entry = self.buffers.get_mut(self.len);
+        *entry.ok_or(PlanError::Table { wanted, found })? = buffer;
+        self.len += 1;
         Ok(())
     }
 
-    fn forward_lifetimes(&mut self, model: &Model) -> Result<(), PlanError> {
-        for (index, buffer) in self.buffers.iter_mut().enumerate() {
-            *buffer = Buffer {
-                alias: u16::try_from(index).map_err(|_| PlanError::TooLarge)?,
-                ..Buffer::default()
-            };
+    /// The entry of an activation.
+    fn index(&self, id: TensorId) -> Option<usize> {
+        let activations = self.buffers.get(..self.activations)?;
+        activations.binary_search_by_key(&id, |b| b.owner).ok()
+    }
+
+    /// The entry whose buffer an activation shares, or its own.
+    fn root(&self, id: TensorId) -> Option<usize> {
+        let index = self.index(id)?;
+        index.checked_sub(self.buffers.get(index)?.shares_back())
+    }
+
+    fn activation_is(&self, id: TensorId, flag: u16) -> bool {
+        let buffer = self.index(id).and_then(|index| self.buffers.get(index));
+        buffer.is_some_and(|buffer| buffer.is(flag))
+    }
+
+    fn set(&mut self, id: TensorId, flag: u16) {
+        if let Some(buffer) = self.index(id).and_then(|index| self.buffers.get_mut(index)) {
+            buffer.set(flag);
         }
-        for (index, tensor) in model.tensors().iter().enumerate() {
-            if tensor.source == Source::Activation {
-                self.live(index, tensor.bytes(), 0, 0)?;
-            }
+    }
+
+    fn live_until(&mut self, id: TensorId, step: u16) {
+        if let Some(buffer) = self.root(id).and_then(|index| self.buffers.get_mut(index)) {
+            buffer.live_until(step);
         }
+    }
+
+    /// The step at which node `index` runs backward.
+    fn backward_step(&self, index: u16) -> u16 {
+        (2 * self.nodes).saturating_sub(index)
+    }
+
+    /// Marks the tensors through which a gradient passes.
+    #[inline(never)]
+    fn trace_gradient<K: OpSet>(
+        &mut self,
+        model: &Model,
+        training: &Training,
+    ) -> Result<(), PlanError> {
         for node in model.nodes() {
-            for &id in node.inputs.as_slice() {
-                if let Some(buffer) = self.entry(usize::from(id)) {
-                    buffer.uses = buffer.uses.saturating_add(1);
-                }
+            let mut inputs = node.inputs.as_slice().iter();
+            if training.node_learns(model, &node.op)
+                || inputs.any(|&id| self.activation_is(id, FLOWS))
+            {
+                self.set(node.output, FLOWS);
             }
         }
-        for (step, node) in model.nodes().iter().enumerate() {
-            let output = usize::from(node.output);
-            for &id in node.inputs.as_slice() {
-                self.live_until(self.root(id), step);
-            }
-            match node.inputs.first() {
-                Some(input) if self.shares(model, step, &node, input) => {
-                    let root = self.root(input);
-                    if let Some(buffer) = self.entry(output) {
-                        buffer.alias = root as u16;
-                        buffer.size = 0;
-                    }
-                }
-                _ => {
-                    if let Some(buffer) = self.entry(output) {
-                        buffer.first = step as u16;
-                        buffer.last = step as u16;
-                    }
-                }
+        for id in training.heads(model) {
+            if self.activation_is(id, FLOWS) {
+                self.set(id, REACHED);
             }
         }
-        for &id in model.outputs().as_slice() {
-            self.live_until(self.root(id), self.nodes);
-        }
-        Ok(())
-    }
-
-    /// Whether the output of `node` may lie where its input lies.
-    fn shares(&self, model: &Model, step: usize, node: &Node, input: TensorId) -> bool {
-        if !node.op.works_in_place() {
-            return false;
-        }
-        if matches!(node.op, Op::Flatten) {
-            return true;
-        }
-        // Nobody else may want the input: neither another node nor the caller.
-        let mut index = input;
-        loop {
-            if self.uses(index) != 1 || model.outputs().as_slice().contains(&index) {
-                return false;
-            }
-            let producer = model.nodes().iter().find(|node| node.output == index);
-            match producer {
-                Some(producer) if self.root(index) != usize::from(index) => {
-                    let Some(source) = producer.inputs.first() else {
-                        return false;
-                    };
-                    index = source;
-                }
-                _ => break,
-            }
-        }
-        // Backward tells a derivative from the output; one buffer holds only one activation's output.
-        match self.training {
-            Some(training) if step >= training.first => {
-                derivative_of(model, input) == Activation::None
-            }
-            _ => true,
-        }
-    }
-
-    fn uses(&self, id: TensorId) -> u8 {
-        self.buffers.get(usize::from(id)).map_or(0, |b| b.uses)
-    }
-
-    fn backward_lifetimes(&mut self, model: &Model, training: &Training) -> Result<(), PlanError> {
-        for index in (training.first..self.nodes).rev() {
+        for back in 1..=self.nodes {
+            let index = usize::from(self.nodes - back);
             let Some(node) = model.nodes().nth(index) else {
                 break;
             };
-            let backward = 2 * self.nodes - index;
-            let passes_on = index > training.first;
-            let Some(x) = node.inputs.first() else { break };
-            let (x_root, y_root) = (self.root(x), self.root(node.output));
-            if self.buffers.get(y_root).is_some_and(|b| b.delta_apart) {
-                self.live_until(self.tensors + y_root, backward);
-            } else {
-                self.live_until(y_root, backward);
-            }
-            let x_tensor = model.tensor(x);
-            match node.op {
-                Op::MaxPool2d(_) if passes_on => {
-                    let bytes = x_tensor.map_or(0, |t| t.bytes());
-                    self.live(self.tensors + x_root, bytes, backward, backward)?;
-                    if let Some(buffer) = self.entry(x_root) {
-                        buffer.delta_apart = true;
-                    }
-                    let argmax = model.tensor(node.output).map_or(0, |t| t.elements());
-                    self.live(2 * self.tensors + index, argmax, index, backward)?;
+            if !self.activation_is(node.output, REACHED) {
+                if training.node_learns(model, &node.op) {
+                    return Err(PlanError::Unreached { node: index });
                 }
-                Op::MaxPool2d(_) => {}
-                _ => self.live_until(x_root, backward),
+                continue;
             }
-            if self.keeps_output(training, index, &node.op) {
-                let bytes = model.tensor(node.output).map_or(0, |t| t.bytes());
-                self.live(2 * self.tensors + index, bytes, index, backward)?;
-            }
-            if let (Op::Conv2d(_), true) = (node.op, passes_on) {
-                let plane = x_tensor
-                    .and_then(|t| t.shape.as_map())
-                    .map_or(0, |[height, width, _]| height as usize * width as usize * 4);
-                let scratch = 2 * self.tensors + self.nodes + index;
-                self.live(scratch, plane, backward, backward)?;
+            let fault = PlanError::NotDifferentiable { node: index };
+            let check = Check::new(model.tensors(), &node.inputs, node.output);
+            let check = check.map_err(|_| fault)?;
+            let kernel = node.op.kernel::<K>().ok_or(fault)?;
+            kernel.gradient(&check).ok_or(fault)?;
+            for &id in node.inputs.as_slice() {
+                if self.activation_is(id, FLOWS) {
+                    self.set(id, REACHED);
+                }
             }
         }
-        Ok(())
+        training.check_heads(model, |id| self.contributions(model, id))
     }
 
-    /// A softmax whose gradient is not formed together with the loss needs its output beside its delta.
-    fn keeps_output(&self, training: &Training, index: usize, op: &Op) -> bool {
-        let with_loss = index + 1 == self.nodes && training.spec.loss == Loss::CrossEntropy;
-        matches!(op, Op::Softmax(_)) && !with_loss
+    /// How many gradients meet at a tensor: from nodes that read it, and from losses.
+    fn contributions(&self, model: &Model, id: TensorId) -> usize {
+        let heads = self.training.map_or(0, |training| {
+            training.heads(model).filter(|head| *head == id).count()
+        });
+        let nodes = model.nodes().iter();
+        let readers = nodes.filter(|node| self.activation_is(node.output, REACHED));
+        let inputs = readers.map(|node| {
+            let inputs = node.inputs.as_slice().iter();
+            inputs.filter(|input| **input == id).count()
+        });
+        heads + inputs.sum::<usize>()
     }
 
-    fn place(&mut self) -> Result<(), PlanError> {
-        while let Some(index) = self.largest_unplaced() {
-            let Some(&buffer) = self.buffers.get(index) else {
-                break;
-            };
-            let offset = self.lowest_gap(&buffer).ok_or(PlanError::TooLarge)?;
-            if let Some(entry) = self.entry(index) {
-                entry.offset = offset;
+    #[inline(never)]
+    fn forward_lifetimes<K: OpSet>(&mut self, model: &Model) -> Result<(), PlanError> {
+        for (step, node) in (0u16..).zip(model.nodes()) {
+            for &id in node.inputs.as_slice() {
+                self.live_until(id, step);
             }
-            let end = offset.checked_add(buffer.size).ok_or(PlanError::TooLarge)?;
-            self.shared = self.shared.max(end as usize);
-        }
-        Ok(())
-    }
-
-    fn largest_unplaced(&self) -> Option<usize> {
-        let mut best: Option<(usize, &Buffer)> = None;
-        for (index, buffer) in self.buffers.iter().enumerate() {
-            let waits = buffer.size > 0 && buffer.offset == UNPLACED;
-            if waits && best.is_none_or(|(_, best)| buffer.size > best.size) {
-                best = Some((index, buffer));
-            }
-        }
-        best.map(|(index, _)| index)
-    }
-
-    /// The lowest offset at which `buffer` meets no placed buffer that lives at the same time.
-    fn lowest_gap(&self, buffer: &Buffer) -> Option<u32> {
-        let mut offset = 0u32;
-        loop {
-            let end = offset.checked_add(buffer.size)?;
-            let clash = self.buffers.iter().find(|other| {
-                other.size > 0
-                    && other.offset != UNPLACED
-                    && other.first <= buffer.last
-                    && buffer.first <= other.last
-                    && other.offset < end
-                    && offset < other.offset.saturating_add(other.size)
+            let shares = node
+                .inputs
+                .first()
+                .filter(|&x| self.shares(model, &node, x));
+            let distance = shares.and_then(|x| {
+                let (root, output) = (self.root(x)?, self.index(node.output)?);
+                output.checked_sub(root)
             });
-            match clash {
-                // Always further on: the clashing buffer ends after `offset`.
-                Some(other) => offset = other.offset.checked_add(other.size)?,
-                None => return Some(offset),
+            if let Some(buffer) = self
+                .index(node.output)
+                .and_then(|index| self.buffers.get_mut(index))
+            {
+                let shared = distance.is_some_and(|distance| buffer.share(distance));
+                if !shared {
+                    (buffer.first, buffer.last) = (step, step);
+                }
+            }
+            let needs = needs::<K>(model, &node);
+            if needs.scratch > 0 {
+                self.add(Kind::Scratch, step, needs.scratch, step, step)?;
+            }
+            if needs.state > 0 {
+                self.add(Kind::State, step, needs.state, 0, u16::MAX)?;
             }
         }
+        for &id in model.outputs().as_slice() {
+            self.live_until(id, self.nodes);
+        }
+        Ok(())
     }
 
-    fn span(&self, index: usize, bytes: usize) -> Span {
-        match self.buffers.get(index) {
-            Some(buffer) if buffer.offset != UNPLACED => Span {
-                offset: buffer.offset,
-                // No buffer is larger than 2^31 bytes.
-                len: bytes as u32,
-            },
-            _ => Span::default(),
+    /// Whether the output of `node` may lie where its input `x` lies.
+    #[inline(never)]
+    fn shares(&self, model: &Model, node: &Node, x: TensorId) -> bool {
+        let facts = node.op.facts();
+        let trained = self.activation_is(node.output, REACHED);
+        match facts.output {
+            Output::Apart => return false,
+            // Its delta would overwrite what others still read.
+            Output::View => return !trained || self.contributions(model, x) <= 1,
+            Output::InPlace => {}
         }
+        // Nobody else may want the input: neither another node nor the caller.
+        let mut id = x;
+        loop {
+            if readers(model, id) != 1 || model.outputs().as_slice().contains(&id) {
+                return false;
+            }
+            if self.root(id) == self.index(id) {
+                break;
+            }
+            let producer = model.nodes().iter().find(|node| node.output == id);
+            match producer.and_then(|producer| producer.inputs.first()) {
+                Some(source) => id = source,
+                None => return false,
+            }
+        }
+        // Backward tells a derivative from the output; one buffer holds only one activation's output.
+        !trained || (derivative_of(model, x) == Activation::None && !facts.needs_x)
+    }
+
+    #[inline(never)]
+    fn backward_lifetimes<K: OpSet>(&mut self, model: &Model) -> Result<(), PlanError> {
+        for (index, node) in (0u16..).zip(model.nodes()) {
+            if !self.activation_is(node.output, REACHED) {
+                continue;
+            }
+            let backward = self.backward_step(index);
+            self.place_delta(model, node.output, backward)?;
+            let facts = node.op.facts();
+            for &id in node.inputs.as_slice() {
+                let due = self.activation_is(id, FLOWS)
+                    && !facts.selects
+                    && derivative_of(model, id) != Activation::None;
+                if facts.needs_x || due {
+                    self.live_until(id, backward);
+                }
+            }
+            let needs = needs::<K>(model, &node);
+            if needs.saved > 0 && !self.is_fused(model, node.output) {
+                self.add(Kind::Saved, index, needs.saved, index, backward)?;
+            }
+            let mut inputs = node.inputs.as_slice().iter();
+            let passes_on = inputs.any(|&id| self.activation_is(id, FLOWS));
+            let scratch = needs.back_scratch + if passes_on { needs.input_scratch } else { 0 };
+            if scratch > 0 {
+                self.add(Kind::BackScratch, index, scratch, backward, backward)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the loss forms the gradient at the input of the node that writes this output.
+    fn is_fused(&self, model: &Model, id: TensorId) -> bool {
+        self.training
+            .is_some_and(|training| training.is_fused(model, id))
+    }
+
+    /// Decides where the gradient of `id` lies; its producer reads it at step `until`.
+    #[inline(never)]
+    fn place_delta(&mut self, model: &Model, id: TensorId, until: u16) -> Result<(), PlanError> {
+        let bytes = model.tensor(id).map_or(0, |tensor| tensor.bytes());
+        let is_head = self
+            .training
+            .is_some_and(|training| training.heads(model).any(|head| head == id));
+        let single = self.contributions(model, id) <= 1;
+        let mut born = self.nodes;
+        let mut apart = !single;
+        if !is_head {
+            // The last node that reads it runs backward first.
+            let mut last = None;
+            for (index, node) in (0u16..).zip(model.nodes()) {
+                let reads = node.inputs.as_slice().contains(&id);
+                if reads && self.activation_is(node.output, REACHED) {
+                    last = Some((index, node));
+                }
+            }
+            let Some((index, node)) = last else {
+                return Ok(());
+            };
+            born = self.backward_step(index);
+            let facts = node.op.facts();
+            let lies_over = self.root(id) == self.root(node.output);
+            let unread =
+                facts.selects || (!facts.needs_x && derivative_of(model, id) == Activation::None);
+            apart |= unread && !lies_over;
+        }
+        if !apart {
+            self.live_until(id, until);
+            return Ok(());
+        }
+        self.set(id, APART);
+        self.add(Kind::Delta, id, bytes, born, until)?;
+        if single {
+            return Ok(());
+        }
+        for (index, node) in (0u16..).zip(model.nodes()) {
+            if !self.activation_is(node.output, REACHED) {
+                continue;
+            }
+            for (input, &read) in (0u16..).zip(node.inputs.as_slice()) {
+                if read == id && !self.is_first(model, id, index, input) {
+                    let step = self.backward_step(index);
+                    self.add(Kind::Share, 4 * index + input, bytes, step, step)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether of all that adds to the gradient of `id` this node's input comes first.
+    pub(crate) fn is_first(&self, model: &Model, id: TensorId, index: u16, input: u16) -> bool {
+        let is_head = self
+            .training
+            .is_some_and(|training| training.heads(model).any(|head| head == id));
+        let later = (0u16..).zip(model.nodes()).any(|(other, node)| {
+            let mut inputs = (0u16..).zip(node.inputs.as_slice());
+            let before = |place: u16| other > index || (other == index && place < input);
+            self.activation_is(node.output, REACHED)
+                && inputs.any(|(place, read)| *read == id && before(place))
+        });
+        !is_head && !later
+    }
+
+    fn find(&self, kind: Kind, owner: u16) -> Option<&Buffer> {
+        let others = self.buffers().get(self.activations..)?;
+        others
+            .iter()
+            .find(|buffer| buffer.owner == owner && buffer.kind() == kind)
+    }
+
+    /// Where a node's buffer of this kind lies, whole; nothing where there is none.
+    pub(crate) fn extra(&self, kind: Kind, owner: u16) -> Span {
+        self.find(kind, owner)
+            .map_or(Span::NOTHING, |buffer| buffer.span(usize::MAX))
     }
 
     /// Where an activation lies.
     pub(crate) fn activation(&self, model: &Model, id: TensorId) -> Span {
         let bytes = model.tensor(id).map_or(0, |tensor| tensor.bytes());
-        self.span(self.root(id), bytes)
+        let buffer = self.root(id).and_then(|index| self.buffers.get(index));
+        buffer.map_or(Span::NOTHING, |buffer| buffer.span(bytes))
     }
 
     /// Where the gradient of an activation lies.
     pub(crate) fn delta(&self, model: &Model, id: TensorId) -> Span {
+        if !self.activation_is(id, APART) {
+            return self.activation(model, id);
+        }
         let bytes = model.tensor(id).map_or(0, |tensor| tensor.bytes());
-        let root = self.root(id);
-        match self.buffers.get(root) {
-            Some(buffer) if buffer.delta_apart => self.span(self.tensors + root, bytes),
-            _ => self.span(root, bytes),
-        }
+        let buffer = self.find(Kind::Delta, id);
+        buffer.map_or(Span::NOTHING, |buffer| buffer.span(bytes))
     }
 
-    /// What node `index` keeps from its forward to its backward step.
-    pub(crate) fn saved(&self, model: &Model, index: usize, node: &Node) -> Span {
-        let entry = 2 * self.tensors + index;
-        let output = model.tensor(node.output);
-        let bytes = match node.op {
-            Op::MaxPool2d(_) => output.map_or(0, |tensor| tensor.elements()),
-            _ => output.map_or(0, |tensor| tensor.bytes()),
-        };
-        match self.buffers.get(entry) {
-            Some(buffer) if buffer.size > 0 => self.span(entry, bytes),
-            _ => Span::default(),
-        }
+    /// Whether a gradient arrives at this activation.
+    pub(crate) fn is_reached(&self, id: TensorId) -> bool {
+        self.activation_is(id, REACHED)
     }
 
-    /// What node `index` needs during its backward step only.
-    pub(crate) fn scratch(&self, index: usize) -> Span {
-        let entry = 2 * self.tensors + self.nodes + index;
-        match self.buffers.get(entry) {
-            Some(buffer) if buffer.size > 0 => self.span(entry, buffer.size as usize),
-            _ => Span::default(),
-        }
+    /// Whether the gradient of this activation has a buffer of its own.
+    pub(crate) fn is_apart(&self, id: TensorId) -> bool {
+        self.activation_is(id, APART)
+    }
+}
+
+/// How many nodes read a tensor, each as often as it reads it.
+fn readers(model: &Model, id: TensorId) -> usize {
+    let nodes = model.nodes().iter();
+    let inputs = nodes.map(|node| {
+        let inputs = node.inputs.as_slice().iter();
+        inputs.filter(|input| **input == id).count()
+    });
+    inputs.sum()
+}
+
+#[inline(never)]
+fn needs<K: OpSet>(model: &Model, node: &Node) -> Needs {
+    let check = Check::new(model.tensors(), &node.inputs, node.output);
+    match (check, node.op.kernel::<K>()) {
+        (Ok(check), Some(kernel)) => kernel.needs(&check),
+        _ => Needs::default(),
     }
 }
 
 /// The derivative that is due when the gradient at tensor `id` is written over it: its producer's activation.
-/// Flatten hands its input's on, and so does max-pooling, whose output is one of its inputs.
+/// An operator that selects hands its input's on, since its output's numbers are its input's.
 pub(crate) fn derivative_of(model: &Model, id: TensorId) -> Activation {
     let mut id = id;
     // A path upwards visits no node twice.
@@ -396,9 +447,10 @@ pub(crate) fn derivative_of(model: &Model, id: TensorId) -> Activation {
         let Some(producer) = model.nodes().iter().find(|node| node.output == id) else {
             return Activation::None;
         };
-        match (producer.op, producer.inputs.first()) {
-            (Op::Flatten | Op::MaxPool2d(_), Some(input)) => id = input,
-            (op, _) => return op.own_activation(),
+        let facts = producer.op.facts();
+        match producer.inputs.first() {
+            Some(input) if facts.selects => id = input,
+            _ => return facts.activation,
         }
     }
     Activation::None

@@ -5,11 +5,11 @@ use crate::model::header::{ALIGN, checksum};
 use crate::model::{
     HEADER_LEN, Header, Ids, LoadError, MAGIC, Model, Node, NodeFault, Seq, TensorFault, VERSION,
 };
-use crate::ops::Check;
+use crate::ops::{Check, OpSet};
 use crate::tensor::{DType, Quant, Source, Tensor, TensorId};
 use crate::train::TrainSpec;
 
-pub(super) fn load(bytes: &[u8]) -> Result<Model<'_>, LoadError> {
+pub(super) fn load<K: OpSet>(bytes: &[u8]) -> Result<Model<'_>, LoadError> {
     let (header, graph, weights) = sections(bytes)?;
     let model = parse(header, graph, weights).map_err(|left| match left {
         0 => LoadError::Graph,
@@ -17,7 +17,7 @@ pub(super) fn load(bytes: &[u8]) -> Result<Model<'_>, LoadError> {
     })?;
     check_tensors(&model)?;
     check_endpoints(&model)?;
-    check_nodes(&model)?;
+    check_nodes::<K>(&model)?;
     check_train(&model)?;
     Ok(model)
 }
@@ -181,7 +181,7 @@ fn check_endpoints(model: &Model) -> Result<(), LoadError> {
     Ok(())
 }
 
-fn check_nodes(model: &Model) -> Result<(), LoadError> {
+fn check_nodes<K: OpSet>(model: &Model) -> Result<(), LoadError> {
     for (index, node) in model.nodes.iter().enumerate() {
         let fail = |fault| LoadError::Node { index, fault };
         let written = |id: TensorId| {
@@ -208,7 +208,7 @@ fn check_nodes(model: &Model) -> Result<(), LoadError> {
             return Err(fail(NodeFault::Output(node.output)));
         }
         let check = Check::new(model.tensors, &node.inputs, node.output).map_err(fail)?;
-        node.op.check(&check).map_err(fail)?;
+        node.op.check::<K>(&check).map_err(fail)?;
         check_multipliers(model, &node).map_err(fail)?;
     }
     Ok(())
@@ -224,10 +224,10 @@ fn check_multipliers(model: &Model, node: &Node) -> Result<(), NodeFault> {
     let Some(requant) = requant else {
         return Ok(());
     };
-    let words = |id: TensorId| {
+    let words = |id: TensorId| -> Result<&[i32], NodeFault> {
         let tensor = model.tensor(id);
         let bytes = tensor.map_or(&[][..], |tensor| model.weight_bytes(&tensor));
-        crate::memory::integers(bytes).ok_or(NodeFault::Quant)
+        crate::memory::numbers(bytes).ok_or(NodeFault::Quant)
     };
     let table = words(requant)?;
     let (multipliers, shifts) = table.split_at_checked(table.len() / 2).unwrap_or_default();

@@ -24,7 +24,7 @@ pub use node::{Cost, Node, cost};
 use core::ops::Range;
 
 use crate::memory::Training;
-use crate::ops::Op;
+use crate::ops::{AllOps, Op, OpSet};
 use crate::tensor::{DType, Source, Tensor, TensorId};
 use crate::train::TrainSpec;
 
@@ -47,7 +47,12 @@ impl<'m> Model<'m> {
     /// `bytes` begins on a 16-byte boundary (see [`Aligned`](crate::memory::Aligned) and
     /// [`include_model!`](crate::include_model)).
     pub fn load(bytes: &'m [u8]) -> Result<Self, LoadError> {
-        load::load(bytes)
+        load::load::<AllOps>(bytes)
+    }
+
+    /// As [`load`](Self::load), for an image that holds only the operators of `K`: others are refused.
+    pub fn load_with<K: OpSet>(bytes: &'m [u8]) -> Result<Self, LoadError> {
+        load::load::<K>(bytes)
     }
 
     /// The model's name.
@@ -110,11 +115,14 @@ impl<'m> Model<'m> {
         self.train
     }
 
-    /// Whether an operator can learn: it has weights, and they are f32.
+    /// Whether an operator can learn: it has parameters, and they are real numbers.
     pub(crate) fn is_trainable(&self, op: &Op) -> bool {
-        op.parameters()
-            .and_then(|(weight, _)| self.tensor(weight))
-            .is_some_and(|weight| weight.dtype == DType::F32)
+        let facts = op.facts();
+        let mut parameters = facts.parameters();
+        parameters.any(|(_, id)| {
+            let dtype = self.tensor(id).map(|tensor| tensor.dtype);
+            matches!(dtype, Some(DType::F32 | DType::Q16))
+        })
     }
 
     /// The weights section.
@@ -123,30 +131,22 @@ impl<'m> Model<'m> {
     }
 
     /// Where the weights that learn lie in [`weights`](Self::weights), in the order of
-    /// [`Trainer::weights`](crate::train::Trainer::weights): node by node, each weight before its bias.
-    /// Empty without a training plan.
+    /// [`Trainer::weights`](crate::train::Trainer::weights): node by node, each weight before its bias, and one that
+    /// serves at several nodes only once. Empty without a training plan.
     pub fn learnt(&self) -> impl Iterator<Item = Range<usize>> {
         let model = *self;
         let training = Training::new(&model).ok();
-        let learning = model
-            .nodes
-            .iter()
-            .enumerate()
-            .filter_map(move |(index, node)| {
-                let learns =
-                    training.is_some_and(|training| training.learns(&model, index, &node.op));
-                node.op.parameters().filter(|_| learns)
-            });
-        learning
-            .flat_map(|(weight, bias)| [Some(weight), bias])
-            .filter_map(move |id| model.tensor(id?))
-            .map(|tensor| match tensor.source {
+        (0..).map_while(move |index| {
+            let (id, ..) = training.as_ref()?.learnt(&model).nth(index)?;
+            let tensor = model.tensor(id)?;
+            match tensor.source {
                 Source::Weight { offset } => {
                     let start = offset as usize;
-                    start..start.saturating_add(tensor.bytes())
+                    Some(start..start.saturating_add(tensor.bytes()))
                 }
-                Source::Activation => 0..0,
-            })
+                Source::Activation => None,
+            }
+        })
     }
 
     /// The bytes of a weight tensor; empty for an activation.

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Ids, Model};
-use crate::ops::Op;
+use crate::ops::{AllOps, Check, Op};
 use crate::tensor::{Quant, TensorId};
 
 /// One operator of the graph, with what it reads and what it writes.
@@ -33,36 +33,28 @@ pub struct Cost {
 
 /// What `node` costs in `model`.
 pub fn cost(model: &Model, node: &Node) -> Cost {
+    let facts = node.op.facts();
     let mut cost = Cost::default();
-    let mut count = |id: Option<TensorId>, is_parameter: bool| {
-        let tensor = id.and_then(|id| model.tensor(id));
-        if let Some(tensor) = tensor {
-            cost.flash += tensor.bytes() as u64;
-            if is_parameter {
-                cost.parameters += tensor.elements() as u64;
-            }
-            if let Quant::PerChannel { scales } = tensor.quant {
-                cost.flash += model.tensor(scales).map_or(0, |t| t.bytes() as u64);
-            }
+    for id in facts
+        .parameters
+        .into_iter()
+        .chain(facts.constants)
+        .flatten()
+    {
+        let Some(tensor) = model.tensor(id) else {
+            continue;
+        };
+        cost.flash += tensor.bytes() as u64;
+        if facts.parameters.contains(&Some(id)) {
+            cost.parameters += tensor.elements() as u64;
         }
-        tensor.map_or(0, |t| t.elements() as u64)
-    };
-    match node.op {
-        Op::Dense(dense) => {
-            let weights = count(Some(dense.weight), true);
-            count(dense.bias, true);
-            count(dense.requant, false);
-            cost.macs = weights;
+        if let Quant::PerChannel { scales } = tensor.quant {
+            cost.flash += model.tensor(scales).map_or(0, |t| t.bytes() as u64);
         }
-        Op::Conv2d(conv) => {
-            let weights = count(Some(conv.weight), true);
-            count(conv.bias, true);
-            count(conv.requant, false);
-            let output = model.tensor(node.output).and_then(|t| t.shape.as_map());
-            let pixels = output.map_or(0, |[h, w, _]| u64::from(h) * u64::from(w));
-            cost.macs = weights * pixels;
-        }
-        _ => {}
+    }
+    let check = Check::new(model.tensors(), &node.inputs, node.output);
+    if let (Ok(check), Some(kernel)) = (check, node.op.kernel::<AllOps>()) {
+        cost.macs = kernel.macs(&check);
     }
     cost
 }

@@ -8,6 +8,8 @@ use crate::tensor::{DType, Quant, Shape, Source, Tensor, TensorId};
 /// One node's tensors, looked up.
 pub(crate) struct Check<'m> {
     tensors: Seq<'m, Tensor>,
+    inputs: Ids,
+    /// The first input.
     pub(crate) x: Tensor,
     pub(crate) x_id: TensorId,
     pub(crate) y: Tensor,
@@ -15,27 +17,55 @@ pub(crate) struct Check<'m> {
 }
 
 impl<'m> Check<'m> {
-    /// Looks up the input and the output of a node that reads one activation.
+    /// Looks up the first input and the output of a node.
     pub(crate) fn new(
         tensors: Seq<'m, Tensor>,
         inputs: &Ids,
         y_id: TensorId,
     ) -> Result<Self, NodeFault> {
-        let inputs = inputs.as_slice();
-        let &[x_id] = inputs else {
-            return Err(NodeFault::Arity {
-                wanted: 1,
-                found: inputs.len(),
-            });
-        };
+        let x_id = inputs.first().ok_or(NodeFault::Arity {
+            wanted: 1,
+            found: 0,
+        })?;
         let look_up = |id: TensorId| tensors.nth(usize::from(id)).ok_or(NodeFault::NoTensor(id));
         Ok(Self {
             tensors,
+            inputs: *inputs,
             x: look_up(x_id)?,
             x_id,
             y: look_up(y_id)?,
             y_id,
         })
+    }
+
+    /// How many activations the node reads.
+    pub(crate) fn inputs(&self) -> usize {
+        self.inputs.as_slice().len()
+    }
+
+    /// The activation that the node reads at `index`, with its id.
+    pub(crate) fn input(&self, index: usize) -> Result<(TensorId, Tensor), NodeFault> {
+        let id = self.inputs.as_slice().get(index).copied();
+        let id = id.ok_or(NodeFault::Arity {
+            wanted: index + 1,
+            found: self.inputs(),
+        })?;
+        Ok((id, self.tensor(id).ok_or(NodeFault::NoTensor(id))?))
+    }
+
+    /// Any tensor of the graph.
+    pub(crate) fn tensor(&self, id: TensorId) -> Option<Tensor> {
+        self.tensors.nth(usize::from(id))
+    }
+
+    /// The node reads just so many activations.
+    pub(crate) fn arity(&self, wanted: usize) -> Result<(), NodeFault> {
+        let found = self.inputs();
+        if found == wanted {
+            Ok(())
+        } else {
+            Err(NodeFault::Arity { wanted, found })
+        }
     }
 
     pub(crate) fn x_dtype(&self, wanted: DType) -> Result<(), NodeFault> {
@@ -46,9 +76,9 @@ impl<'m> Check<'m> {
         dtype(self.y_id, &self.y, wanted)
     }
 
-    /// Both of one type that forward knows: f32 or int8.
+    /// The first input and the output are of one type that operators compute in: f32, Q16 or int8.
     pub(crate) fn same_dtype(&self) -> Result<DType, NodeFault> {
-        if !matches!(self.x.dtype, DType::F32 | DType::I8) {
+        if !matches!(self.x.dtype, DType::F32 | DType::Q16 | DType::I8) {
             self.x_dtype(DType::F32)?;
         }
         self.y_dtype(self.x.dtype)?;
@@ -87,7 +117,12 @@ impl<'m> Check<'m> {
     }
 
     /// A parameter of this type and shape.
-    fn parameter(&self, id: TensorId, wanted: DType, shape: Shape) -> Result<Tensor, NodeFault> {
+    pub(crate) fn parameter(
+        &self,
+        id: TensorId,
+        wanted: DType,
+        shape: Shape,
+    ) -> Result<Tensor, NodeFault> {
         let tensor = self.weight(id, wanted)?;
         if tensor.shape != shape {
             return Err(NodeFault::Shape(id));
@@ -97,10 +132,7 @@ impl<'m> Check<'m> {
 
     /// A weight of this type.
     pub(crate) fn weight(&self, id: TensorId, wanted: DType) -> Result<Tensor, NodeFault> {
-        let tensor = self
-            .tensors
-            .nth(usize::from(id))
-            .ok_or(NodeFault::NoTensor(id))?;
+        let tensor = self.tensor(id).ok_or(NodeFault::NoTensor(id))?;
         if tensor.source == Source::Activation {
             return Err(NodeFault::Parameter);
         }
@@ -136,7 +168,7 @@ impl<'m> Check<'m> {
             }
             _ => {
                 if let Some(bias) = bias {
-                    self.parameter(bias, DType::F32, vector)?;
+                    self.parameter(bias, self.x.dtype, vector)?;
                 }
                 if requant.is_some() {
                     return Err(NodeFault::Parameter);
@@ -152,6 +184,7 @@ impl<'m> Check<'m> {
         rescale: &Option<InputRescale>,
         (scale, zero_point): (f32, i32),
     ) -> Result<(), NodeFault> {
+        self.arity(1)?;
         self.y_shape(self.x.shape)?;
         self.rescale(rescale)?;
         if self.same_dtype()? == DType::I8 {
@@ -163,7 +196,7 @@ impl<'m> Check<'m> {
     /// An int8 function's rescaling is there just when the type is int8, and in range.
     fn rescale(&self, rescale: &Option<InputRescale>) -> Result<(), NodeFault> {
         match (self.x.dtype, rescale) {
-            (DType::F32, None) => Ok(()),
+            (DType::F32 | DType::Q16, None) => Ok(()),
             (DType::I8, Some(rescale))
                 if rescale.multiplier >= 1 << 30
                     && (0..=30).contains(&rescale.shift)

@@ -5,10 +5,12 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
 use crate::kernels::{self, Requant};
+use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::dense::Weights;
 use crate::ops::window::Window;
-use crate::ops::{Activation, Check, NodeFault};
+use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, by_scalar};
 use crate::scalar::Scalar;
 use crate::tensor::{DType, Shape, Tensor, TensorId};
 use crate::train::Update;
@@ -31,7 +33,20 @@ pub struct Conv2d {
 }
 
 impl Conv2d {
-    pub(super) fn check(&self, check: &Check) -> Result<(), NodeFault> {
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            parameters: [Some(self.weight), self.bias, None, None],
+            biases: 1 << 1,
+            constants: [self.requant, None],
+            activation: self.activation,
+            ..Facts::PLAIN
+        }
+    }
+}
+
+impl<K: OpSet> Operator<K> for Conv2d {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        check.arity(1)?;
         let dtype = check.same_dtype()?;
         let weight = check.weight(self.weight, dtype)?;
         check.x.shape.as_map().ok_or(NodeFault::Shape(check.x_id))?;
@@ -48,6 +63,105 @@ impl Conv2d {
         check.channels(dims[3], &weight, self.bias, self.requant, self.activation)
     }
 
+    fn needs(&self, check: &Check) -> Needs {
+        let plane = check.x.shape.as_map();
+        let plane = plane.map_or(0, |[height, width, _]| height as usize * width as usize);
+        Needs {
+            input_scratch: plane * size_of::<f32>(),
+            ..Needs::default()
+        }
+    }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        let forward = match check.x.dtype {
+            DType::I8 if K::I8 => run_i8 as Forward,
+            dtype => by_scalar!(K, dtype, run)?,
+        };
+        let sizes = Sizes::Conv {
+            conv: ConvStep::new(self, check.x.shape, &check.tensor(self.weight)?)?,
+            activation: self.activation,
+            // Checked when the model was loaded.
+            x_zero: check.x.zero_point() as i8,
+            y_zero: check.y.zero_point() as i8,
+        };
+        Some((forward, sizes))
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        by_scalar!(K, check.x.dtype, run_backward)
+    }
+
+    fn macs(&self, check: &Check) -> u64 {
+        let weights = check.tensor(self.weight).map_or(0, |w| w.elements() as u64);
+        let pixels = check.y.shape.as_map();
+        weights * pixels.map_or(0, |[height, width, _]| u64::from(height) * u64::from(width))
+    }
+}
+
+fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Conv {
+        conv, activation, ..
+    } = frame.step.sizes
+    else {
+        return None;
+    };
+    let reads = [frame.x(), frame.parameter(0), frame.parameter(1)];
+    let ([x, weight, bias], [y]) = memory.borrow(reads, [frame.y()])?;
+    let (x, weight, bias) = (numbers(x)?, numbers(weight)?, numbers(bias)?);
+    conv.forward::<S>(x, weight, bias, activation, numbers_mut(y)?);
+    Some(())
+}
+
+fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Conv {
+        conv,
+        activation,
+        x_zero,
+        y_zero,
+    } = frame.step.sizes
+    else {
+        return None;
+    };
+    let parameters = [frame.parameter(0), frame.parameter(1), frame.constant(0)];
+    let [weight, bias, requant] = parameters;
+    let ([x, weight, bias, table], [y]) =
+        memory.borrow([frame.x(), weight, bias, requant], [frame.y()])?;
+    let (table, bias) = (numbers(table)?, numbers(bias)?);
+    let requant = Requant::new(table, bias, i32::from(y_zero), activation);
+    let (x, weight) = (numbers(x)?, numbers(weight)?);
+    conv.forward_i8(x, weight, i32::from(x_zero), &requant, numbers_mut(y)?);
+    Some(())
+}
+
+fn run_backward<S: Learns>(
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let Sizes::Conv { conv, .. } = frame.step.sizes else {
+        return None;
+    };
+    let weight = learning.parameter(frame, back, 0);
+    let [w, a, b, c] = weight.learning;
+    let x = back.values(frame, 0);
+    let reads = [back.delta(), weight.frozen];
+    let writes = [x, back.scratch(), w, a, b, c];
+    let ([delta, frozen], [x, plane, w, a, b, c]) = memory.borrow(reads, writes)?;
+    let weights = learning.weights::<S>(frozen, [w, a, b, c])?;
+    let (x, plane) = (numbers_mut(x)?, numbers_mut(plane)?);
+    conv.backward(x, back.slot(0).below, weights, numbers(delta)?, plane);
+    let bias = learning.parameter(frame, back, 1);
+    if bias.learns() {
+        let ([delta], bias) = memory.borrow([back.delta()], bias.learning)?;
+        if let Weights::Learning(bias) = learning.weights::<S>(&[], bias)? {
+            conv.backward_bias(bias, numbers(delta)?);
+        }
+    }
+    Some(())
+}
+
+impl Conv2d {
     /// The output's shape for an input of `[height, width, channels]` and this weight tensor.
     pub fn output_shape(&self, input: Shape, weight: &Tensor) -> Option<Shape> {
         let step = ConvStep::new(self, input, weight)?;

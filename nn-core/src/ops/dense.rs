@@ -5,9 +5,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
 use crate::kernels;
 use crate::kernels::Requant;
-use crate::ops::{Activation, Check, NodeFault};
+use crate::memory::{Memory, numbers, numbers_mut};
+use crate::ops::{Activation, Check, Facts, NodeFault, OpSet, Operator, by_scalar};
 use crate::scalar::Scalar;
 use crate::tensor::{DType, Shape, TensorId};
 use crate::train::Update;
@@ -26,7 +28,20 @@ pub struct Dense {
 }
 
 impl Dense {
-    pub(super) fn check(&self, check: &Check) -> Result<(), NodeFault> {
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            parameters: [Some(self.weight), self.bias, None, None],
+            biases: 1 << 1,
+            constants: [self.requant, None],
+            activation: self.activation,
+            ..Facts::PLAIN
+        }
+    }
+}
+
+impl<K: OpSet> Operator<K> for Dense {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        check.arity(1)?;
         let dtype = check.same_dtype()?;
         let weight = check.weight(self.weight, dtype)?;
         let &[rows, columns] = weight.shape.dims() else {
@@ -42,6 +57,88 @@ impl Dense {
         check.y_shape(Shape::vector(outputs))?;
         check.channels(outputs, &weight, self.bias, self.requant, self.activation)
     }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        let forward = match check.x.dtype {
+            DType::I8 if K::I8 => run_i8 as Forward,
+            dtype => by_scalar!(K, dtype, run)?,
+        };
+        let sizes = Sizes::Dense {
+            activation: self.activation,
+            // Checked when the model was loaded.
+            x_zero: check.x.zero_point() as i8,
+            y_zero: check.y.zero_point() as i8,
+        };
+        Some((forward, sizes))
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        by_scalar!(K, check.x.dtype, run_backward)
+    }
+
+    fn macs(&self, check: &Check) -> u64 {
+        // Both fit 31 bits.
+        check.x.elements() as u64 * check.y.elements() as u64
+    }
+}
+
+fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Dense { activation, .. } = frame.step.sizes else {
+        return None;
+    };
+    let reads = [frame.x(), frame.parameter(0), frame.parameter(1)];
+    let ([x, weight, bias], [y]) = memory.borrow(reads, [frame.y()])?;
+    let (x, weight, bias) = (numbers(x)?, numbers(weight)?, numbers(bias)?);
+    forward::<S>(x, weight, bias, activation, numbers_mut(y)?);
+    Some(())
+}
+
+fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Dense {
+        activation,
+        x_zero,
+        y_zero,
+    } = frame.step.sizes
+    else {
+        return None;
+    };
+    let parameters = [frame.parameter(0), frame.parameter(1), frame.constant(0)];
+    let [weight, bias, requant] = parameters;
+    let ([x, weight, bias, table], [y]) =
+        memory.borrow([frame.x(), weight, bias, requant], [frame.y()])?;
+    let (table, bias) = (numbers(table)?, numbers(bias)?);
+    let requant = Requant::new(table, bias, i32::from(y_zero), activation);
+    let (x, weight) = (numbers(x)?, numbers(weight)?);
+    forward_i8(x, weight, i32::from(x_zero), &requant, numbers_mut(y)?);
+    Some(())
+}
+
+fn run_backward<S: Learns>(
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let weight = learning.parameter(frame, back, 0);
+    let [w, a, b, c] = weight.learning;
+    let x = back.values(frame, 0);
+    let reads = [back.delta(), weight.frozen];
+    let ([delta, frozen], [x, w, a, b, c]) = memory.borrow(reads, [x, w, a, b, c])?;
+    let weights = learning.weights::<S>(frozen, [w, a, b, c])?;
+    backward(
+        numbers_mut(x)?,
+        back.slot(0).below,
+        weights,
+        numbers(delta)?,
+    );
+    let bias = learning.parameter(frame, back, 1);
+    if bias.learns() {
+        let ([delta], bias) = memory.borrow([back.delta()], bias.learning)?;
+        if let Weights::Learning(bias) = learning.weights::<S>(&[], bias)? {
+            backward_bias(bias, numbers(delta)?);
+        }
+    }
+    Some(())
 }
 
 /// y = act(x · W + b). `weight` is `[x.len(), y.len()]`.

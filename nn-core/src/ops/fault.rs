@@ -41,6 +41,8 @@ pub enum NodeFault {
     Quant,
     /// A fused activation that this type does not have.
     Activation,
+    /// An operator that this image was built without.
+    NotLinked,
 }
 
 impl fmt::Display for NodeFault {
@@ -65,6 +67,7 @@ impl fmt::Display for NodeFault {
             Self::Parameter => f.write_str("a parameter is missing, superfluous, or no weight"),
             Self::Geometry => f.write_str("kernel, stride or padding out of range"),
             Self::Quant => f.write_str("quantizations that do not go together"),
+            Self::NotLinked => f.write_str("this image was built without its operator"),
             Self::Activation => f.write_str("a fused activation that this type does not have"),
         }
     }

@@ -1,11 +1,39 @@
-//! Flatten: the same numbers, in the same order, as a vector. It moves nothing.
+//! Flatten: the same numbers, in the same order, as a vector. It moves nothing where nobody else needs its input.
 
-use crate::ops::{Check, NodeFault};
+use crate::engine::{Backward, Forward, Frame, Sizes, hand_down};
+use crate::memory::Memory;
+use crate::ops::{Check, Facts, NodeFault, OpSet, Operator, Output, by_scalar};
 use crate::tensor::Shape;
 
-pub(super) fn check(check: &Check) -> Result<(), NodeFault> {
-    check.same_dtype()?;
-    check.same_quant()?;
-    // Fits: the shape was checked to hold less than 2^31 numbers.
-    check.y_shape(Shape::vector(check.x.elements() as u32))
+pub(super) const FACTS: Facts = Facts {
+    output: Output::View,
+    needs_x: false,
+    selects: true,
+    ..Facts::PLAIN
+};
+
+/// The operator.
+pub(super) struct Flatten;
+
+impl<K: OpSet> Operator<K> for Flatten {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        check.arity(1)?;
+        check.same_dtype()?;
+        check.same_quant()?;
+        // Fits: the shape was checked to hold less than 2^31 numbers.
+        check.y_shape(Shape::vector(check.x.elements() as u32))
+    }
+
+    fn resolve(&self, _: &Check) -> Option<(Forward, Sizes)> {
+        Some((run, Sizes::None))
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        by_scalar!(K, check.x.dtype, hand_down)
+    }
+}
+
+/// The output is the input: a copy where it does not lie over it.
+pub(super) fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    memory.copy(frame.x(), frame.y())
 }

@@ -2,7 +2,75 @@
 //!
 //! A training step keeps which tap won (the first of equals) and sends the gradient there.
 
-use crate::ops::window::PoolStep;
+use bytemuck::TransparentWrapper;
+
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
+use crate::memory::{Memory, Span, numbers, numbers_mut};
+use crate::ops::window::{Pool2d, PoolStep};
+use crate::ops::{Check, Facts, Needs, NodeFault, OpSet, Operator, Output, by_scalar};
+use crate::scalar::Scalar;
+use crate::tensor::DType;
+
+pub(super) const FACTS: Facts = Facts {
+    output: Output::Apart,
+    needs_x: false,
+    selects: true,
+    ..Facts::PLAIN
+};
+
+/// The operator.
+#[derive(TransparentWrapper)]
+#[repr(transparent)]
+pub(super) struct MaxPool2d(Pool2d);
+
+impl<K: OpSet> Operator<K> for MaxPool2d {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        self.0.check(check)
+    }
+
+    fn needs(&self, check: &Check) -> Needs {
+        Needs {
+            saved: check.y.elements(),
+            ..Needs::default()
+        }
+    }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        let forward: Forward = match check.x.dtype {
+            DType::I8 if K::I8 => run::<i8>,
+            dtype => by_scalar!(K, dtype, run)?,
+        };
+        Some((forward, Sizes::Pool(PoolStep::new(&self.0, check.x.shape)?)))
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        by_scalar!(K, check.x.dtype, run_backward)
+    }
+}
+
+fn run<T: bytemuck::Pod + PartialOrd>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Pool(pool) = frame.step.sizes else {
+        return None;
+    };
+    let ([x], [y, argmax]) = memory.borrow([frame.x()], [frame.y(), frame.saved])?;
+    pool.max::<T>(numbers(x)?, numbers_mut(y)?, argmax);
+    Some(())
+}
+
+fn run_backward<S: Scalar>(
+    frame: &Frame,
+    back: &BackFrame,
+    _: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let Sizes::Pool(pool) = frame.step.sizes else {
+        return None;
+    };
+    let reads: [Span; 2] = [back.delta(), back.saved()];
+    let ([delta, argmax], [delta_x]) = memory.borrow(reads, [back.slot(0).at])?;
+    pool.max_backward::<S>(numbers_mut(delta_x)?, numbers(delta)?, argmax);
+    Some(())
+}
 
 impl PoolStep {
     /// The largest value of each window; `argmax`, where it is not empty, receives the winning tap,
@@ -55,8 +123,8 @@ impl PoolStep {
     }
 
     /// Backward: `delta_x` is the gradient of each input cell, `delta` of each output.
-    pub(crate) fn max_backward(&self, delta_x: &mut [f32], delta: &[f32], argmax: &[u8]) {
-        delta_x.fill(0.0);
+    pub(crate) fn max_backward<S: Scalar>(&self, delta_x: &mut [S], delta: &[S], argmax: &[u8]) {
+        delta_x.fill(S::ZERO);
         let channels = usize::from(self.channels).max(1);
         let width = usize::from(self.window.columns.input);
         let kernel_width = usize::from(self.window.columns.kernel).max(1);
@@ -81,7 +149,7 @@ impl PoolStep {
                         .wrapping_mul(channels)
                         .wrapping_add(channel);
                     if let Some(cell) = delta_x.get_mut(at) {
-                        *cell += delta;
+                        *cell = cell.add(*delta);
                     }
                 }
             }

@@ -20,6 +20,8 @@ pub mod window;
 mod activation;
 mod check;
 mod fault;
+mod operator;
+mod set;
 
 pub use crate::kernels::Requant;
 pub use activation::Activation;
@@ -27,8 +29,12 @@ pub(crate) use check::Check;
 pub use conv2d::Conv2d;
 pub use dense::Dense;
 pub use fault::NodeFault;
+pub(crate) use operator::{Facts, Needs, Operator, Output, by_scalar};
+pub(crate) use set::holds;
+pub use set::{AllOps, OpSet};
 pub use window::Pool2d;
 
+use bytemuck::TransparentWrapper;
 use serde::{Deserialize, Serialize};
 
 use crate::fixed_point::InputRescale;
@@ -80,48 +86,89 @@ impl Op {
         }
     }
 
-    /// The weight tensor and the bias tensor, where the operator has parameters.
-    pub fn parameters(&self) -> Option<(TensorId, Option<TensorId>)> {
+    /// What the operator tells of itself.
+    pub(crate) fn facts(&self) -> Facts {
         match self {
-            Self::Dense(dense) => Some((dense.weight, dense.bias)),
-            Self::Conv2d(conv) => Some((conv.weight, conv.bias)),
-            _ => None,
+            Self::Dense(dense) => dense.facts(),
+            Self::Conv2d(conv) => conv.facts(),
+            Self::MaxPool2d(_) => max_pool2d::FACTS,
+            Self::AvgPool2d(_) => avg_pool2d::FACTS,
+            Self::Flatten => flatten::FACTS,
+            Self::Relu => Facts::elementwise(Activation::Relu),
+            Self::Sigmoid(_) => Facts::elementwise(Activation::Sigmoid),
+            Self::Tanh(_) => Facts::elementwise(Activation::Tanh),
+            Self::Softmax(_) => softmax::FACTS,
+            Self::Quantize | Self::Dequantize => Facts::PLAIN,
         }
     }
 
-    /// The derivative that the operator leaves to whoever overwrites its output: see [`Activation::derivative`].
-    pub(crate) fn own_activation(&self) -> Activation {
+    /// The tensors that can learn: each weight before its bias.
+    pub fn parameters(&self) -> impl Iterator<Item = TensorId> {
+        self.facts().parameters.into_iter().flatten()
+    }
+
+    /// The operator's place among the variants: see [`number`].
+    pub const fn number(&self) -> u8 {
         match self {
-            Self::Dense(dense) => dense.activation,
-            Self::Conv2d(conv) => conv.activation,
-            Self::Relu => Activation::Relu,
-            Self::Sigmoid(_) => Activation::Sigmoid,
-            Self::Tanh(_) => Activation::Tanh,
-            _ => Activation::None,
+            Self::Dense(_) => number::DENSE,
+            Self::Conv2d(_) => number::CONV2D,
+            Self::MaxPool2d(_) => number::MAX_POOL2D,
+            Self::AvgPool2d(_) => number::AVG_POOL2D,
+            Self::Flatten => number::FLATTEN,
+            Self::Relu => number::RELU,
+            Self::Sigmoid(_) => number::SIGMOID,
+            Self::Tanh(_) => number::TANH,
+            Self::Softmax(_) => number::SOFTMAX,
+            Self::Quantize => number::QUANTIZE,
+            Self::Dequantize => number::DEQUANTIZE,
         }
     }
 
-    /// Whether the output may lie where the input lay.
-    pub(crate) fn works_in_place(&self) -> bool {
-        matches!(
-            self,
-            Self::Flatten | Self::Relu | Self::Sigmoid(_) | Self::Tanh(_) | Self::Softmax(_)
-        )
+    /// The operator as the engine sees it; `None` where `K` leaves it out.
+    pub(crate) fn kernel<K: OpSet>(&self) -> Option<&dyn Operator<K>> {
+        Some(match self {
+            Self::Dense(dense) if holds::<K>(number::DENSE) => dense,
+            Self::Conv2d(conv) if holds::<K>(number::CONV2D) => conv,
+            Self::MaxPool2d(pool) if holds::<K>(number::MAX_POOL2D) => {
+                max_pool2d::MaxPool2d::wrap_ref(pool)
+            }
+            Self::AvgPool2d(pool) if holds::<K>(number::AVG_POOL2D) => {
+                avg_pool2d::AvgPool2d::wrap_ref(pool)
+            }
+            Self::Flatten if holds::<K>(number::FLATTEN) => &flatten::Flatten,
+            Self::Relu if holds::<K>(number::RELU) => &relu::Relu,
+            Self::Sigmoid(input) if holds::<K>(number::SIGMOID) => {
+                sigmoid::Sigmoid::wrap_ref(input)
+            }
+            Self::Tanh(input) if holds::<K>(number::TANH) => tanh::Tanh::wrap_ref(input),
+            Self::Softmax(input) if holds::<K>(number::SOFTMAX) => {
+                softmax::Softmax::wrap_ref(input)
+            }
+            Self::Quantize if holds::<K>(number::QUANTIZE) => &quantize::Quantize,
+            Self::Dequantize if holds::<K>(number::DEQUANTIZE) => &dequantize::Dequantize,
+            _ => return None,
+        })
     }
 
     /// Checks the operator's rules: arity, types, shapes, quantizations.
-    pub(crate) fn check(&self, check: &Check) -> Result<(), NodeFault> {
-        match self {
-            Self::Dense(dense) => dense.check(check),
-            Self::Conv2d(conv) => conv.check(check),
-            Self::MaxPool2d(pool) | Self::AvgPool2d(pool) => pool.check(check),
-            Self::Flatten => flatten::check(check),
-            Self::Relu => relu::check(check),
-            Self::Sigmoid(rescale) => sigmoid::check(check, rescale),
-            Self::Tanh(rescale) => tanh::check(check, rescale),
-            Self::Softmax(rescale) => softmax::check(check, rescale),
-            Self::Quantize => quantize::check(check),
-            Self::Dequantize => dequantize::check(check),
-        }
+    pub(crate) fn check<K: OpSet>(&self, check: &Check) -> Result<(), NodeFault> {
+        self.kernel::<K>().ok_or(NodeFault::NotLinked)?.check(check)
     }
+}
+
+/// The operators' places among the variants of [`Op`]: their numbers in the blob, and their bits in
+/// [`OpSet::OPS`].
+#[expect(missing_docs, reason = "each is named after its operator")]
+pub mod number {
+    pub const DENSE: u8 = 0;
+    pub const CONV2D: u8 = 1;
+    pub const MAX_POOL2D: u8 = 2;
+    pub const AVG_POOL2D: u8 = 3;
+    pub const FLATTEN: u8 = 4;
+    pub const RELU: u8 = 5;
+    pub const SIGMOID: u8 = 6;
+    pub const TANH: u8 = 7;
+    pub const SOFTMAX: u8 = 8;
+    pub const QUANTIZE: u8 = 9;
+    pub const DEQUANTIZE: u8 = 10;
 }

@@ -1,12 +1,49 @@
 //! ReLU: y = max(x, 0); int8: max(x, zero point), input and output quantized alike.
 
-use crate::ops::{Activation, Check, NodeFault};
+use crate::engine::{Backward, Forward, Frame, Sizes, hand_down};
+use crate::memory::{Memory, numbers_mut};
+use crate::ops::{Activation, Check, NodeFault, OpSet, Operator, by_scalar};
 use crate::scalar::Scalar;
+use crate::tensor::DType;
 
-pub(super) fn check(check: &Check) -> Result<(), NodeFault> {
-    check.same_dtype()?;
-    check.same_quant()?;
-    check.y_shape(check.x.shape)
+/// The operator.
+pub(super) struct Relu;
+
+impl<K: OpSet> Operator<K> for Relu {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        check.arity(1)?;
+        check.same_dtype()?;
+        check.same_quant()?;
+        check.y_shape(check.x.shape)
+    }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        match check.x.dtype {
+            DType::I8 if K::I8 => {
+                // Checked when the model was loaded.
+                let zero = check.x.zero_point() as i8;
+                Some((run_i8, Sizes::Quant { scale: 1.0, zero }))
+            }
+            dtype => Some((by_scalar!(K, dtype, run)?, Sizes::None)),
+        }
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        by_scalar!(K, check.x.dtype, hand_down)
+    }
+}
+
+fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    forward::<S>(numbers_mut(frame.in_place(memory)?)?);
+    Some(())
+}
+
+fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Quant { zero, .. } = frame.step.sizes else {
+        return None;
+    };
+    forward_i8(numbers_mut(frame.in_place(memory)?)?, i32::from(zero));
+    Some(())
 }
 
 /// In place.

@@ -4,12 +4,17 @@
 //! Q5.26, sums are Q12.19, the output has scale 1/256 and zero point −128.
 //! The backward pass is δx_i = p_i · (δ_i − Σ_j δ_j p_j); with cross-entropy the two together are p − target.
 
+use bytemuck::TransparentWrapper;
+
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes, hand_down};
 use crate::fixed_point::{
     InputRescale, doubling_high_mul, exp_on_negative, one_over_one_plus, rescale,
     rounding_shift_right, saturate_i8,
 };
-use crate::ops::{Check, NodeFault};
+use crate::memory::{Memory, numbers, numbers_mut};
+use crate::ops::{Check, Facts, Needs, NodeFault, OpSet, Operator, Output, by_scalar};
 use crate::scalar::Scalar;
+use crate::tensor::DType;
 
 /// The output's quantization in int8.
 pub const OUTPUT_I8: (f32, i32) = (1.0 / 256.0, -128);
@@ -17,11 +22,72 @@ pub const OUTPUT_I8: (f32, i32) = (1.0 / 256.0, -128);
 pub const INPUT_INTEGER_BITS: u32 = 5;
 const SUM_INTEGER_BITS: u32 = 12;
 
-pub(super) fn check(check: &Check, input: &Option<InputRescale>) -> Result<(), NodeFault> {
-    if check.x.shape.rank() != 1 {
-        return Err(NodeFault::Shape(check.x_id));
+pub(super) const FACTS: Facts = Facts {
+    output: Output::InPlace,
+    needs_x: false,
+    ..Facts::PLAIN
+};
+
+/// The operator.
+#[derive(TransparentWrapper)]
+#[repr(transparent)]
+pub(super) struct Softmax(Option<InputRescale>);
+
+impl<K: OpSet> Operator<K> for Softmax {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        if check.x.shape.rank() != 1 {
+            return Err(NodeFault::Shape(check.x_id));
+        }
+        check.function(&self.0, OUTPUT_I8)
     }
-    check.function(input, OUTPUT_I8)
+
+    fn needs(&self, check: &Check) -> Needs {
+        // A copy of the output, because its delta overwrites it.
+        Needs {
+            saved: check.y.bytes(),
+            ..Needs::default()
+        }
+    }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        match (check.x.dtype, self.0) {
+            (DType::I8, Some(rescale)) if K::I8 => {
+                Some((run_i8, Sizes::FunctionI8 { zero: 0, rescale }))
+            }
+            (dtype, _) => Some((by_scalar!(K, dtype, run)?, Sizes::None)),
+        }
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        by_scalar!(K, check.x.dtype, run_backward)
+    }
+}
+
+fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    forward::<S>(numbers_mut(frame.in_place(memory)?)?);
+    frame.save_output(memory)
+}
+
+fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::FunctionI8 { rescale, .. } = frame.step.sizes else {
+        return None;
+    };
+    forward_i8(numbers_mut(frame.in_place(memory)?)?, &rescale);
+    Some(())
+}
+
+fn run_backward<S: Scalar>(
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    // Without a saved output the loss has already formed the gradient at the input.
+    if !back.saved().is_empty() {
+        let ([saved], [delta]) = memory.borrow([back.saved()], [back.delta()])?;
+        backward::<S>(numbers_mut(delta)?, numbers(saved)?);
+    }
+    hand_down::<S>(frame, back, learning, memory)
 }
 
 /// In place.
@@ -67,12 +133,13 @@ pub fn forward_i8(values: &mut [i8], input: &InputRescale) {
 }
 
 /// Backward in place: `delta` is overwritten by δx. `probabilities` are the outputs.
-pub(crate) fn backward(delta: &mut [f32], probabilities: &[f32]) {
-    let mut sum = 0.0;
+pub(crate) fn backward<S: Scalar>(delta: &mut [S], probabilities: &[S]) {
+    let mut sum = S::ZERO_ACC;
     for (delta, p) in delta.iter().zip(probabilities) {
-        sum += delta * p;
+        sum = S::mul_acc(sum, *delta, *p);
     }
+    let sum = S::narrow(sum);
     for (delta, p) in delta.iter_mut().zip(probabilities) {
-        *delta = p * (*delta - sum);
+        *delta = p.mul(delta.sub(sum));
     }
 }

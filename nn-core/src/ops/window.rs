@@ -32,6 +32,7 @@ impl Pool2d {
     }
 
     pub(super) fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        check.arity(1)?;
         check.same_dtype()?;
         check.same_quant()?;
         // The argmax of a training step is one byte.

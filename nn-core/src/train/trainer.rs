@@ -1,10 +1,10 @@
 //! A model that learns.
 
 use crate::digest::Fnv1a;
-use crate::engine::{self, BackStep, Learning, Parts, SetupError, Step};
-use crate::memory::{Span, derivative_of, floats, floats_mut};
+use crate::engine::{self, Learning, Parts, Passes, SetupError};
+use crate::memory::{Memory, Span, derivative_of, numbers, numbers_mut};
 use crate::model::{MAX_NODE_INPUTS, Model};
-use crate::ops::Activation;
+use crate::ops::{Activation, AllOps, OpSet};
 use crate::session::RunError;
 use crate::tensor::TensorId;
 use crate::train::{Loss, Sgd, Target, TrainError};
@@ -23,50 +23,66 @@ pub struct StepReport {
 #[derive(Debug)]
 pub struct Trainer<'a> {
     model: Model<'a>,
-    steps: &'a [Step],
-    back_steps: &'a [BackStep],
+    passes: Passes<'a>,
     memory: &'a mut [u8],
     inputs: [Span; MAX_NODE_INPUTS],
     outputs: [Span; MAX_NODE_INPUTS],
-    first: usize,
+    deltas: [Span; MAX_NODE_INPUTS],
     weights_len: usize,
-    velocities_len: usize,
+    copies: usize,
     loss: Loss,
     sgd: Sgd,
+    learning: Learning,
     output_activation: Activation,
+    /// How many steps were taken.
+    count: u32,
 }
 
 impl<'a> Trainer<'a> {
     /// Plans `model` for its training plan in `arena`, which holds at least [`Model::arena_train`] bytes on a
     /// 16-byte boundary, and copies what learns.
     pub fn new(model: Model<'a>, arena: &'a mut [u8]) -> Result<Self, SetupError> {
+        Self::with::<AllOps>(model, arena)
+    }
+
+    /// As [`new`](Self::new), for an image that holds only the operators of `K`.
+    #[inline(never)]
+    pub fn with<K: OpSet>(model: Model<'a>, arena: &'a mut [u8]) -> Result<Self, SetupError> {
         let Parts {
-            steps,
-            back_steps,
+            passes,
             memory,
             layout,
             training,
             inputs,
             outputs,
-        } = engine::lay_out(&model, arena, true)?;
+            deltas,
+        } = engine::lay_out::<K>(&model, arena, true)?;
         let training = training.ok_or(SetupError::Plan(crate::memory::PlanError::NoTrainSpec))?;
         let output_activation = model
             .outputs()
             .first()
             .map_or(Activation::None, |id: TensorId| derivative_of(&model, id));
+        let sgd = training.spec.sgd;
         let mut trainer = Self {
             model,
-            steps,
-            back_steps,
+            passes,
             memory,
             inputs,
             outputs,
-            first: training.first,
+            deltas,
             weights_len: layout.weights,
-            velocities_len: layout.velocities,
+            copies: layout.copies,
             loss: training.spec.loss,
-            sgd: training.spec.sgd,
+            sgd,
+            learning: Learning {
+                f32: sgd.rule(),
+                q16: sgd.rule(),
+                // Checked by the planner to fit.
+                stride: layout.weights as u32,
+                copies: layout.copies as u8,
+            },
             output_activation,
+            count: 0,
         };
         trainer.reset();
         Ok(trainer)
@@ -87,27 +103,29 @@ impl<'a> Trainer<'a> {
         if !sgd.is_valid() {
             return Err(TrainError::Rate);
         }
-        if sgd.momentum != 0.0 && self.velocities_len == 0 {
+        if sgd.momentum != 0.0 && self.copies == 0 {
             return Err(TrainError::NoVelocities);
         }
         self.sgd = sgd;
+        self.learning.f32 = sgd.rule();
+        self.learning.q16 = sgd.rule();
         Ok(())
     }
 
     /// The bytes of the `index`th input, to be written before every run and every step.
     pub fn input_mut(&mut self, index: usize) -> Option<&mut [u8]> {
-        let span = *self.inputs.get(index).filter(|span| span.len > 0)?;
+        let span = *self.inputs.get(index).filter(|span| !span.is_empty())?;
         self.memory.get_mut(span.range())
     }
 
     /// Runs the model on the learnt weights.
     pub fn run(&mut self) -> Result<(), RunError> {
-        self.forward().ok_or(RunError::Memory)
+        self.forward(None).ok_or(RunError::Memory)
     }
 
     /// The bytes of the `index`th output of the last run; a step overwrites them.
     pub fn output(&self, index: usize) -> Option<&[u8]> {
-        let span = *self.outputs.get(index).filter(|span| span.len > 0)?;
+        let span = *self.outputs.get(index).filter(|span| !span.is_empty())?;
         self.memory.get(span.range())
     }
 
@@ -116,11 +134,18 @@ impl<'a> Trainer<'a> {
     /// On an error no weight has changed.
     pub fn step(&mut self, target: Target) -> Result<StepReport, TrainError> {
         let [output, ..] = self.outputs;
+        let [delta, ..] = self.deltas;
         target.check(output.len as usize / size_of::<f32>())?;
-        self.forward().ok_or(TrainError::Memory)?;
+        let seed = self.count;
+        self.forward(Some(seed)).ok_or(TrainError::Memory)?;
         let report = {
-            let output = self.memory.get_mut(output.range()).and_then(floats_mut);
-            let output = output.ok_or(TrainError::Memory)?;
+            let mut memory = Memory {
+                flash: &[],
+                ram: &mut *self.memory,
+            };
+            memory.copy(output, delta).ok_or(TrainError::Memory)?;
+            let output = self.memory.get_mut(delta.range()).and_then(numbers_mut);
+            let output: &mut [f32] = output.ok_or(TrainError::Memory)?;
             let loss = self.loss.value(output, &target);
             if !loss.is_finite() || output.iter().any(|y| !y.is_finite()) {
                 return Err(TrainError::Diverged);
@@ -132,7 +157,8 @@ impl<'a> Trainer<'a> {
             self.loss.gradient(output, &target, self.output_activation);
             report
         };
-        self.backward().ok_or(TrainError::Memory)?;
+        self.backward(seed).ok_or(TrainError::Memory)?;
+        self.count = self.count.wrapping_add(1);
         Ok(report)
     }
 
@@ -196,43 +222,26 @@ impl<'a> Trainer<'a> {
     }
 
     fn clear_velocities(&mut self) {
-        let end = self.weights_len.saturating_add(self.velocities_len);
+        let end = self.weights_len.saturating_mul(1 + self.copies);
         if let Some(velocities) = self.memory.get_mut(self.weights_len..end) {
             velocities.fill(0);
         }
     }
 
-    fn forward(&mut self) -> Option<()> {
-        for (index, step) in self.steps.iter().enumerate() {
-            let back = index
-                .checked_sub(self.first)
-                .and_then(|index| self.back_steps.get(index));
-            let saved = back.map_or(Span::default(), |back| back.saved);
-            engine::forward(step, self.model.weights(), self.memory, saved)?;
-            if let (engine::Kernel::Softmax, true) = (&step.kernel, saved.len > 0) {
-                let [y, copy] = crate::memory::disjoint(self.memory, [step.y, saved])?;
-                for (to, from) in copy.iter_mut().zip(y.iter()) {
-                    *to = *from;
-                }
-            }
-        }
-        Some(())
+    fn forward(&mut self, seed: Option<u32>) -> Option<()> {
+        let mut memory = Memory {
+            flash: self.model.weights(),
+            ram: &mut *self.memory,
+        };
+        self.passes.forward(&mut memory, seed, |_, _, _| {})
     }
 
-    fn backward(&mut self) -> Option<()> {
-        let mut learning = Learning {
-            rule: self.sgd.rule(),
-            velocity: if self.velocities_len == 0 {
-                0
-            } else {
-                self.weights_len as u32
-            },
+    fn backward(&mut self, seed: u32) -> Option<()> {
+        let mut memory = Memory {
+            flash: self.model.weights(),
+            ram: &mut *self.memory,
         };
-        let steps = self.steps.get(self.first..)?;
-        for (step, back) in steps.iter().zip(self.back_steps).rev() {
-            engine::backward(step, back, &mut learning, self.model.weights(), self.memory)?;
-        }
-        Some(())
+        self.passes.backward(&mut memory, &mut self.learning, seed)
     }
 
     /// The output of the last run as f32; `None` where it is of another type.
@@ -241,7 +250,7 @@ impl<'a> Trainer<'a> {
         if output.dtype != crate::tensor::DType::F32 {
             return None;
         }
-        floats(self.output(index)?)
+        numbers(self.output(index)?)
     }
 }
 

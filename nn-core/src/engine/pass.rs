@@ -1,0 +1,123 @@
+//! One pass over the steps, forward or backward.
+
+use crate::engine::{BackFrame, BackStep, Frame, Learning, Slot, Step};
+use crate::memory::{Memory, Span, numbers, numbers_mut};
+use crate::ops::Activation;
+use crate::scalar::{Q16, Scalar, hash};
+use crate::tensor::DType;
+
+/// The planned steps of a model.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Passes<'a> {
+    pub(crate) steps: &'a [Step],
+    pub(crate) operands: &'a [Span],
+    /// From the first node that learns on.
+    pub(crate) back_steps: &'a [BackStep],
+    pub(crate) slots: &'a [Slot],
+}
+
+impl<'a> Passes<'a> {
+    /// Runs all steps. `seed` is there when training; `observe` sees each step's number and frame when it has run.
+    pub(crate) fn forward(
+        &self,
+        memory: &mut Memory,
+        seed: Option<u32>,
+        mut observe: impl FnMut(usize, &Frame, &Memory),
+    ) -> Option<()> {
+        let first = self.steps.len().saturating_sub(self.back_steps.len());
+        for (index, step) in self.steps.iter().enumerate() {
+            let mut frame = Frame::new(step, self.operands)?;
+            if let Some(seed) = seed {
+                let back = index.checked_sub(first);
+                let back = back.and_then(|index| self.back_steps.get(index));
+                frame.saved = back.map_or(Span::NOTHING, |back| back.saved);
+                // No graph has 2^32 nodes.
+                frame.seed = Some(hash(seed, index as u32));
+            }
+            (step.forward.0)(&frame, memory)?;
+            observe(index, &frame, memory);
+        }
+        Some(())
+    }
+
+    /// Runs backward from the last step to the first that learns.
+    pub(crate) fn backward(
+        &self,
+        memory: &mut Memory,
+        learning: &mut Learning,
+        seed: u32,
+    ) -> Option<()> {
+        let first = self.steps.len().saturating_sub(self.back_steps.len());
+        let steps = self.steps.iter().enumerate().skip(first);
+        // `rev` needs both lengths; they are the same from the first step that learns on.
+        for ((index, step), back) in steps.zip(self.back_steps).rev() {
+            if !back.runs() {
+                continue;
+            }
+            let mut frame = Frame::new(step, self.operands)?;
+            frame.saved = back.saved;
+            frame.seed = Some(hash(seed, index as u32));
+            let back = BackFrame::new(back, self.slots)?;
+            for (input, slot) in back.slots.iter().enumerate() {
+                if slot.copy {
+                    memory.copy(frame.input(input), slot.at)?;
+                }
+            }
+            (back.back.backward.0)(&frame, &back, learning, memory)?;
+            for slot in back.slots {
+                if !slot.into.is_empty() {
+                    match slot.dtype {
+                        DType::Q16 => add_to::<Q16>(memory, slot.at, slot.into)?,
+                        _ => add_to::<f32>(memory, slot.at, slot.into)?,
+                    }
+                }
+            }
+        }
+        Some(())
+    }
+
+    /// Where the state of a node lies.
+    pub(crate) fn state(&self, node: usize) -> core::ops::Range<usize> {
+        let frame = self.steps.get(node);
+        let frame = frame.and_then(|step| Frame::new(step, self.operands));
+        frame.map_or(0..0, |frame| frame.state().range())
+    }
+
+    /// Zeroes what the steps keep from run to run.
+    pub(crate) fn clear_state(&self, memory: &mut Memory) {
+        for step in self.steps {
+            if let Some(frame) = Frame::new(step, self.operands) {
+                memory.clear(frame.state());
+            }
+        }
+    }
+}
+
+/// Adds one gradient to another, number by number.
+fn add_to<S: Scalar>(memory: &mut Memory, share: Span, sum: Span) -> Option<()> {
+    let ([share], [sum]) = memory.borrow([share], [sum])?;
+    for (sum, share) in numbers_mut::<S>(sum)?.iter_mut().zip(numbers::<S>(share)?) {
+        *sum = sum.add(*share);
+    }
+    Some(())
+}
+
+/// Backward of an operator that moves numbers one to one: the delta at x from the delta at y, times the derivative of
+/// what made x. Nothing where the two share a buffer.
+pub(crate) fn hand_down<S: Scalar>(
+    _: &Frame,
+    back: &BackFrame,
+    _: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let slot = back.slot(0);
+    let below = match slot.below {
+        Some(below) if slot.at != back.delta() => below,
+        _ => return Some(()),
+    };
+    let ([delta], [x]) = memory.borrow([back.delta()], [slot.at])?;
+    for (x, delta) in numbers_mut::<S>(x)?.iter_mut().zip(numbers::<S>(delta)?) {
+        *x = Activation::derivative(below, *delta, *x);
+    }
+    Some(())
+}

@@ -1,0 +1,150 @@
+//! From a node and the plan to a step.
+
+use crate::engine::step::slots_of;
+use crate::engine::{BackStep, Code, Slot, Step};
+use crate::memory::{Kind, Plan, Span, derivative_of};
+use crate::model::{Model, Node};
+use crate::ops::{Activation, Check, OpSet};
+use crate::tensor::{Source, TensorId};
+
+/// Resolves the nodes of a planned model.
+pub(crate) struct Resolver<'r, 'm> {
+    pub(crate) model: &'r Model<'m>,
+    pub(crate) plan: &'r Plan<'r>,
+    /// Where the shared part begins.
+    pub(crate) base: u32,
+}
+
+impl Resolver<'_, '_> {
+    /// The step of node `index`. Its operands, which begin at `at` in their table, are written to `operands`.
+    pub(crate) fn step<K: OpSet>(
+        &self,
+        index: usize,
+        node: &Node,
+        at: usize,
+        operands: &mut [Span],
+    ) -> Option<Step> {
+        let model = self.model;
+        let check = Check::new(model.tensors(), &node.inputs, node.output).ok()?;
+        let (forward, sizes) = node.op.kernel::<K>()?.resolve(&check)?;
+        let facts = node.op.facts();
+        let inputs = node.inputs.as_slice();
+        let parameters = slots_of(&facts.parameters);
+        let constants = slots_of(&facts.constants);
+        let index = u16::try_from(index).ok()?;
+        let mut places = operands.iter_mut();
+        let mut put = |span: Span| {
+            if let Some(place) = places.next() {
+                *place = span;
+            }
+        };
+        for &id in inputs {
+            put(self.activation(id));
+        }
+        put(self.activation(node.output));
+        for id in facts.parameters.into_iter().take(parameters) {
+            put(self.weight(id));
+        }
+        for id in facts.constants.into_iter().take(constants) {
+            put(self.weight(id));
+        }
+        put(self.plan.extra(Kind::Scratch, index).after(self.base));
+        put(self.plan.extra(Kind::State, index).after(self.base));
+        Some(Step {
+            forward: Code(forward),
+            sizes,
+            operands: u16::try_from(at).ok()?,
+            // At most four.
+            inputs: inputs.len() as u8,
+            weights: Step::pack_weights(parameters, constants),
+        })
+    }
+
+    /// The backward step of node `index`. Its slots, which begin at `at` in their table, are written to `slots`.
+    pub(crate) fn back_step<K: OpSet>(
+        &self,
+        index: usize,
+        node: &Node,
+        at: usize,
+        slots: &mut [Slot],
+    ) -> Option<BackStep> {
+        let (model, plan) = (self.model, self.plan);
+        let mut back = BackStep {
+            slots: u16::try_from(at).ok()?,
+            // At most four.
+            inputs: node.inputs.as_slice().len() as u8,
+            ..BackStep::NOTHING
+        };
+        if !plan.is_reached(node.output) {
+            return Some(back);
+        }
+        let index = u16::try_from(index).ok()?;
+        let check = Check::new(model.tensors(), &node.inputs, node.output).ok()?;
+        back.backward = Code(node.op.kernel::<K>()?.gradient(&check)?);
+        back.delta = plan.delta(model, node.output).after(self.base);
+        back.saved = plan.extra(Kind::Saved, index).after(self.base);
+        back.scratch = plan.extra(Kind::BackScratch, index).after(self.base);
+        back.set_runs();
+        let facts = node.op.facts();
+        for (parameter, id) in facts.parameters() {
+            if plan
+                .training
+                .is_some_and(|training| training.learns(model, id))
+            {
+                back.set_learns(parameter);
+            }
+        }
+        for ((input, slot), &id) in (0u16..).zip(slots).zip(node.inputs.as_slice()) {
+            if !plan.is_reached(id) {
+                continue;
+            }
+            let below = if facts.selects {
+                Activation::None
+            } else {
+                derivative_of(model, id)
+            };
+            let delta = plan.delta(model, id).after(self.base);
+            let first = plan.is_first(model, id, index, input);
+            let share = plan.extra(Kind::Share, 4 * index + input);
+            *slot = Slot {
+                at: if first { delta } else { share.after(self.base) },
+                into: if first { Span::NOTHING } else { delta },
+                below: Some(below),
+                copy: plan.is_apart(id)
+                    && !facts.selects
+                    && (facts.needs_x || below != Activation::None),
+                dtype: model.tensor(id)?.dtype,
+            };
+            // A share is as long as what it is added to, not as its buffer.
+            slot.at = slot.at.truncated(delta.len);
+        }
+        Some(back)
+    }
+
+    fn activation(&self, id: TensorId) -> Span {
+        self.plan.activation(self.model, id).after(self.base)
+    }
+
+    /// Where a weight lies: in the arena where it learns, else in flash.
+    fn weight(&self, id: Option<TensorId>) -> Span {
+        let Some(id) = id else {
+            return Span::NOTHING;
+        };
+        let training = self.plan.training;
+        let learnt = training.as_ref().and_then(|training| {
+            let mut learnt = training.learnt(self.model);
+            learnt.find(|(learnt, ..)| *learnt == id)
+        });
+        if let Some((_, offset, bytes)) = learnt {
+            return Span::ram(offset, bytes);
+        }
+        match self.model.tensor(id) {
+            Some(tensor) => match tensor.source {
+                // A weights section is smaller than 2^31 bytes: see `load`.
+                Source::Weight { offset } => Span::flash(offset, tensor.bytes() as u32),
+                Source::Activation => Span::NOTHING,
+            },
+            None => Span::NOTHING,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A part of the arena or of the weights section.
+
+use core::ops::Range;
+
+/// Bytes from an offset on, in RAM or in flash (the blob's weights section).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    offset: u32,
+    pub(crate) len: u32,
+}
+
+impl Span {
+    /// Neither weights sections nor arenas reach 2³¹ bytes: see `load`.
+    const FLASH: u32 = 1 << 31;
+    /// No bytes.
+    pub(crate) const NOTHING: Self = Self { offset: 0, len: 0 };
+
+    /// Bytes of the arena's memory.
+    pub(crate) const fn ram(offset: u32, len: u32) -> Self {
+        Self { offset, len }
+    }
+
+    /// Bytes of the weights section.
+    pub(crate) const fn flash(offset: u32, len: u32) -> Self {
+        Self {
+            offset: offset | Self::FLASH,
+            len,
+        }
+    }
+
+    pub(crate) const fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) const fn is_flash(self) -> bool {
+        self.offset & Self::FLASH != 0
+    }
+
+    /// The span, `base` bytes further on.
+    pub(crate) fn after(self, base: u32) -> Self {
+        if self.len == 0 {
+            return Self::NOTHING;
+        }
+        Self {
+            offset: self.offset.saturating_add(base),
+            len: self.len,
+        }
+    }
+
+    /// Its first `len` bytes.
+    pub(crate) fn truncated(self, len: u32) -> Self {
+        Self {
+            offset: self.offset,
+            len: self.len.min(len),
+        }
+    }
+
+    /// Its bytes, counted in the section in which it lies. An empty span lies at 0, where it overlaps nothing.
+    pub(crate) fn range(self) -> Range<usize> {
+        let offset = if self.len == 0 {
+            0
+        } else {
+            (self.offset & !Self::FLASH) as usize
+        };
+        offset..offset.saturating_add(self.len as usize)
+    }
+
+    /// Whether both lie in RAM and share a byte.
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        let (a, b) = (self.range(), other.range());
+        !self.is_flash() && !other.is_flash() && a.start < b.end && b.start < a.end
+    }
+}
