@@ -9,9 +9,17 @@ pub mod conv2d;
 pub mod dense;
 pub mod dequantize;
 pub mod flatten;
+#[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
+mod gru;
+#[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
+mod lstm;
 pub mod max_pool2d;
 pub mod quantize;
+#[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
+mod recurrent;
 pub mod relu;
+#[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
+mod rnn;
 pub mod sigmoid;
 pub mod softmax;
 pub mod tanh;

@@ -1,0 +1,181 @@
+//! Gated recurrent unit: h_t = (1 − z) · n + z · h_{t−1}.
+//!
+//! The gates r, z = sigmoid(x_t · W + h_{t−1} · U + b) and the candidate n lie in the order r, z, n, as in PyTorch
+//! (Keras stores z, r, n): W is `[inputs, 3 · units]`, U `[units, 3 · units]`. The reset gate works in one of two ways:
+//!
+//! - after the product, as in PyTorch and in Keras since version 2: n = tanh(x · W + b + r · (h · U + b′)). A bias of
+//!   h · U, b′ `[3 · units]`, stands beside b; in r and z both are added.
+//! - before it, as in the paper and in Keras 1: n = tanh(x · W + (r · h) · U + b).
+//!
+//! Sequences, backward and the order of sums: see [`recurrent`](super::recurrent). Source: K. Cho and others,
+//! "Learning phrase representations using RNN encoder-decoder", EMNLP 2014.
+//!
+//! Training keeps steps · 5 · units + units numbers: of each step r, z, n, and h · U + b′ of n or r · h, which backward
+//! overwrites by the gradients at the sums of r, z, n, and that at h · U + b′ of n (r · h stays), and h.
+
+use crate::kernels::{BLOCK, accumulate, part, start};
+use crate::ops::Activation;
+use crate::ops::recurrent::{Cell, Parameters, Rows, Walk, add_dot, gate_sums, number};
+use crate::scalar::Scalar;
+use crate::train::Update;
+
+/// The cell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct GruCell {
+    /// Whether the reset gate multiplies after the product with U.
+    pub(crate) reset_after: bool,
+}
+
+impl<S: Scalar> Cell<S> for GruCell {
+    const GATES: usize = 3;
+    const STATES: usize = 1;
+    const KEPT_GATES: usize = 4;
+    const GRADIENTS: usize = 4;
+
+    fn step(&self, x: &[S], parameters: &Parameters<'_, S>, state: &mut [S], gates: &mut [S]) {
+        let units = state.len();
+        let (columns, first) = (3 * units, 2 * units);
+        let (rz, rest) = gates.split_at_mut_checked(first).unwrap_or_default();
+        // Without training there is no fourth vector.
+        let (n, extra) = rest.split_at_mut_checked(units).unwrap_or_default();
+        gate_sums(x, state, parameters, columns, 0, rz);
+        for gate in rz.iter_mut() {
+            *gate = gate.sigmoid();
+        }
+        let (r, z) = rz.split_at_mut_checked(units).unwrap_or_default();
+        if self.reset_after {
+            let mut kept = extra.iter_mut();
+            for ((block, n), r) in n.chunks_mut(BLOCK).enumerate().zip(r.chunks(BLOCK)) {
+                let first = first + block * BLOCK;
+                let mut sums = start(parameters.bias, first);
+                accumulate(x, parameters.kernel, columns, first, &mut sums);
+                let mut inner = start(parameters.recurrent_bias, first);
+                accumulate(state, parameters.recurrent, columns, first, &mut inner);
+                for (((n, r), sum), inner) in n.iter_mut().zip(r).zip(sums).zip(inner) {
+                    let inner = S::narrow(inner);
+                    *n = S::narrow(S::mul_acc(sum, *r, inner)).tanh();
+                    if let Some(kept) = kept.next() {
+                        *kept = inner;
+                    }
+                }
+            }
+        } else {
+            // Nothing but r · h needs r from here on, unless it is kept.
+            let reset = if extra.is_empty() {
+                for (r, h) in r.iter_mut().zip(state.iter()) {
+                    *r = r.mul(*h);
+                }
+                r
+            } else {
+                for ((reset, r), h) in extra.iter_mut().zip(r).zip(state.iter()) {
+                    *reset = r.mul(*h);
+                }
+                extra
+            };
+            gate_sums(x, reset, parameters, columns, first, n);
+            for n in n.iter_mut() {
+                *n = n.tanh();
+            }
+        }
+        for ((h, z), n) in state.iter_mut().zip(z).zip(n) {
+            // One rounding in fixed point: (1 − z) · n, then + z · h.
+            let sum = S::mul_acc(S::ZERO_ACC, S::ONE.sub(*z), *n);
+            *h = S::narrow(S::mul_acc(sum, *z, *h));
+        }
+    }
+
+    /// dz of z is (δh · (h_{t−1} − n)) · z(1 − z), that of n (δh · (1 − z)) · (1 − n²), and δh ← δh · z.
+    ///
+    /// Reset after: dz of r is (dn · inner) · r(1 − r), and dn · r is the gradient at inner = h · U + b′. Reset before:
+    /// with ρ = Σ_c U\[j, c\] · dn\[c\], dz of r is (ρ · h_{t−1}) · r(1 − r), and δh takes ρ · r besides.
+    fn step_back(
+        &self,
+        recurrent: &[S],
+        delta: &mut [S],
+        gates: &mut [S],
+        before: &[S],
+        _: &mut [S],
+    ) {
+        let units = delta.len();
+        let (rz, rest) = gates.split_at_mut_checked(2 * units).unwrap_or_default();
+        let (r, z) = rz.split_at_mut_checked(units).unwrap_or_default();
+        let (n, extra) = rest.split_at_mut_checked(units).unwrap_or_default();
+        let units_of = z.iter_mut().zip(n.iter_mut());
+        for (((z, n), delta), h) in units_of.zip(delta.iter_mut()).zip(before) {
+            let dz = Activation::Sigmoid.derivative(delta.mul(h.sub(*n)), *z);
+            *n = Activation::Tanh.derivative(delta.mul(S::ONE.sub(*z)), *n);
+            *delta = delta.mul(*z);
+            *z = dz;
+        }
+        if self.reset_after {
+            for ((r, dn), inner) in r.iter_mut().zip(n).zip(extra) {
+                let dr = Activation::Sigmoid.derivative(dn.mul(*inner), *r);
+                *inner = dn.mul(*r);
+                *r = dr;
+            }
+        } else {
+            let rows = recurrent.chunks_exact((3 * units).max(1));
+            let units_of = r.iter_mut().zip(delta).zip(before).zip(rows);
+            for (((r, delta), h), row) in units_of {
+                let row = part(row, 2 * units, units);
+                let rho = S::narrow(add_dot::<S>(S::ZERO_ACC, row, n));
+                *delta = delta.add(rho.mul(*r));
+                *r = Activation::Sigmoid.derivative(rho.mul(*h), *r);
+            }
+        }
+    }
+
+    /// The columns of r and z; reset after, then those of n with the gradient at h · U + b′ (reset before, these are
+    /// in the direct part).
+    #[inline]
+    fn through(&self, direct: S::Acc, row: &[S], gates: &[S]) -> S::Acc {
+        let units = row.len() / 3;
+        let sum = add_dot::<S>(direct, part(row, 0, 2 * units), gates);
+        if self.reset_after {
+            let (row, gates) = (part(row, 2 * units, units), part(gates, 3 * units, units));
+            add_dot::<S>(sum, row, gates)
+        } else {
+            sum
+        }
+    }
+
+    fn learn_recurrent(
+        &self,
+        walk: &Walk,
+        mut recurrent: Update<'_, S>,
+        gradients: &[S],
+        hidden: &[S],
+    ) {
+        let units = walk.units;
+        let stride = 4 * units;
+        let rz = Rows::new(gradients, stride, 0..2 * units);
+        let n = if self.reset_after {
+            3 * units
+        } else {
+            2 * units
+        };
+        let n = Rows::new(gradients, stride, n..n + units);
+        for unit in 0..units {
+            let at = 3 * units * unit;
+            let h = |step: usize| number(hidden, step * units + unit);
+            rz.learn(&mut recurrent, at, h);
+            if self.reset_after {
+                n.learn(&mut recurrent, at + 2 * units, h);
+            } else {
+                let reset = |step: usize| number(gradients, step * stride + 3 * units + unit);
+                n.learn(&mut recurrent, at + 2 * units, reset);
+            }
+        }
+    }
+}
+
+/// b′ learns, reset after: from Σ_t dz_t of r and z, and of h · U + b′ of n.
+pub(crate) fn backward_recurrent_bias<S: Scalar>(
+    walk: &Walk,
+    mut bias: Update<'_, S>,
+    gradients: &[S],
+) {
+    let units = walk.units;
+    Rows::new(gradients, 4 * units, 0..2 * units).learn_bias(&mut bias, 0);
+    Rows::new(gradients, 4 * units, 3 * units..4 * units).learn_bias(&mut bias, 2 * units);
+}

@@ -1,0 +1,86 @@
+//! Long short-term memory: c_t = f · c_{t−1} + i · g, h_t = o · tanh c_t.
+//!
+//! The gates i, f, o = sigmoid z and g = tanh z lie in the order i, f, g, o, as in PyTorch and Keras, in
+//! z = x_t · W + h_{t−1} · U + b: W is `[inputs, 4 · units]`, U `[units, 4 · units]`, b `[4 · units]`; PyTorch's two
+//! biases are one here, their sum. No peepholes, no projection. The state is h, then c. Sequences, backward and the
+//! order of sums: see [`recurrent`](super::recurrent). Sources: S. Hochreiter and J. Schmidhuber, "Long short-term
+//! memory", Neural Computation 9 (8), 1997; F. Gers and others, "Learning to forget", Neural Computation 12 (10), 2000.
+//!
+//! Training keeps steps · 5 · units + 2 · units numbers: gates and cells, which backward overwrites by dz and h.
+//! Besides, it needs the state's 2 · units forward and as many backward.
+
+use crate::ops::Activation;
+use crate::ops::recurrent::{Cell, Parameters, gate_sums};
+use crate::scalar::Scalar;
+
+/// The cell.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct LstmCell;
+
+impl<S: Scalar> Cell<S> for LstmCell {
+    const GATES: usize = 4;
+    const STATES: usize = 2;
+    const KEPT_STATE: usize = 1;
+    const KEPT_GATES: usize = 4;
+    const GRADIENTS: usize = 4;
+
+    fn step(&self, x: &[S], parameters: &Parameters<'_, S>, state: &mut [S], gates: &mut [S]) {
+        let units = state.len() / 2;
+        let (h, c) = state.split_at_mut_checked(units).unwrap_or_default();
+        gate_sums(x, h, parameters, 4 * units, 0, gates);
+        let gates = Gates::of(gates).into_iter();
+        for ((gates, h), c) in gates.zip(h).zip(c) {
+            let [i, f, g, o] = gates;
+            *i = i.sigmoid();
+            *f = f.sigmoid();
+            *g = g.tanh();
+            *o = o.sigmoid();
+            // One rounding in fixed point: f · c, then + i · g.
+            *c = S::narrow(S::mul_acc(S::mul_acc(S::ZERO_ACC, *f, *c), *i, *g));
+            *h = o.mul(c.tanh());
+        }
+    }
+
+    /// With s = tanh c: δc += (δh · o) · (1 − s²); then dz of i, f, g, o is (δc · g) · i(1 − i), (δc · c_{t−1}) · f(1 − f),
+    /// (δc · i) · (1 − g²), (δh · s) · o(1 − o); then δc ← δc · f, and c ← o · s, which is h.
+    fn step_back(&self, _: &[S], delta: &mut [S], gates: &mut [S], before: &[S], after: &mut [S]) {
+        let units = delta.len() / 2;
+        let (delta_h, delta_c) = delta.split_at_mut_checked(units).unwrap_or_default();
+        let gates = Gates::of(gates).into_iter();
+        let states = before.iter().zip(after);
+        for (((gates, dh), dc), (before, c)) in gates.zip(delta_h).zip(delta_c).zip(states) {
+            let [i, f, g, o] = gates;
+            let s = c.tanh();
+            *c = o.mul(s);
+            *dc = dc.add(Activation::Tanh.derivative(dh.mul(*o), s));
+            *o = Activation::Sigmoid.derivative(dh.mul(s), *o);
+            let dz_i = Activation::Sigmoid.derivative(dc.mul(*g), *i);
+            *g = Activation::Tanh.derivative(dc.mul(*i), *g);
+            *i = dz_i;
+            let dz_f = Activation::Sigmoid.derivative(dc.mul(*before), *f);
+            *dc = dc.mul(*f);
+            *f = dz_f;
+            *dh = S::ZERO;
+        }
+    }
+}
+
+/// The gates of all units.
+struct Gates<'g, S>([&'g mut [S]; 4]);
+
+impl<'g, S> Gates<'g, S> {
+    fn of(gates: &'g mut [S]) -> Self {
+        let units = gates.len() / 4;
+        let (inward, outward) = gates.split_at_mut_checked(2 * units).unwrap_or_default();
+        let (i, f) = inward.split_at_mut_checked(units).unwrap_or_default();
+        let (g, o) = outward.split_at_mut_checked(units).unwrap_or_default();
+        Self([i, f, g, o])
+    }
+
+    /// i, f, g, o of each unit in turn.
+    fn into_iter(self) -> impl Iterator<Item = [&'g mut S; 4]> {
+        let [i, f, g, o] = self.0;
+        let pairs = i.iter_mut().zip(f).zip(g.iter_mut().zip(o));
+        pairs.map(|((i, f), (g, o))| [i, f, g, o])
+    }
+}

@@ -1,0 +1,132 @@
+//! How the weights of a recurrent layer learn from the gradients of all steps, and what its input gets.
+
+use core::ops::Range;
+
+use super::{Cell, Walk, add_dot, copy, number};
+use crate::kernels::{BLOCK, dot, part};
+use crate::ops::Activation;
+use crate::ops::dense::Weights;
+use crate::scalar::Scalar;
+use crate::train::Update;
+
+/// W learns, and x is overwritten by its gradient times the derivative of `below`, the activation that made it.
+///
+/// For each feature k: δx_t\[k\] = Σ_c W\[k, c\] · dz_t\[c\] with the weights from before the update (for a repeated row
+/// summed over the steps), then W\[k\] learns, then x. Without `below` no δx is formed and x stays. `scratch` is of as
+/// many numbers as x has rows.
+pub(crate) fn backward_input<S: Scalar, C: Cell<S>>(
+    walk: &Walk,
+    x: &mut [S],
+    below: Option<Activation>,
+    mut kernel: Weights<'_, S>,
+    gradients: &[S],
+    scratch: &mut [S],
+) {
+    let columns = C::GATES * walk.units;
+    let gradients = Rows::new(gradients, C::GRADIENTS * walk.units, 0..columns);
+    for k in 0..walk.inputs {
+        if below.is_some() {
+            let row = match &kernel {
+                Weights::Frozen(kernel) => part(kernel, k * columns, columns),
+                Weights::Learning(kernel) => kernel.values(k * columns, columns),
+            };
+            if walk.repeat {
+                let sum = gradients
+                    .iter()
+                    .fold(S::ZERO_ACC, |sum, dz| add_dot::<S>(sum, row, dz));
+                copy(scratch, &[S::narrow(sum)]);
+            } else {
+                for (delta, dz) in scratch.iter_mut().zip(gradients.iter()) {
+                    *delta = S::narrow(dot(row, dz));
+                }
+            }
+        }
+        if let Weights::Learning(kernel) = &mut kernel {
+            let x = &*x;
+            gradients.learn(kernel, k * columns, |step| number(x, walk.x_at(step, k)));
+        }
+        if let Some(below) = below {
+            let rows = if walk.repeat { 1 } else { walk.steps };
+            for (step, delta) in scratch.iter().enumerate().take(rows) {
+                if let Some(x) = x.get_mut(walk.x_at(step, k)) {
+                    *x = below.derivative(*delta, *x);
+                }
+            }
+        }
+    }
+}
+
+/// b learns from Σ_t dz_t.
+pub(crate) fn backward_bias<S: Scalar, C: Cell<S>>(
+    walk: &Walk,
+    mut bias: Update<'_, S>,
+    gradients: &[S],
+) {
+    let columns = C::GATES * walk.units;
+    Rows::new(gradients, C::GRADIENTS * walk.units, 0..columns).learn_bias(&mut bias, 0);
+}
+
+/// Some columns of the gradients of all steps.
+#[derive(Debug, Clone)]
+pub(crate) struct Rows<'g, S> {
+    gradients: &'g [S],
+    stride: usize,
+    columns: Range<usize>,
+}
+
+impl<'g, S: Scalar> Rows<'g, S> {
+    /// `columns` of rows of `stride` numbers.
+    pub(crate) fn new(gradients: &'g [S], stride: usize, columns: Range<usize>) -> Self {
+        Self {
+            gradients,
+            stride: stride.max(1),
+            columns,
+        }
+    }
+
+    /// The columns of each step in turn.
+    fn iter(&self) -> impl Iterator<Item = &'g [S]> {
+        let columns = self.columns.clone();
+        self.gradients
+            .chunks_exact(self.stride)
+            .map(move |row| part(row, columns.start, columns.len()))
+    }
+
+    /// The weights from `at` learn from Σ_t factor(t) · dz_t.
+    #[inline]
+    pub(crate) fn learn(&self, update: &mut Update<'_, S>, at: usize, factor: impl Fn(usize) -> S) {
+        self.blocks(update, at, |step, sums, gradients| {
+            let factor = factor(step);
+            for (sum, gradient) in sums.iter_mut().zip(gradients) {
+                *sum = S::mul_acc(*sum, factor, *gradient);
+            }
+        });
+    }
+
+    /// The biases from `at` learn from Σ_t dz_t.
+    pub(crate) fn learn_bias(&self, update: &mut Update<'_, S>, at: usize) {
+        self.blocks(update, at, |_, sums, gradients| {
+            for (sum, gradient) in sums.iter_mut().zip(gradients) {
+                *sum = S::add_acc(*sum, *gradient);
+            }
+        });
+    }
+
+    #[inline(always)]
+    fn blocks(
+        &self,
+        update: &mut Update<'_, S>,
+        at: usize,
+        add: impl Fn(usize, &mut [S::Acc; BLOCK], &[S]),
+    ) {
+        let len = self.columns.len();
+        for first in (0..len).step_by(BLOCK) {
+            let count = (len - first).min(BLOCK);
+            let mut sums = [S::ZERO_ACC; BLOCK];
+            for (step, row) in self.iter().enumerate() {
+                add(step, &mut sums, part(row, first, count));
+            }
+            update.step(at + first, sums.get(..count).unwrap_or(&[]));
+        }
+    }
+}
