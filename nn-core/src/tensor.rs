@@ -80,6 +80,26 @@ impl Shape {
         }
     }
 
+    /// How many vectors lie along the last axis: the product of the other dimensions.
+    pub fn rows(&self) -> u32 {
+        let last = self.rank().saturating_sub(1);
+        let others = self.dims().get(..last).unwrap_or(&[]);
+        others
+            .iter()
+            .fold(1u32, |product, &dim| product.saturating_mul(dim))
+    }
+
+    /// The same shape with another last dimension; `None` where the last is not `from`.
+    pub fn with_last(mut self, from: u32, to: u32) -> Option<Self> {
+        let last = self.rank().checked_sub(1)?;
+        let dim = self.dims.get_mut(last)?;
+        if *dim != from {
+            return None;
+        }
+        *dim = to;
+        Some(self)
+    }
+
     pub(crate) fn is_valid(&self) -> bool {
         let rank = self.rank();
         rank <= MAX_RANK

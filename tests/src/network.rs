@@ -172,11 +172,14 @@ pub struct Network {
 }
 
 /// One that a dense layer or a convolution can have fused.
-pub const ACTIVATIONS: [Activation; 4] = [
+pub const ACTIVATIONS: [Activation; 7] = [
     Activation::None,
     Activation::Relu,
     Activation::Sigmoid,
     Activation::Tanh,
+    Activation::Relu6,
+    Activation::LeakyRelu(0.2),
+    Activation::HardSigmoid,
 ];
 
 impl Network {
@@ -331,7 +334,7 @@ impl Network {
                 Layer::Activation(Activation::Relu) => Op::Relu,
                 Layer::Activation(Activation::Sigmoid) => Op::Sigmoid(None),
                 Layer::Activation(Activation::Tanh) => Op::Tanh(None),
-                Layer::Activation(Activation::None) => panic!("no activation is no layer"),
+                Layer::Activation(other) => Op::Activation(*other),
                 Layer::Softmax => Op::Softmax(None),
             };
             x = builder.node(&name, op, x, tensor).expect("a node");

@@ -56,6 +56,16 @@ macro_rules! real {
 real!(f64, f64::exp, f64::tanh);
 real!(f32, libm::expf, libm::tanhf);
 
+fn held<R: Real>(x: R, high: R) -> R {
+    if x >= high {
+        high
+    } else if x > R::of(0.0) {
+        x
+    } else {
+        R::of(0.0)
+    }
+}
+
 fn activate<R: Real>(activation: Activation, x: R) -> R {
     let (zero, one) = (R::of(0.0), R::of(1.0));
     match activation {
@@ -69,6 +79,16 @@ fn activate<R: Real>(activation: Activation, x: R) -> R {
         }
         Activation::Sigmoid => one.div(one.add(zero.sub(x).exp())),
         Activation::Tanh => x.tanh(),
+        Activation::Relu6 => held(x, R::of(6.0)),
+        Activation::LeakyRelu(slope) => {
+            if x > zero {
+                x
+            } else {
+                x.mul(R::of(f64::from(slope)))
+            }
+        }
+        Activation::HardSigmoid => held(x.mul(R::of(f64::from(1.0f32 / 6.0))).add(R::of(0.5)), one),
+        Activation::Step => R::of(if x >= zero { 1.0 } else { 0.0 }),
     }
 }
 

@@ -27,8 +27,11 @@ pub(crate) enum Sizes {
     /// A dense layer.
     Dense {
         activation: Activation,
+        /// How many vectors it is applied to.
+        rows: u32,
         x_zero: i8,
         y_zero: i8,
+        range: [i8; 2],
     },
     /// A convolution.
     Conv {
@@ -36,6 +39,7 @@ pub(crate) enum Sizes {
         activation: Activation,
         x_zero: i8,
         y_zero: i8,
+        range: [i8; 2],
     },
     /// A pooling.
     Pool(PoolStep),
@@ -45,6 +49,18 @@ pub(crate) enum Sizes {
     FunctionI8 {
         zero: i8,
         rescale: InputRescale,
+    },
+    /// A function of each vector along the last axis; this many of them.
+    Rows(u32),
+    /// A softmax of each vector along the last axis.
+    SoftmaxI8 {
+        rows: u32,
+        rescale: InputRescale,
+    },
+    /// A random slope in this range for each negative number.
+    Slopes {
+        lower: f32,
+        upper: f32,
     },
     /// From real numbers to integers, or back.
     Quant {

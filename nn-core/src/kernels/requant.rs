@@ -2,7 +2,6 @@
 
 use crate::fixed_point::{rescale, saturate_i8};
 use crate::kernels::ROWS_I8;
-use crate::ops::Activation;
 
 /// Bias, rescaling and range of an int8 layer's output channels.
 #[derive(Debug, Clone, Copy)]
@@ -17,9 +16,9 @@ pub struct Requant<'r> {
 
 impl<'r> Requant<'r> {
     /// `table` holds the multipliers and then the shifts; `bias` is empty or as long as either.
-    pub fn new(table: &'r [i32], bias: &'r [i32], zero_point: i32, activation: Activation) -> Self {
+    pub fn new(table: &'r [i32], bias: &'r [i32], zero_point: i32, range: [i8; 2]) -> Self {
         let (multipliers, shifts) = table.split_at_checked(table.len() / 2).unwrap_or_default();
-        let (min, max) = activation.range_i8(zero_point);
+        let [min, max] = range.map(i32::from);
         Self {
             multipliers,
             shifts,

@@ -79,6 +79,9 @@ pub(crate) fn carve<T: Copy>(
     Some((values, rest))
 }
 
+/// What was borrowed to be read, and to be written.
+type Borrowed<'m, const R: usize, const W: usize> = ([&'m [u8]; R], [&'m mut [u8]; W]);
+
 /// What a step reads and writes: the weights section in flash, and the arena's memory.
 #[derive(Debug)]
 pub(crate) struct Memory<'r> {
@@ -94,7 +97,7 @@ impl Memory<'_> {
         &mut self,
         reads: [Span; R],
         writes: [Span; W],
-    ) -> Option<([&[u8]; R], [&mut [u8]; W])> {
+    ) -> Option<Borrowed<'_, R, W>> {
         for (index, write) in writes.iter().enumerate() {
             let others = writes.iter().take(index).chain(reads.iter());
             for other in others {

@@ -120,7 +120,8 @@ impl Training {
     ) -> Result<(), PlanError> {
         for id in self.heads(model) {
             let producer = model.nodes().iter().find(|node| node.output == id);
-            let is_softmax = producer.is_some_and(|node| matches!(node.op, Op::Softmax(_)));
+            let is_softmax =
+                producer.is_some_and(|node| matches!(node.op, Op::Softmax(_) | Op::LogSoftmax));
             if self.is_fused(model, id) && (!is_softmax || contributions(id) != 1) {
                 return Err(PlanError::Loss);
             }

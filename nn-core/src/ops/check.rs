@@ -92,6 +92,24 @@ impl<'m> Check<'m> {
         Ok(self.x.dtype)
     }
 
+    /// The first input and the output are of one real type: f32 or Q16.
+    pub(crate) fn real_dtype(&self) -> Result<DType, NodeFault> {
+        match self.same_dtype()? {
+            DType::I8 => Err(NodeFault::DType {
+                id: self.x_id,
+                wanted: DType::F32,
+                found: DType::I8,
+            }),
+            dtype => Ok(dtype),
+        }
+    }
+
+    /// The range of an int8 output with this activation fused.
+    pub(crate) fn range_i8(&self, activation: Activation) -> [i8; 2] {
+        // Checked when the model was loaded.
+        activation.range_i8(self.y.scale(), self.y.zero_point() as i8)
+    }
+
     pub(crate) fn same_quant(&self) -> Result<(), NodeFault> {
         if self.x.dtype == DType::I8 && self.x.quant != self.y.quant {
             return Err(NodeFault::Quant);
@@ -150,6 +168,9 @@ impl<'m> Check<'m> {
         activation: Activation,
     ) -> Result<(), NodeFault> {
         let vector = Shape::vector(channels);
+        if !activation.is_valid() {
+            return Err(NodeFault::Activation);
+        }
         match self.x.dtype {
             DType::I8 => {
                 if let Some(bias) = bias {
@@ -162,7 +183,7 @@ impl<'m> Check<'m> {
                     return Err(NodeFault::Quant);
                 };
                 self.parameter(scales, DType::F32, vector)?;
-                if !matches!(activation, Activation::None | Activation::Relu) {
+                if !activation.is_fused_i8() {
                     return Err(NodeFault::Activation);
                 }
             }

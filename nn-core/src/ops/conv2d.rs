@@ -16,7 +16,7 @@ use crate::tensor::{DType, Shape, Tensor, TensorId};
 use crate::train::Update;
 
 /// Parameters of a convolution.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Conv2d {
     /// f32 `[kernel_h, kernel_w, in, out]` or int8 `[out, kernel_h, kernel_w, in]`.
     pub weight: TensorId,
@@ -83,6 +83,7 @@ impl<K: OpSet> Operator<K> for Conv2d {
             // Checked when the model was loaded.
             x_zero: check.x.zero_point() as i8,
             y_zero: check.y.zero_point() as i8,
+            range: check.range_i8(self.activation),
         };
         Some((forward, sizes))
     }
@@ -115,9 +116,10 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
 fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Conv {
         conv,
-        activation,
         x_zero,
         y_zero,
+        range,
+        ..
     } = frame.step.sizes
     else {
         return None;
@@ -127,7 +129,7 @@ fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let ([x, weight, bias, table], [y]) =
         memory.borrow([frame.x(), weight, bias, requant], [frame.y()])?;
     let (table, bias) = (numbers(table)?, numbers(bias)?);
-    let requant = Requant::new(table, bias, i32::from(y_zero), activation);
+    let requant = Requant::new(table, bias, i32::from(y_zero), range);
     let (x, weight) = (numbers(x)?, numbers(weight)?);
     conv.forward_i8(x, weight, i32::from(x_zero), &requant, numbers_mut(y)?);
     Some(())

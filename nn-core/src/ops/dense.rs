@@ -1,4 +1,5 @@
-//! Dense layer: y = act(x · W + b), x of n numbers, y of m.
+//! Dense layer: y = act(x · W + b), x of n numbers, y of m; applied to each vector along the last axis, so
+//! `[steps, n]` gives `[steps, m]`.
 //!
 //! f32: `W` is `[n, m]`. int8: `W` is `[m, n]`, y = clamp(zero_y + rescale(Σ w · (x − zero_x) + b)), after the
 //! TensorFlow Lite int8 specification for FULLY_CONNECTED with a scale for each output.
@@ -9,13 +10,13 @@ use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes
 use crate::kernels;
 use crate::kernels::Requant;
 use crate::memory::{Memory, numbers, numbers_mut};
-use crate::ops::{Activation, Check, Facts, NodeFault, OpSet, Operator, by_scalar};
+use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, by_scalar};
 use crate::scalar::Scalar;
-use crate::tensor::{DType, Shape, TensorId};
+use crate::tensor::{DType, TensorId};
 use crate::train::Update;
 
 /// Parameters of a dense layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Dense {
     /// f32 `[n, m]` or int8 `[m, n]`.
     pub weight: TensorId,
@@ -51,11 +52,17 @@ impl<K: OpSet> Operator<K> for Dense {
             DType::I8 => (columns, rows),
             _ => (rows, columns),
         };
-        if check.x.shape != Shape::vector(inputs) {
-            return Err(NodeFault::Shape(check.x_id));
-        }
-        check.y_shape(Shape::vector(outputs))?;
+        let wanted = check.x.shape.with_last(inputs, outputs);
+        check.y_shape(wanted.ok_or(NodeFault::Shape(check.x_id))?)?;
         check.channels(outputs, &weight, self.bias, self.requant, self.activation)
+    }
+
+    fn needs(&self, check: &Check) -> Needs {
+        let rows = check.x.shape.rows() as usize;
+        Needs {
+            input_scratch: if rows > 1 { rows * size_of::<f32>() } else { 0 },
+            ..Needs::default()
+        }
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
@@ -65,9 +72,11 @@ impl<K: OpSet> Operator<K> for Dense {
         };
         let sizes = Sizes::Dense {
             activation: self.activation,
+            rows: check.x.shape.rows(),
             // Checked when the model was loaded.
             x_zero: check.x.zero_point() as i8,
             y_zero: check.y.zero_point() as i8,
+            range: check.range_i8(self.activation),
         };
         Some((forward, sizes))
     }
@@ -77,27 +86,43 @@ impl<K: OpSet> Operator<K> for Dense {
     }
 
     fn macs(&self, check: &Check) -> u64 {
-        // Both fit 31 bits.
-        check.x.elements() as u64 * check.y.elements() as u64
+        let outputs = check.y.shape.dims().last().copied().map_or(0, u64::from);
+        // Fits 31 bits.
+        check.x.elements() as u64 * outputs
     }
 }
 
+/// Of `rows` vectors that lie behind each other in `values` the length of one.
+pub(crate) fn length<T>(values: &[T], rows: u32) -> usize {
+    // A count of numbers in memory.
+    values.len().checked_div(rows as usize).unwrap_or(0).max(1)
+}
+
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let Sizes::Dense { activation, .. } = frame.step.sizes else {
+    let Sizes::Dense {
+        activation, rows, ..
+    } = frame.step.sizes
+    else {
         return None;
     };
     let reads = [frame.x(), frame.parameter(0), frame.parameter(1)];
     let ([x, weight, bias], [y]) = memory.borrow(reads, [frame.y()])?;
     let (x, weight, bias) = (numbers(x)?, numbers(weight)?, numbers(bias)?);
-    forward::<S>(x, weight, bias, activation, numbers_mut(y)?);
+    let y = numbers_mut(y)?;
+    let (inputs, outputs) = (length(x, rows), length(y, rows));
+    for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
+        forward::<S>(x, weight, bias, activation, y);
+    }
     Some(())
 }
 
 fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Dense {
-        activation,
+        rows,
         x_zero,
         y_zero,
+        range,
+        ..
     } = frame.step.sizes
     else {
         return None;
@@ -107,9 +132,12 @@ fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let ([x, weight, bias, table], [y]) =
         memory.borrow([frame.x(), weight, bias, requant], [frame.y()])?;
     let (table, bias) = (numbers(table)?, numbers(bias)?);
-    let requant = Requant::new(table, bias, i32::from(y_zero), activation);
-    let (x, weight) = (numbers(x)?, numbers(weight)?);
-    forward_i8(x, weight, i32::from(x_zero), &requant, numbers_mut(y)?);
+    let requant = Requant::new(table, bias, i32::from(y_zero), range);
+    let (x, weight, y): (&[i8], _, &mut [i8]) = (numbers(x)?, numbers(weight)?, numbers_mut(y)?);
+    let (inputs, outputs) = (length(x, rows), length(y, rows));
+    for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
+        forward_i8(x, weight, i32::from(x_zero), &requant, y);
+    }
     Some(())
 }
 
@@ -119,23 +147,28 @@ fn run_backward<S: Learns>(
     learning: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
+    let Sizes::Dense { rows, .. } = frame.step.sizes else {
+        return None;
+    };
     let weight = learning.parameter(frame, back, 0);
     let [w, a, b, c] = weight.learning;
     let x = back.values(frame, 0);
     let reads = [back.delta(), weight.frozen];
-    let ([delta, frozen], [x, w, a, b, c]) = memory.borrow(reads, [x, w, a, b, c])?;
+    let writes = [x, back.scratch(), w, a, b, c];
+    let ([delta, frozen], [x, column, w, a, b, c]) = memory.borrow(reads, writes)?;
     let weights = learning.weights::<S>(frozen, [w, a, b, c])?;
-    backward(
-        numbers_mut(x)?,
-        back.slot(0).below,
-        weights,
-        numbers(delta)?,
-    );
+    let (x, below, delta) = (numbers_mut(x)?, back.slot(0).below, numbers(delta)?);
+    if rows == 1 {
+        backward(x, below, weights, delta);
+    } else {
+        backward_rows(x, below, weights, delta, numbers_mut(column)?, rows);
+    }
     let bias = learning.parameter(frame, back, 1);
     if bias.learns() {
         let ([delta], bias) = memory.borrow([back.delta()], bias.learning)?;
+        let delta = numbers(delta)?;
         if let Weights::Learning(bias) = learning.weights::<S>(&[], bias)? {
-            backward_bias(bias, numbers(delta)?);
+            backward_bias(bias, delta, length(delta, rows));
         }
     }
     Some(())
@@ -146,9 +179,7 @@ fn run_backward<S: Learns>(
 /// Each y sums its bias and then the products in the order of x.
 pub fn forward<S: Scalar>(x: &[S], weight: &[S], bias: &[S], activation: Activation, y: &mut [S]) {
     kernels::vector_matrix(x, weight, bias, y);
-    for value in y {
-        *value = activation.apply(*value);
-    }
+    activation.apply_all(y);
 }
 
 /// int8 forward. `weight` is `[y.len(), x.len()]`.
@@ -203,10 +234,61 @@ pub(crate) fn backward<S: Scalar>(
     }
 }
 
-/// The bias learns from δ.
-pub(crate) fn backward_bias<S: Scalar>(mut bias: Update<'_, S>, delta: &[S]) {
-    for (index, delta) in delta.iter().enumerate() {
-        bias.step(index, &[delta.widen()]);
+/// Backward of a layer that is applied to several vectors, `rows` of them, in place.
+///
+/// For each input j: of each row δx_j = Σ_o W\[j\]\[o\]·δ\[o\] into `column`, with the weights from before the update;
+/// then W\[j\]\[o\] learns from Σ x_j·δ\[o\], the sum over the rows in order from 0; then each x_j is overwritten.
+/// `column` holds a number for each row and is not touched without `below`.
+pub(crate) fn backward_rows<S: Scalar>(
+    x: &mut [S],
+    below: Option<Activation>,
+    mut weight: Weights<'_, S>,
+    delta: &[S],
+    column: &mut [S],
+    rows: u32,
+) {
+    let (inputs, outputs) = (length(x, rows), length(delta, rows));
+    for input in 0..inputs {
+        let at = input * outputs;
+        if below.is_some() {
+            let row = match &weight {
+                Weights::Frozen(weight) => kernels::part(weight, at, outputs),
+                Weights::Learning(weight) => weight.values(at, outputs),
+            };
+            for (gradient, delta) in column.iter_mut().zip(delta.chunks_exact(outputs)) {
+                *gradient = S::narrow(kernels::dot(row, delta));
+            }
+        }
+        if let Weights::Learning(weight) = &mut weight {
+            let cells = x.iter().skip(input).step_by(inputs);
+            for first in (0..outputs).step_by(kernels::BLOCK) {
+                let mut sums = [S::ZERO_ACC; kernels::BLOCK];
+                for (x, delta) in cells.clone().zip(delta.chunks_exact(outputs)) {
+                    for (sum, delta) in sums.iter_mut().zip(delta.get(first..).unwrap_or(&[])) {
+                        *sum = S::mul_acc(*sum, *x, *delta);
+                    }
+                }
+                let len = (outputs - first).min(kernels::BLOCK);
+                weight.step(at + first, sums.get(..len).unwrap_or(&[]));
+            }
+        }
+        if let Some(below) = below {
+            let cells = x.iter_mut().skip(input).step_by(inputs);
+            for (cell, gradient) in cells.zip(column.iter()) {
+                *cell = below.derivative(*gradient, *cell);
+            }
+        }
+    }
+}
+
+/// The bias learns from δ, summed over the rows in order from 0.
+pub(crate) fn backward_bias<S: Scalar>(mut bias: Update<'_, S>, delta: &[S], outputs: usize) {
+    for index in 0..outputs {
+        let mut sum = S::ZERO_ACC;
+        for delta in delta.iter().skip(index).step_by(outputs.max(1)) {
+            sum = S::add_acc(sum, *delta);
+        }
+        bias.step(index, &[sum]);
     }
 }
 
@@ -240,7 +322,7 @@ mod tests {
     fn int8_by_hand() {
         // Factor 1/2: multiplier 2^30 · 2^(0 − 31).
         let requant = [1 << 30, 1 << 30, 0, 0];
-        let requant = Requant::new(&requant, &[10, -10], -5, Activation::None);
+        let requant = Requant::new(&requant, &[10, -10], -5, [-128, 127]);
         let mut y = [0; 2];
         forward_i8(&[3, -2, 7], &[1, 2, 3, -1, 0, 127], 1, &requant, &mut y);
         // Σ w·(x−1): 2 − 6 + 18 + 10 = 24 → 12 − 5; −2 + 762 − 10 = 750 → 375 − 5, saturated.

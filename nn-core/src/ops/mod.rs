@@ -13,6 +13,7 @@ pub mod flatten;
 mod gru;
 #[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
 mod lstm;
+pub mod log_softmax;
 pub mod max_pool2d;
 pub mod quantize;
 #[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
@@ -20,6 +21,7 @@ mod recurrent;
 pub mod relu;
 #[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
 mod rnn;
+pub mod rrelu;
 pub mod sigmoid;
 pub mod softmax;
 pub mod tanh;
@@ -38,6 +40,7 @@ pub use conv2d::Conv2d;
 pub use dense::Dense;
 pub use fault::NodeFault;
 pub(crate) use operator::{Facts, Needs, Operator, Output, by_scalar};
+pub use rrelu::Rrelu;
 pub(crate) use set::holds;
 pub use set::{AllOps, OpSet};
 pub use window::Pool2d;
@@ -74,6 +77,12 @@ pub enum Op {
     Quantize,
     /// int8 to f32.
     Dequantize,
+    /// A function of each number, in f32 or Q16.
+    Activation(Activation),
+    /// ln (e^x / Σ e^x) over the last axis.
+    LogSoftmax,
+    /// Leaky ReLU with a random slope in training.
+    Rrelu(Rrelu),
 }
 
 impl Op {
@@ -91,6 +100,9 @@ impl Op {
             Self::Softmax(_) => "softmax",
             Self::Quantize => "quantize",
             Self::Dequantize => "dequantize",
+            Self::Activation(activation) => activation.name(),
+            Self::LogSoftmax => "log_softmax",
+            Self::Rrelu(_) => "rrelu",
         }
     }
 
@@ -106,7 +118,9 @@ impl Op {
             Self::Sigmoid(_) => Facts::elementwise(Activation::Sigmoid),
             Self::Tanh(_) => Facts::elementwise(Activation::Tanh),
             Self::Softmax(_) => softmax::FACTS,
-            Self::Quantize | Self::Dequantize => Facts::PLAIN,
+            Self::Quantize | Self::Dequantize | Self::Rrelu(_) => Facts::PLAIN,
+            Self::Activation(activation) => Facts::elementwise(*activation),
+            Self::LogSoftmax => log_softmax::FACTS,
         }
     }
 
@@ -129,6 +143,9 @@ impl Op {
             Self::Softmax(_) => number::SOFTMAX,
             Self::Quantize => number::QUANTIZE,
             Self::Dequantize => number::DEQUANTIZE,
+            Self::Activation(_) => number::ACTIVATION,
+            Self::LogSoftmax => number::LOG_SOFTMAX,
+            Self::Rrelu(_) => number::RRELU,
         }
     }
 
@@ -154,6 +171,11 @@ impl Op {
             }
             Self::Quantize if holds::<K>(number::QUANTIZE) => &quantize::Quantize,
             Self::Dequantize if holds::<K>(number::DEQUANTIZE) => &dequantize::Dequantize,
+            Self::Activation(activation) if holds::<K>(number::ACTIVATION) => {
+                activation::Elementwise::wrap_ref(activation)
+            }
+            Self::LogSoftmax if holds::<K>(number::LOG_SOFTMAX) => &log_softmax::LogSoftmax,
+            Self::Rrelu(rrelu) if holds::<K>(number::RRELU) => rrelu,
             _ => return None,
         })
     }
@@ -179,4 +201,7 @@ pub mod number {
     pub const SOFTMAX: u8 = 8;
     pub const QUANTIZE: u8 = 9;
     pub const DEQUANTIZE: u8 = 10;
+    pub const ACTIVATION: u8 = 11;
+    pub const LOG_SOFTMAX: u8 = 12;
+    pub const RRELU: u8 = 13;
 }

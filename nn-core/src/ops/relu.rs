@@ -42,7 +42,7 @@ fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Quant { zero, .. } = frame.step.sizes else {
         return None;
     };
-    forward_i8(numbers_mut(frame.in_place(memory)?)?, i32::from(zero));
+    forward_i8(numbers_mut(frame.in_place(memory)?)?, zero);
     Some(())
 }
 
@@ -54,10 +54,8 @@ pub fn forward<S: Scalar>(values: &mut [S]) {
 }
 
 /// int8, in place.
-pub fn forward_i8(values: &mut [i8], zero_point: i32) {
-    let (min, _) = Activation::Relu.range_i8(zero_point);
+pub fn forward_i8(values: &mut [i8], zero_point: i8) {
     for value in values {
-        // `min` is an int8.
-        *value = (*value).max(min as i8);
+        *value = (*value).max(zero_point);
     }
 }

@@ -1,4 +1,4 @@
-//! Softmax over a vector: y_i = e^(x_i − max) / Σ_j e^(x_j − max).
+//! Softmax over the last axis: y_i = e^(x_i − max) / Σ_j e^(x_j − max).
 //!
 //! int8 after TensorFlow Lite's fixed-point reference kernel for SOFTMAX (beta 1): differences to the maximum become
 //! Q5.26, sums are Q12.19, the output has scale 1/256 and zero point −128.
@@ -12,6 +12,7 @@ use crate::fixed_point::{
     rounding_shift_right, saturate_i8,
 };
 use crate::memory::{Memory, numbers, numbers_mut};
+use crate::ops::dense::length;
 use crate::ops::{Check, Facts, Needs, NodeFault, OpSet, Operator, Output, by_scalar};
 use crate::scalar::Scalar;
 use crate::tensor::DType;
@@ -35,9 +36,6 @@ pub(super) struct Softmax(Option<InputRescale>);
 
 impl<K: OpSet> Operator<K> for Softmax {
     fn check(&self, check: &Check) -> Result<(), NodeFault> {
-        if check.x.shape.rank() != 1 {
-            return Err(NodeFault::Shape(check.x_id));
-        }
         check.function(&self.0, OUTPUT_I8)
     }
 
@@ -52,9 +50,13 @@ impl<K: OpSet> Operator<K> for Softmax {
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         match (check.x.dtype, self.0) {
             (DType::I8, Some(rescale)) if K::I8 => {
-                Some((run_i8, Sizes::FunctionI8 { zero: 0, rescale }))
+                let rows = check.x.shape.rows();
+                Some((run_i8, Sizes::SoftmaxI8 { rows, rescale }))
             }
-            (dtype, _) => Some((by_scalar!(K, dtype, run)?, Sizes::None)),
+            (dtype, _) => {
+                let sizes = Sizes::Rows(check.x.shape.rows());
+                Some((by_scalar!(K, dtype, run)?, sizes))
+            }
         }
     }
 
@@ -64,15 +66,24 @@ impl<K: OpSet> Operator<K> for Softmax {
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    forward::<S>(numbers_mut(frame.in_place(memory)?)?);
+    let Sizes::Rows(rows) = frame.step.sizes else {
+        return None;
+    };
+    let values: &mut [S] = numbers_mut(frame.in_place(memory)?)?;
+    for row in values.chunks_exact_mut(length(values, rows)) {
+        forward(row);
+    }
     frame.save_output(memory)
 }
 
 fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let Sizes::FunctionI8 { rescale, .. } = frame.step.sizes else {
+    let Sizes::SoftmaxI8 { rows, rescale } = frame.step.sizes else {
         return None;
     };
-    forward_i8(numbers_mut(frame.in_place(memory)?)?, &rescale);
+    let values: &mut [i8] = numbers_mut(frame.in_place(memory)?)?;
+    for row in values.chunks_exact_mut(length(values, rows)) {
+        forward_i8(row, &rescale);
+    }
     Some(())
 }
 
@@ -82,10 +93,20 @@ fn run_backward<S: Scalar>(
     learning: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
+    let Sizes::Rows(rows) = frame.step.sizes else {
+        return None;
+    };
     // Without a saved output the loss has already formed the gradient at the input.
     if !back.saved().is_empty() {
         let ([saved], [delta]) = memory.borrow([back.saved()], [back.delta()])?;
-        backward::<S>(numbers_mut(delta)?, numbers(saved)?);
+        let (saved, delta): (&[S], &mut [S]) = (numbers(saved)?, numbers_mut(delta)?);
+        let length = length(delta, rows);
+        for (delta, y) in delta
+            .chunks_exact_mut(length)
+            .zip(saved.chunks_exact(length))
+        {
+            backward(delta, y);
+        }
     }
     hand_down::<S>(frame, back, learning, memory)
 }

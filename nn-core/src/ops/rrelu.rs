@@ -1,0 +1,111 @@
+//! Randomized leaky ReLU: y = x where x ≥ 0, else a · x; a is drawn for each number when training, evenly between
+//! `lower` and `upper`, and is their mean otherwise.
+//!
+//! The slope of a number is a function of the step's seed and the number's place: backward draws it again.
+//! Source: B. Xu et al., "Empirical Evaluation of Rectified Activations in Convolutional Network", 2015.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
+use crate::memory::{Memory, numbers, numbers_mut};
+use crate::ops::{Check, NodeFault, OpSet, Operator, by_scalar};
+use crate::scalar::{Scalar, hash};
+
+/// Parameters of a randomized leaky ReLU.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Rrelu {
+    /// The least slope, at least 0.
+    pub lower: f32,
+    /// The largest slope, at most 1.
+    pub upper: f32,
+}
+
+impl<K: OpSet> Operator<K> for Rrelu {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        check.arity(1)?;
+        check.real_dtype()?;
+        check.y_shape(check.x.shape)?;
+        let valid = self.lower >= 0.0 && self.lower <= self.upper && self.upper <= 1.0;
+        valid.then_some(()).ok_or(NodeFault::Activation)
+    }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        let sizes = Sizes::Slopes {
+            lower: self.lower,
+            upper: self.upper,
+        };
+        Some((by_scalar!(K, check.x.dtype, run)?, sizes))
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        by_scalar!(K, check.x.dtype, run_backward)
+    }
+}
+
+/// lower + (upper − lower) · u, u of 16 bits in [0, 1); the mean without a seed.
+fn slope<S: Scalar>(lower: S, upper: S, seed: Option<u32>, index: usize) -> S {
+    let width = upper.sub(lower);
+    let share = match seed {
+        // Places past 2^32 draw again what was drawn; 16 bits are exact in f32 and in Q16.
+        Some(seed) => S::from_f32((hash(seed, index as u32) >> 16) as f32 / 65536.0),
+        None => S::from_f32(0.5),
+    };
+    lower.add(width.mul(share))
+}
+
+fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Slopes { lower, upper } = frame.step.sizes else {
+        return None;
+    };
+    let (lower, upper) = (S::from_f32(lower), S::from_f32(upper));
+    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
+    let (x, y): (&[S], &mut [S]) = (numbers(x)?, numbers_mut(y)?);
+    for (index, (x, y)) in x.iter().zip(y).enumerate() {
+        *y = if *x >= S::ZERO {
+            *x
+        } else {
+            x.mul(slope(lower, upper, frame.seed, index))
+        };
+    }
+    Some(())
+}
+
+fn run_backward<S: Scalar>(
+    frame: &Frame,
+    back: &BackFrame,
+    _: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let (Sizes::Slopes { lower, upper }, Some(below)) = (frame.step.sizes, back.slot(0).below)
+    else {
+        return Some(());
+    };
+    let (lower, upper) = (S::from_f32(lower), S::from_f32(upper));
+    let ([delta], [x]) = memory.borrow([back.delta()], [back.slot(0).at])?;
+    let (delta, x): (&[S], &mut [S]) = (numbers(delta)?, numbers_mut(x)?);
+    for (index, (delta, x)) in delta.iter().zip(x).enumerate() {
+        let gradient = if *x >= S::ZERO {
+            *delta
+        } else {
+            delta.mul(slope(lower, upper, frame.seed, index))
+        };
+        *x = below.derivative(gradient, *x);
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slopes_lie_in_their_range_evenly_and_the_mean_is_the_middle() {
+        let (lower, upper) = (0.125f32, 0.375);
+        let drawn = (0..4096).map(|index| slope(lower, upper, Some(7), index));
+        let mean = drawn.clone().sum::<f32>() / 4096.0;
+        assert!(drawn.clone().all(|a| (lower..upper).contains(&a)));
+        // Four standard errors of an even draw of 4096.
+        assert!((mean - 0.25).abs() < 4.0 * 0.25 / 12f32.sqrt() / 64.0);
+        assert_eq!(slope(lower, upper, None, 3), 0.25);
+    }
+}
