@@ -84,10 +84,10 @@ fn activate<R: Real>(activation: Activation, x: R) -> R {
             if x > zero {
                 x
             } else {
-                x.mul(R::of(f64::from(slope)))
+                x.mul(R::of(slope))
             }
         }
-        Activation::HardSigmoid => held(x.mul(R::of(f64::from(1.0f32 / 6.0))).add(R::of(0.5)), one),
+        Activation::HardSigmoid => held(x.mul(R::of(1.0 / 6.0)).add(R::of(0.5)), one),
         Activation::Step => R::of(if x >= zero { 1.0 } else { 0.0 }),
     }
 }

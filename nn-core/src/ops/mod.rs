@@ -11,9 +11,9 @@ pub mod dequantize;
 pub mod flatten;
 #[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
 mod gru;
+pub mod log_softmax;
 #[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
 mod lstm;
-pub mod log_softmax;
 pub mod max_pool2d;
 pub mod quantize;
 #[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
