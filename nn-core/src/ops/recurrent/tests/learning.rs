@@ -59,7 +59,11 @@ impl<S: Scalar> Network<S> {
         let weight = Update::new(&mut self.weight, &mut [], &mut self.rule);
         let weight = Weights::Learning(weight);
         dense::backward(&mut h, Some(Activation::None), weight, &y);
-        dense::backward_bias(Update::new(&mut self.bias, &mut [], &mut self.rule), &y);
+        dense::backward_bias(
+            Update::new(&mut self.bias, &mut [], &mut self.rule),
+            &y,
+            y.len(),
+        );
         let (kind, walk, rate) = (self.kind, &self.walk, self.rate);
         let (_, after) = train(kind, walk, &self.layer, &h, None, ALL, rate);
         self.layer = Numbers {
