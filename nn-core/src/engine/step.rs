@@ -4,6 +4,7 @@ use crate::engine::Learning;
 use crate::fixed_point::InputRescale;
 use crate::memory::{Memory, Span};
 use crate::ops::conv2d::ConvStep;
+use crate::ops::recurrent::RecurrentStep;
 use crate::ops::window::PoolStep;
 use crate::ops::{Activation, Facts};
 use crate::tensor::{DType, TensorId};
@@ -66,6 +67,18 @@ pub(crate) enum Sizes {
     Quant {
         scale: f32,
         zero: i8,
+    },
+    /// A simple recurrent layer.
+    Rnn {
+        step: RecurrentStep,
+        activation: Activation,
+    },
+    /// An LSTM.
+    Lstm(RecurrentStep),
+    /// A GRU.
+    Gru {
+        step: RecurrentStep,
+        reset_after: bool,
     },
 }
 

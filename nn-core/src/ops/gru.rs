@@ -13,11 +13,88 @@
 //! Training keeps steps · 5 · units + units numbers: of each step r, z, n, and h · U + b′ of n or r · h, which backward
 //! overwrites by the gradients at the sums of r, z, n, and that at h · U + b′ of n (r · h stays), and h.
 
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
 use crate::kernels::{BLOCK, accumulate, part, start};
-use crate::ops::Activation;
-use crate::ops::recurrent::{Cell, Parameters, Rows, Walk, add_dot, gate_sums, number};
+use crate::memory::Memory;
+use crate::ops::recurrent::{
+    self, Cell, Parameters, Recurrent, RecurrentStep, Rows, Walk, add_dot, gate_sums, number,
+};
+use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, by_scalar};
 use crate::scalar::Scalar;
+use crate::tensor::TensorId;
 use crate::train::Update;
+
+/// Parameters of a GRU.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gru {
+    /// With 3 gates: r, z, n.
+    pub layer: Recurrent,
+    /// Whether the reset gate multiplies after the product with U.
+    pub reset_after: bool,
+    /// b′, `[3 · units]`; only reset after.
+    pub recurrent_bias: Option<TensorId>,
+}
+
+impl Gru {
+    pub(super) fn facts(&self) -> Facts {
+        self.layer.facts(self.recurrent_bias)
+    }
+
+    fn step(&self, check: &Check) -> Result<RecurrentStep, NodeFault> {
+        if self.recurrent_bias.is_some() && !self.reset_after {
+            return Err(NodeFault::Parameter);
+        }
+        self.layer.step::<GruCell>(check, self.recurrent_bias)
+    }
+}
+
+impl<K: OpSet> Operator<K> for Gru {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        self.step(check).map(|_| ())
+    }
+
+    fn needs(&self, check: &Check) -> Needs {
+        let step = self.step(check);
+        step.map_or(Needs::default(), |step| step.needs::<GruCell>())
+    }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        let step = self.step(check).ok()?;
+        let reset_after = self.reset_after;
+        let sizes = Sizes::Gru { step, reset_after };
+        Some((by_scalar!(K, check.x.dtype, run)?, sizes))
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        by_scalar!(K, check.x.dtype, run_backward)
+    }
+
+    fn macs(&self, check: &Check) -> u64 {
+        self.step(check).map_or(0, |step| step.macs::<GruCell>())
+    }
+}
+
+fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Gru { step, reset_after } = frame.step.sizes else {
+        return None;
+    };
+    recurrent::run::<S, _>(GruCell { reset_after }, &step, frame, memory)
+}
+
+fn run_backward<S: Learns>(
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let Sizes::Gru { step, reset_after } = frame.step.sizes else {
+        return None;
+    };
+    let cell = GruCell { reset_after };
+    recurrent::run_backward::<S, _>(cell, &step, frame, back, learning, memory)
+}
 
 /// The cell.
 #[derive(Debug, Clone, Copy)]
@@ -167,15 +244,11 @@ impl<S: Scalar> Cell<S> for GruCell {
             }
         }
     }
-}
 
-/// b′ learns, reset after: from Σ_t dz_t of r and z, and of h · U + b′ of n.
-pub(crate) fn backward_recurrent_bias<S: Scalar>(
-    walk: &Walk,
-    mut bias: Update<'_, S>,
-    gradients: &[S],
-) {
-    let units = walk.units;
-    Rows::new(gradients, 4 * units, 0..2 * units).learn_bias(&mut bias, 0);
-    Rows::new(gradients, 4 * units, 3 * units..4 * units).learn_bias(&mut bias, 2 * units);
+    /// Reset after: from Σ_t dz_t of r and z, and of h · U + b′ of n.
+    fn learn_recurrent_bias(&self, walk: &Walk, mut bias: Update<'_, S>, gradients: &[S]) {
+        let units = walk.units;
+        Rows::new(gradients, 4 * units, 0..2 * units).learn_bias(&mut bias, 0);
+        Rows::new(gradients, 4 * units, 3 * units..4 * units).learn_bias(&mut bias, 2 * units);
+    }
 }

@@ -9,9 +9,74 @@
 //! Training keeps steps · 5 · units + 2 · units numbers: gates and cells, which backward overwrites by dz and h.
 //! Besides, it needs the state's 2 · units forward and as many backward.
 
-use crate::ops::Activation;
-use crate::ops::recurrent::{Cell, Parameters, gate_sums};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
+use crate::memory::Memory;
+use crate::ops::recurrent::{self, Cell, Parameters, Recurrent, RecurrentStep, gate_sums};
+use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, by_scalar};
 use crate::scalar::Scalar;
+
+/// Parameters of an LSTM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lstm {
+    /// With 4 gates: i, f, g, o.
+    pub layer: Recurrent,
+}
+
+impl Lstm {
+    pub(super) fn facts(&self) -> Facts {
+        self.layer.facts(None)
+    }
+
+    fn step(&self, check: &Check) -> Result<RecurrentStep, NodeFault> {
+        self.layer.step::<LstmCell>(check, None)
+    }
+}
+
+impl<K: OpSet> Operator<K> for Lstm {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        self.step(check).map(|_| ())
+    }
+
+    fn needs(&self, check: &Check) -> Needs {
+        let step = self.step(check);
+        step.map_or(Needs::default(), |step| step.needs::<LstmCell>())
+    }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        let step = self.step(check).ok()?;
+        let sizes = Sizes::Lstm(step);
+        Some((by_scalar!(K, check.x.dtype, run)?, sizes))
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        by_scalar!(K, check.x.dtype, run_backward)
+    }
+
+    fn macs(&self, check: &Check) -> u64 {
+        self.step(check).map_or(0, |step| step.macs::<LstmCell>())
+    }
+}
+
+fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Lstm(step) = frame.step.sizes else {
+        return None;
+    };
+    recurrent::run::<S, _>(LstmCell, &step, frame, memory)
+}
+
+fn run_backward<S: Learns>(
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let Sizes::Lstm(step) = frame.step.sizes else {
+        return None;
+    };
+    recurrent::run_backward::<S, _>(LstmCell, &step, frame, back, learning, memory)
+}
 
 /// The cell.
 #[derive(Debug, Clone, Copy)]

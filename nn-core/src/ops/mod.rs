@@ -14,14 +14,16 @@ mod gru;
 pub mod log_softmax;
 #[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
 mod lstm;
+pub mod gru;
+pub mod lstm;
 pub mod max_pool2d;
 pub mod quantize;
-#[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
-mod recurrent;
+pub mod recurrent;
 pub mod relu;
 #[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
 mod rnn;
 pub mod rrelu;
+pub mod rnn;
 pub mod sigmoid;
 pub mod softmax;
 pub mod tanh;
@@ -39,8 +41,12 @@ pub(crate) use check::Check;
 pub use conv2d::Conv2d;
 pub use dense::Dense;
 pub use fault::NodeFault;
+pub use gru::Gru;
+pub use lstm::Lstm;
 pub(crate) use operator::{Facts, Needs, Operator, Output, by_scalar};
 pub use rrelu::Rrelu;
+pub use recurrent::Recurrent;
+pub use rnn::Rnn;
 pub(crate) use set::holds;
 pub use set::{AllOps, OpSet};
 pub use window::Pool2d;
@@ -83,6 +89,12 @@ pub enum Op {
     LogSoftmax,
     /// Leaky ReLU with a random slope in training.
     Rrelu(Rrelu),
+    /// h_t = act(x_t · W + h_{t−1} · U + b).
+    Rnn(Rnn),
+    /// Long short-term memory.
+    Lstm(Lstm),
+    /// Gated recurrent unit.
+    Gru(Gru),
 }
 
 impl Op {
@@ -103,6 +115,9 @@ impl Op {
             Self::Activation(activation) => activation.name(),
             Self::LogSoftmax => "log_softmax",
             Self::Rrelu(_) => "rrelu",
+            Self::Rnn(_) => "rnn",
+            Self::Lstm(_) => "lstm",
+            Self::Gru(_) => "gru",
         }
     }
 
@@ -121,6 +136,10 @@ impl Op {
             Self::Quantize | Self::Dequantize | Self::Rrelu(_) => Facts::PLAIN,
             Self::Activation(activation) => Facts::elementwise(*activation),
             Self::LogSoftmax => log_softmax::FACTS,
+            Self::Quantize | Self::Dequantize => Facts::PLAIN,
+            Self::Rnn(rnn) => rnn.facts(),
+            Self::Lstm(lstm) => lstm.facts(),
+            Self::Gru(gru) => gru.facts(),
         }
     }
 
@@ -146,6 +165,9 @@ impl Op {
             Self::Activation(_) => number::ACTIVATION,
             Self::LogSoftmax => number::LOG_SOFTMAX,
             Self::Rrelu(_) => number::RRELU,
+            Self::Rnn(_) => number::RNN,
+            Self::Lstm(_) => number::LSTM,
+            Self::Gru(_) => number::GRU,
         }
     }
 
@@ -176,6 +198,9 @@ impl Op {
             }
             Self::LogSoftmax if holds::<K>(number::LOG_SOFTMAX) => &log_softmax::LogSoftmax,
             Self::Rrelu(rrelu) if holds::<K>(number::RRELU) => rrelu,
+            Self::Rnn(rnn) if holds::<K>(number::RNN) => rnn,
+            Self::Lstm(lstm) if holds::<K>(number::LSTM) => lstm,
+            Self::Gru(gru) if holds::<K>(number::GRU) => gru,
             _ => return None,
         })
     }
@@ -204,4 +229,7 @@ pub mod number {
     pub const ACTIVATION: u8 = 11;
     pub const LOG_SOFTMAX: u8 = 12;
     pub const RRELU: u8 = 13;
+    pub const RNN: u8 = 11;
+    pub const LSTM: u8 = 12;
+    pub const GRU: u8 = 13;
 }

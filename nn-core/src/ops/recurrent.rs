@@ -14,10 +14,13 @@
 //! the last. The gradient at h is what comes directly, then Σ_c U\[j, c\] · dz\[c\], then the output's delta.
 
 mod learning;
+mod node;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use learning::{Rows, backward_bias, backward_input};
+pub use node::Recurrent;
+pub(crate) use node::{RecurrentStep, run, run_backward};
 
 use crate::kernels::{BLOCK, accumulate, part, start};
 use crate::scalar::Scalar;
@@ -44,18 +47,6 @@ pub(crate) struct Walk {
 }
 
 impl Walk {
-    /// Numbers of the input.
-    pub(crate) fn x_len(&self) -> usize {
-        let rows = if self.repeat { 1 } else { self.steps };
-        rows.saturating_mul(self.inputs)
-    }
-
-    /// Numbers of the output.
-    pub(crate) fn y_len(&self) -> usize {
-        let rows = if self.whole { self.steps } else { 1 };
-        rows.saturating_mul(self.units)
-    }
-
     /// The time at which the walk is after `step` steps.
     #[inline]
     fn time(&self, step: usize) -> usize {
@@ -157,6 +148,9 @@ pub(crate) trait Cell<S: Scalar>: Copy {
             gradients.learn(&mut recurrent, unit * columns, h);
         }
     }
+
+    /// The bias of h · U learns, where the cell has one.
+    fn learn_recurrent_bias(&self, _: &Walk, _: Update<'_, S>, _: &[S]) {}
 }
 
 /// Numbers kept from forward to backward: `KEPT_GATES` vectors for each step, one state for each step and the one

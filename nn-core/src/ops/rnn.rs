@@ -6,9 +6,77 @@
 //!
 //! Training keeps (steps + 1) · units numbers; backward needs steps · units more, for dz.
 
-use crate::ops::Activation;
-use crate::ops::recurrent::{Cell, Parameters, gate_sums};
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
+use crate::memory::Memory;
+use crate::ops::recurrent::{self, Cell, Parameters, Recurrent, RecurrentStep, gate_sums};
+use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, by_scalar};
 use crate::scalar::Scalar;
+
+/// Parameters of a simple recurrent layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rnn {
+    /// With one gate: h itself.
+    pub layer: Recurrent,
+    /// act; its derivative is told from its output.
+    pub activation: Activation,
+}
+
+impl Rnn {
+    pub(super) fn facts(&self) -> Facts {
+        self.layer.facts(None)
+    }
+
+    fn step(&self, check: &Check) -> Result<RecurrentStep, NodeFault> {
+        self.layer.step::<RnnCell>(check, None)
+    }
+}
+
+impl<K: OpSet> Operator<K> for Rnn {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        self.step(check).map(|_| ())
+    }
+
+    fn needs(&self, check: &Check) -> Needs {
+        let step = self.step(check);
+        step.map_or(Needs::default(), |step| step.needs::<RnnCell>())
+    }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        let step = self.step(check).ok()?;
+        let activation = self.activation;
+        let sizes = Sizes::Rnn { step, activation };
+        Some((by_scalar!(K, check.x.dtype, run)?, sizes))
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        by_scalar!(K, check.x.dtype, run_backward)
+    }
+
+    fn macs(&self, check: &Check) -> u64 {
+        self.step(check).map_or(0, |step| step.macs::<RnnCell>())
+    }
+}
+
+fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Rnn { step, activation } = frame.step.sizes else {
+        return None;
+    };
+    recurrent::run::<S, _>(RnnCell(activation), &step, frame, memory)
+}
+
+fn run_backward<S: Learns>(
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let Sizes::Rnn { step, activation } = frame.step.sizes else {
+        return None;
+    };
+    recurrent::run_backward::<S, _>(RnnCell(activation), &step, frame, back, learning, memory)
+}
 
 /// The cell: its activation, whose derivative is told from its output.
 #[derive(Debug, Clone, Copy)]

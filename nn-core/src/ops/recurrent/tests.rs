@@ -12,7 +12,7 @@ use std::{format, vec};
 use super::*;
 use crate::ops::Activation;
 use crate::ops::dense::Weights;
-use crate::ops::gru::{GruCell, backward_recurrent_bias};
+use crate::ops::gru::GruCell;
 use crate::ops::lstm::LstmCell;
 use crate::ops::rnn::RnnCell;
 use crate::scalar::XorShift32;
@@ -163,6 +163,26 @@ impl Draw {
     }
 }
 
+impl Walk {
+    /// Numbers of the input.
+    fn x_len(&self) -> usize {
+        if self.repeat {
+            self.inputs
+        } else {
+            self.steps * self.inputs
+        }
+    }
+
+    /// Numbers of the output.
+    fn y_len(&self) -> usize {
+        if self.whole {
+            self.steps * self.units
+        } else {
+            self.units
+        }
+    }
+}
+
 const PLAIN: Walk = Walk {
     steps: 6,
     inputs: 3,
@@ -309,7 +329,7 @@ fn train_cell<S: Scalar, C: Cell<S>>(
         backward_bias::<S, C>(walk, update, gates);
         if kind.has_recurrent_bias() {
             let update = Update::new(&mut new.recurrent_bias, &mut [], &mut rule);
-            backward_recurrent_bias(walk, update, gates);
+            cell.learn_recurrent_bias(walk, update, gates);
         }
     }
     (y, new)

@@ -1,0 +1,327 @@
+//! How the engine runs a recurrent layer.
+//!
+//! | input | output | the layer |
+//! |---|---|---|
+//! | `[steps, features]` | `[steps, units]` | sequence to sequence |
+//! | `[steps, features]` | `[units]` | sequence to one: the last h |
+//! | `[features]` | `[steps, units]` | one to sequence: it reads the same row at each step |
+//! | `[features]` | `[units]` | one step |
+//!
+//! Further inputs, `[units]` each, are the state at which a run begins: h, and for an LSTM then c.
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    Buffers, Cell, Parameters, Saved, Walk, backward, backward_bias, backward_input, copy, forward,
+    saved_len,
+};
+use crate::engine::{BackFrame, Frame, Learning, Learns};
+use crate::kernels::part;
+use crate::memory::{Memory, Span, numbers, numbers_mut};
+use crate::ops::dense::Weights;
+use crate::ops::{Check, Facts, Needs, NodeFault};
+use crate::scalar::Scalar;
+use crate::tensor::{DType, Shape, TensorId};
+
+/// The parameters that all recurrent layers have. The shapes of input and output say what the layer reads and gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recurrent {
+    /// W, `[features, gates · units]`.
+    pub kernel: TensorId,
+    /// U, `[units, gates · units]`.
+    pub recurrent: TensorId,
+    /// b, `[gates · units]`.
+    pub bias: Option<TensorId>,
+    /// Whether it goes from the last time to the first. A sequence that it gives keeps the input's time.
+    pub reverse: bool,
+    /// Whether a run begins in the state in which the last one ended; else it begins at 0, or at the state that
+    /// further inputs give.
+    pub stateful: bool,
+    /// Backward, no gradient passes from one chunk of so many steps to the one before, counted from the last step
+    /// walked; 0: it passes through the whole sequence. It never passes to the run before.
+    pub truncate: u16,
+}
+
+/// The sizes of a recurrent layer, resolved.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RecurrentStep {
+    steps: u16,
+    inputs: u16,
+    units: u16,
+    truncate: u16,
+    repeat: bool,
+    reverse: bool,
+    whole: bool,
+    stateful: bool,
+}
+
+impl RecurrentStep {
+    fn walk(&self) -> Walk {
+        Walk {
+            steps: usize::from(self.steps),
+            inputs: usize::from(self.inputs),
+            units: usize::from(self.units),
+            repeat: self.repeat,
+            reverse: self.reverse,
+            whole: self.whole,
+            truncate: usize::from(self.truncate),
+        }
+    }
+}
+
+impl Recurrent {
+    /// The facts of a layer whose h · U has a bias of its own, or none.
+    pub(crate) fn facts(&self, recurrent_bias: Option<TensorId>) -> Facts {
+        Facts {
+            parameters: [
+                Some(self.kernel),
+                Some(self.recurrent),
+                self.bias,
+                recurrent_bias,
+            ],
+            biases: 1 << 2 | 1 << 3,
+            ..Facts::PLAIN
+        }
+    }
+
+    /// Checks the rules, and finds the sizes.
+    pub(crate) fn step<C: Cell<f32>>(
+        &self,
+        check: &Check,
+        recurrent_bias: Option<TensorId>,
+    ) -> Result<RecurrentStep, NodeFault> {
+        let dtype = check.same_dtype()?;
+        if dtype == DType::I8 {
+            check.x_dtype(DType::F32)?;
+        }
+        let (x, y) = (check.x.shape, check.y.shape);
+        let (steps, inputs, units) = match (x.dims(), y.dims()) {
+            (&[inputs], &[units]) => (1, inputs, units),
+            (&[inputs], &[steps, units]) => (steps, inputs, units),
+            (&[steps, inputs], &[units]) => (steps, inputs, units),
+            (&[steps, inputs], &[rows, units]) if rows == steps => (steps, inputs, units),
+            (&[_] | &[_, _], _) => return Err(NodeFault::Shape(check.y_id)),
+            _ => return Err(NodeFault::Shape(check.x_id)),
+        };
+        let narrow = |size: u32, id| u16::try_from(size).map_err(|_| NodeFault::Shape(id));
+        let step = RecurrentStep {
+            steps: narrow(steps, check.x_id)?,
+            inputs: narrow(inputs, check.x_id)?,
+            units: narrow(units, check.y_id)?,
+            truncate: self.truncate,
+            repeat: x.rank() == 1 && y.rank() == 2,
+            reverse: self.reverse,
+            whole: y.rank() == 2,
+            stateful: self.stateful,
+        };
+        // At most 4 · 65,535.
+        let columns = C::GATES as u32 * units;
+        let matrix = |rows: u32| Shape::new(&[rows as usize, columns as usize]);
+        let (kernel, recurrent) = matrix(inputs)
+            .zip(matrix(units))
+            .ok_or(NodeFault::Parameter)?;
+        check.parameter(self.kernel, dtype, kernel)?;
+        check.parameter(self.recurrent, dtype, recurrent)?;
+        for bias in [self.bias, recurrent_bias].into_iter().flatten() {
+            check.parameter(bias, dtype, Shape::vector(columns))?;
+        }
+        let wanted = if self.stateful { 1 } else { 1 + C::STATES };
+        if check.inputs() > wanted {
+            let found = check.inputs();
+            return Err(NodeFault::Arity { wanted, found });
+        }
+        for index in 1..check.inputs() {
+            let (id, state) = check.input(index)?;
+            if state.dtype != dtype {
+                let found = state.dtype;
+                let wanted = dtype;
+                return Err(NodeFault::DType { id, wanted, found });
+            }
+            if state.shape != Shape::vector(units) {
+                return Err(NodeFault::Shape(id));
+            }
+        }
+        Ok(step)
+    }
+}
+
+impl RecurrentStep {
+    /// The memory that the layer needs.
+    pub(crate) fn needs<C: Cell<f32>>(&self) -> Needs {
+        let walk = self.walk();
+        let (steps, units) = (walk.steps, walk.units);
+        let bytes = |numbers: usize| numbers.saturating_mul(size_of::<f32>());
+        let state = C::STATES * units;
+        let gradients = match C::KEPT_GATES {
+            0 => C::GRADIENTS.saturating_mul(steps).saturating_mul(units),
+            _ => 0,
+        };
+        Needs {
+            scratch: bytes(C::GATES * units + if self.stateful { 0 } else { state }),
+            state: bytes(if self.stateful { state } else { 0 }),
+            saved: bytes(saved_len::<f32, C>(steps, units)),
+            back_scratch: bytes(state.saturating_add(gradients)),
+            input_scratch: bytes(if self.repeat { 1 } else { steps }),
+        }
+    }
+
+    /// Multiply-accumulates of one run.
+    pub(crate) fn macs<C: Cell<f32>>(&self) -> u64 {
+        let rows = u64::from(self.inputs) + u64::from(self.units);
+        u64::from(self.steps) * rows * C::GATES as u64 * u64::from(self.units)
+    }
+}
+
+/// Runs the layer forward.
+pub(crate) fn run<S: Scalar, C: Cell<S>>(
+    cell: C,
+    step: &RecurrentStep,
+    frame: &Frame,
+    memory: &mut Memory,
+) -> Option<()> {
+    let walk = step.walk();
+    let reads = [
+        frame.x(),
+        frame.parameter(0),
+        frame.parameter(1),
+        frame.parameter(2),
+        frame.parameter(3),
+        frame.input(1),
+        frame.input(2),
+    ];
+    let writes = [frame.y(), frame.scratch(), frame.state(), frame.saved];
+    let (reads, [y, scratch, state, saved]) = memory.borrow(reads, writes)?;
+    let [
+        x,
+        kernel,
+        recurrent,
+        bias,
+        recurrent_bias,
+        hidden,
+        cell_state,
+    ] = reads;
+    let parameters = Parameters {
+        kernel: numbers(kernel)?,
+        recurrent: numbers(recurrent)?,
+        bias: numbers(bias)?,
+        recurrent_bias: numbers(recurrent_bias)?,
+    };
+    let states = C::STATES * walk.units;
+    let mut scratch = numbers_mut(scratch)?;
+    let mut state = numbers_mut(state)?;
+    if !step.stateful {
+        (state, scratch) = scratch.split_at_mut_checked(states)?;
+        state.fill(S::ZERO);
+        copy(state, numbers(hidden)?);
+        copy(state.get_mut(walk.units..)?, numbers(cell_state)?);
+    }
+    let saved = match numbers_mut(saved)? {
+        [] => None,
+        saved => Some(Saved::new::<C>(&walk, saved)),
+    };
+    let buffers = Buffers {
+        state: state.get_mut(..states)?,
+        scratch: scratch.get_mut(..C::GATES * walk.units)?,
+        saved,
+    };
+    forward(
+        cell,
+        &walk,
+        numbers(x)?,
+        &parameters,
+        buffers,
+        numbers_mut(y)?,
+    );
+    Some(())
+}
+
+/// Runs the layer backward: through time, then the state at which it began, then W with x, U, and the biases.
+pub(crate) fn run_backward<S: Learns, C: Cell<S>>(
+    cell: C,
+    step: &RecurrentStep,
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let walk = step.walk();
+    let kept = [back.saved(), back.scratch()];
+    let initial = back.slots.iter().skip(1).any(|slot| slot.below.is_some());
+    {
+        let reads = [back.delta(), frame.parameter(1)];
+        let ([delta, recurrent], [saved, scratch]) = memory.borrow(reads, kept)?;
+        let mut kept = Kept::new::<C>(&walk, numbers_mut(saved)?, numbers_mut(scratch)?)?;
+        let (recurrent, delta) = (numbers(recurrent)?, numbers(delta)?);
+        let (saved, carry) = (&mut kept.saved, &mut *kept.carry);
+        backward(cell, &walk, recurrent, delta, saved, carry, initial);
+    }
+    for (index, slot) in back.slots.iter().skip(1).enumerate() {
+        if let Some(below) = slot.below {
+            let ([scratch], [values]) = memory.borrow([back.scratch()], [slot.at])?;
+            let gradients = part(numbers::<S>(scratch)?, index * walk.units, walk.units);
+            for (value, gradient) in numbers_mut(values)?.iter_mut().zip(gradients) {
+                *value = below.derivative(*gradient, *value);
+            }
+        }
+    }
+    let [saved, scratch] = kept;
+    let kernel = learning.parameter(frame, back, 0);
+    let below = back.slot(0).below;
+    if kernel.learns() || below.is_some() {
+        let x = back.values(frame, 0);
+        let [w, a, b, c] = kernel.learning;
+        let writes = [saved, scratch, x, w, a, b, c];
+        let ([frozen], writes) = memory.borrow([kernel.frozen], writes)?;
+        let [saved, scratch, x, w, a, b, c] = writes;
+        let kept = Kept::new::<C>(&walk, numbers_mut(saved)?, numbers_mut(scratch)?)?;
+        let weights = learning.weights::<S>(frozen, [w, a, b, c])?;
+        let (gates, column) = (&*kept.saved.gates, kept.column);
+        backward_input::<S, C>(&walk, numbers_mut(x)?, below, weights, gates, column);
+    }
+    for index in 1..4 {
+        let parameter = learning.parameter(frame, back, index);
+        if !parameter.learns() {
+            continue;
+        }
+        let [w, a, b, c] = parameter.learning;
+        let no_reads: [Span; 0] = [];
+        let (_, writes) = memory.borrow(no_reads, [saved, scratch, w, a, b, c])?;
+        let [saved, scratch, w, a, b, c] = writes;
+        let kept = Kept::new::<C>(&walk, numbers_mut(saved)?, numbers_mut(scratch)?)?;
+        let (gates, hidden) = (&*kept.saved.gates, &*kept.saved.states);
+        if let Weights::Learning(update) = learning.weights::<S>(&[], [w, a, b, c])? {
+            match index {
+                1 => cell.learn_recurrent(&walk, update, gates, hidden),
+                2 => backward_bias::<S, C>(&walk, update, gates),
+                _ => cell.learn_recurrent_bias(&walk, update, gates),
+            }
+        }
+    }
+    Some(())
+}
+
+/// What a backward step works on, in its parts.
+struct Kept<'k, S> {
+    saved: Saved<'k, S>,
+    /// The gradient of the state.
+    carry: &'k mut [S],
+    /// For the gradient of the input.
+    column: &'k mut [S],
+}
+
+impl<'k, S: Scalar> Kept<'k, S> {
+    fn new<C: Cell<S>>(walk: &Walk, saved: &'k mut [S], scratch: &'k mut [S]) -> Option<Self> {
+        let mut saved = Saved::new::<C>(walk, saved);
+        let (carry, rest) = scratch.split_at_mut_checked(C::STATES * walk.units)?;
+        let mut column = rest;
+        if C::KEPT_GATES == 0 {
+            let gradients = walk.steps * C::GRADIENTS * walk.units;
+            (saved.gates, column) = column.split_at_mut_checked(gradients)?;
+        }
+        Some(Self {
+            saved,
+            carry,
+            column,
+        })
+    }
+}
