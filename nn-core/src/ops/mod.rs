@@ -9,21 +9,15 @@ pub mod conv2d;
 pub mod dense;
 pub mod dequantize;
 pub mod flatten;
-#[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
-mod gru;
-pub mod log_softmax;
-#[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
-mod lstm;
 pub mod gru;
+pub mod log_softmax;
 pub mod lstm;
 pub mod max_pool2d;
 pub mod quantize;
 pub mod recurrent;
 pub mod relu;
-#[cfg_attr(not(test), allow(dead_code, unused_imports))] // Not a variant of Op yet.
-mod rnn;
-pub mod rrelu;
 pub mod rnn;
+pub mod rrelu;
 pub mod sigmoid;
 pub mod softmax;
 pub mod tanh;
@@ -44,9 +38,9 @@ pub use fault::NodeFault;
 pub use gru::Gru;
 pub use lstm::Lstm;
 pub(crate) use operator::{Facts, Needs, Operator, Output, by_scalar};
-pub use rrelu::Rrelu;
 pub use recurrent::Recurrent;
 pub use rnn::Rnn;
+pub use rrelu::Rrelu;
 pub(crate) use set::holds;
 pub use set::{AllOps, OpSet};
 pub use window::Pool2d;
@@ -136,7 +130,6 @@ impl Op {
             Self::Quantize | Self::Dequantize | Self::Rrelu(_) => Facts::PLAIN,
             Self::Activation(activation) => Facts::elementwise(*activation),
             Self::LogSoftmax => log_softmax::FACTS,
-            Self::Quantize | Self::Dequantize => Facts::PLAIN,
             Self::Rnn(rnn) => rnn.facts(),
             Self::Lstm(lstm) => lstm.facts(),
             Self::Gru(gru) => gru.facts(),
@@ -229,7 +222,7 @@ pub mod number {
     pub const ACTIVATION: u8 = 11;
     pub const LOG_SOFTMAX: u8 = 12;
     pub const RRELU: u8 = 13;
-    pub const RNN: u8 = 11;
-    pub const LSTM: u8 = 12;
-    pub const GRU: u8 = 13;
+    pub const RNN: u8 = 14;
+    pub const LSTM: u8 = 15;
+    pub const GRU: u8 = 16;
 }

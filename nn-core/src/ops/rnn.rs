@@ -15,7 +15,7 @@ use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, by
 use crate::scalar::Scalar;
 
 /// Parameters of a simple recurrent layer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Rnn {
     /// With one gate: h itself.
     pub layer: Recurrent,
@@ -35,6 +35,9 @@ impl Rnn {
 
 impl<K: OpSet> Operator<K> for Rnn {
     fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        if !self.activation.is_valid() {
+            return Err(NodeFault::Activation);
+        }
         self.step(check).map(|_| ())
     }
 
