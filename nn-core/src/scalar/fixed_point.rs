@@ -148,6 +148,11 @@ macro_rules! fixed_scalar {
             }
 
             #[inline(always)]
+            fn sum_acc(a: i64, b: i64) -> i64 {
+                a.saturating_add(b)
+            }
+
+            #[inline(always)]
             fn narrow(acc: i64) -> Self {
                 let half = if Self::FRAC_NBITS == 0 {
                     0

@@ -52,6 +52,11 @@ impl Scalar for f32 {
     }
 
     #[inline(always)]
+    fn sum_acc(a: f32, b: f32) -> f32 {
+        a + b
+    }
+
+    #[inline(always)]
     fn narrow(acc: f32) -> f32 {
         acc
     }

@@ -22,7 +22,7 @@ pub type Q16 = fixed::types::I16F16;
 /// rounding is to nearest, halves up. Every result saturates.
 pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
     /// What sums are held in.
-    type Acc: Copy + core::fmt::Debug;
+    type Acc: bytemuck::Pod + core::fmt::Debug;
     /// A factor that was given as an f32: a learning rate, a momentum, a slope.
     type Rate: Copy + core::fmt::Debug;
     /// 0.
@@ -54,6 +54,8 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
     fn add_scaled(acc: Self::Acc, value: Self, rate: Self::Rate) -> Self::Acc;
     /// The accumulator as an f32, to nearest.
     fn acc_to_f32(acc: Self::Acc) -> f32;
+    /// The sum of two accumulators.
+    fn sum_acc(a: Self::Acc, b: Self::Acc) -> Self::Acc;
     /// The accumulator rounded to the format.
     fn narrow(acc: Self::Acc) -> Self;
     /// The accumulator rounded up or down at random, with the odds of its remainder; an f32 accumulator is what it is.
