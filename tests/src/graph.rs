@@ -1,7 +1,7 @@
 //! Graphs of any operators, with branches, several inputs and outputs, in f32 or Q16: built, run and trained.
 
 use host::export::AlignedBytes;
-use nn_core::memory::{Buffer, table_len_of};
+use nn_core::memory::{Buffer, table_bound};
 use nn_core::model::{Graph, Ids, Model, Node, encode};
 use nn_core::ops::Op;
 use nn_core::scalar::{Q16, Scalar};
@@ -136,7 +136,7 @@ impl Net {
         };
         let len = 1024 + 128 * (self.tensors.len() + nodes.len()) + self.weights.len();
         let mut blob = AlignedBytes::zeroed(len);
-        let mut table = vec![Buffer::default(); table_len_of(self.tensors.len(), nodes.len())];
+        let mut table = vec![Buffer::default(); table_bound(self.tensors.len(), nodes.len())];
         let len = encode(&graph, &self.weights, blob.as_mut_slice(), &mut table);
         let len = len.unwrap_or_else(|error| panic!("{error}: {self:#?}"));
         blob.truncate(len);

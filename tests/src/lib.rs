@@ -2,6 +2,7 @@
 //!
 //! | module | what lives there |
 //! |---|---|
+//! | [`graph`] | graphs of any operators, built, run and trained |
 //! | [`cases`] | the networks whose answers by libtorch are frozen |
 //! | [`random`] | a seeded generator |
 //! | [`network`] | a chain of layers, drawn, written as a blob, run and trained |
@@ -10,6 +11,7 @@
 //! | [`int8`] | the TensorFlow Lite int8 specification in wide integers |
 
 pub mod cases;
+pub mod graph;
 pub mod int8;
 pub mod network;
 pub mod parts;

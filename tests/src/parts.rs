@@ -2,7 +2,7 @@
 
 use host::export::AlignedBytes;
 use nn_core::crc::Crc32;
-use nn_core::memory::Buffer;
+use nn_core::memory::{Buffer, table_bound};
 use nn_core::model::{EncodeError, Graph, HEADER_LEN, Ids, LoadError, Model, Node, encode};
 use nn_core::ops::{Activation, Conv2d, Dense, Op, Pool2d};
 use nn_core::tensor::{DType, Quant, Shape, Source, Tensor};
@@ -167,7 +167,7 @@ impl Parts {
             train: self.train,
         };
         let mut blob = AlignedBytes::zeroed(4096 + self.weights.len());
-        let mut table = vec![Buffer::default(); 2 * (self.tensors.len() + self.nodes.len())];
+        let mut table = vec![Buffer::default(); table_bound(self.tensors.len(), self.nodes.len())];
         let len = encode(&graph, &self.weights, blob.as_mut_slice(), &mut table)?;
         blob.truncate(len);
         Ok(blob)

@@ -1,6 +1,6 @@
 //! Building a blob layer by layer.
 
-use nn_core::memory::Buffer;
+use nn_core::memory::{Buffer, table_bound};
 use nn_core::model::{EncodeError, Graph, Ids, Node, encode};
 use nn_core::ops::{Activation, Conv2d, Dense, Op, Pool2d};
 use nn_core::tensor::{DType, Quant, Shape, Source, Tensor, TensorId};
@@ -394,7 +394,7 @@ impl Builder {
         let names: usize = self.nodes.iter().map(|(name, ..)| name.len()).sum();
         let graph_len = 256 + self.name.len() + names + 64 * (self.tensors.len() + nodes.len());
         let mut blob = AlignedBytes::zeroed(graph_len + self.weights.len());
-        let mut table = vec![Buffer::default(); 2 * (self.tensors.len() + nodes.len())];
+        let mut table = vec![Buffer::default(); table_bound(self.tensors.len(), nodes.len())];
         let len = encode(&graph, &self.weights, blob.as_mut_slice(), &mut table)?;
         blob.truncate(len);
         Ok(blob)

@@ -14,6 +14,12 @@ pub fn table_len(model: &Model, train: bool) -> usize {
     Plan::table_len::<AllOps>(model, train)
 }
 
+/// A bound of [`table_len`] for any model of so many tensors and nodes.
+pub const fn table_bound(tensors: usize, nodes: usize) -> usize {
+    // A node: a gradient apart, scratch, state, saved values, backward scratch, and four shares.
+    tensors.saturating_add(nodes.saturating_mul(9))
+}
+
 /// A model's buffers, each with its place.
 #[derive(Debug)]
 pub(crate) struct Plan<'b> {

@@ -68,7 +68,8 @@ impl core::error::Error for EncodeError {}
 /// Writes a blob into `out`, which begins on a 16-byte boundary, and returns how many bytes it takes.
 ///
 /// The blob is checked as [`Model::load`] checks it, and planned: its header carries the exact arena sizes.
-/// `table` is the planner's working memory: 2 · tensors + 2 · nodes entries are always enough.
+/// `table` is the planner's working memory: [`table_bound`](crate::memory::table_bound) entries are
+/// always enough.
 pub fn encode(
     graph: &Graph,
     weights: &[u8],
