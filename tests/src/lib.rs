@@ -8,6 +8,7 @@
 //! | [`network`] | a chain of layers, drawn, written as a blob, run and trained |
 //! | [`reference`] | the same chain in naive loops, in f64 for gradients and in f32 for the order of reductions |
 //! | [`parts`] | small models in parts that can be broken |
+//! | `torch` | libtorch runs a blob, and gives its gradient (feature `train`) |
 //! | [`int8`] | the TensorFlow Lite int8 specification in wide integers |
 
 pub mod cases;
@@ -17,3 +18,5 @@ pub mod network;
 pub mod parts;
 pub mod random;
 pub mod reference;
+#[cfg(feature = "train")]
+pub mod torch;

@@ -5,8 +5,8 @@ use tch::{Kind, Tensor};
 use tests::cases::{Answer, Case, frozen};
 use tests::network::{Layer, Network, Window};
 use tests::random::Random;
+use tests::torch::activate;
 
-use nn_core::ops::Activation;
 use nn_core::train::Loss;
 
 fn tensor(values: &[f32], shape: &[usize]) -> Tensor {
@@ -16,15 +16,6 @@ fn tensor(values: &[f32], shape: &[usize]) -> Tensor {
 
 fn vec_of(tensor: &Tensor) -> Vec<f32> {
     Vec::try_from(tensor.flatten(0, -1)).expect("numbers")
-}
-
-fn activate(x: Tensor, activation: Activation) -> Tensor {
-    match activation {
-        Activation::None => x,
-        Activation::Relu => x.relu(),
-        Activation::Sigmoid => x.sigmoid(),
-        Activation::Tanh => x.tanh(),
-    }
 }
 
 fn pair(values: [usize; 2]) -> [i64; 2] {
@@ -49,10 +40,8 @@ fn layer(layer: &Layer, x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tenso
     match layer {
         Layer::Dense { activation, .. } => {
             let y = weight.expect("weights").tr().mv(x);
-            activate(
-                bias.map_or(y.shallow_clone(), |bias| &y + bias),
-                *activation,
-            )
+            let y = bias.map_or(y.shallow_clone(), |bias| &y + bias);
+            activate(&y, *activation)
         }
         Layer::Conv {
             window, activation, ..
@@ -61,7 +50,7 @@ fn layer(layer: &Layer, x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tenso
             // HWIO to OIHW.
             let weight = weight.expect("weights").permute([3, 2, 0, 1]);
             let y = padded.conv2d(&weight, bias, pair(window.stride), [0, 0], [1, 1], 1);
-            activate(nhwc(&y), *activation)
+            activate(&nhwc(&y), *activation)
         }
         Layer::MaxPool(window) => {
             let padded = pad(&nchw(x), window, f64::NEG_INFINITY);
@@ -77,7 +66,7 @@ fn layer(layer: &Layer, x: &Tensor, weight: Option<&Tensor>, bias: Option<&Tenso
             nhwc(&(sum(x) / sum(&x.ones_like())))
         }
         Layer::Flatten => x.reshape([-1]),
-        Layer::Activation(activation) => activate(x.shallow_clone(), *activation),
+        Layer::Activation(activation) => activate(x, *activation),
         Layer::Softmax => x.softmax(-1, Kind::Float),
     }
 }

@@ -23,7 +23,7 @@ pub use arena::{Aligned, Arena};
 pub use buffer::{Buffer, Kind};
 pub use error::PlanError;
 pub use place::lower_bound;
-pub use plan::{table_bound, table_len};
 pub(crate) use plan::{Plan, derivative_of};
+pub use plan::{table_bound, table_len};
 pub(crate) use span::Span;
 pub(crate) use training::Training;

@@ -1,0 +1,226 @@
+//! Parity with libtorch: outputs and gradients of random graphs of every operator, by autograd. Feature `train`.
+//!
+//! f32: outputs to 10⁻⁵ and gradients to 10⁻⁴ of the largest, which is what sums in another order leave.
+//! Q16: both to a number of units of 2⁻¹⁶ that grows with the sums (see `tolerance`).
+
+use nn_core::model::Model;
+use nn_core::ops::{Activation, Conv2d, Dense, Op, Pool2d};
+use nn_core::tensor::{DType, TensorId};
+use nn_core::train::{Loss, Sgd, Target, TrainSpec, Trainable, Trainer};
+use tch::Kind;
+use tests::graph::{Net, bytes_of, run, values_of};
+use tests::network::{ACTIVATIONS, Window, poisoned_arena};
+use tests::random::Random;
+use tests::torch::{Torch, values};
+
+/// A graph under construction, and what may be read next.
+struct Draw<'r> {
+    random: &'r mut Random,
+    net: Net,
+    open: Vec<TensorId>,
+}
+
+impl Draw<'_> {
+    fn weight(&mut self, dims: &[usize], fan_in: usize) -> TensorId {
+        let limit = 1.5 / (fan_in.max(1) as f32).sqrt();
+        let values = self.random.values(dims.iter().product(), limit);
+        self.net.weight(dims, &values)
+    }
+
+    fn bias(&mut self, outputs: usize) -> Option<TensorId> {
+        (!self.random.once_in(4)).then(|| {
+            let values = self.random.values(outputs, 0.3);
+            self.net.weight(&[outputs], &values)
+        })
+    }
+
+    fn dense(&mut self, x: TensorId, outputs: usize, activation: Activation) -> TensorId {
+        let mut dims = self.net.dims(x);
+        let inputs = *dims.last().expect("a dimension");
+        let weight = self.weight(&[inputs, outputs], inputs);
+        let bias = self.bias(outputs);
+        *dims.last_mut().expect("a dimension") = outputs;
+        let op = Op::Dense(Dense {
+            weight,
+            bias,
+            requant: None,
+            activation,
+        });
+        self.net.node(op, &[x], &dims)
+    }
+
+    /// Any operator that takes `x`.
+    fn step(&mut self, x: TensorId) -> TensorId {
+        let dims = self.net.dims(x);
+        let map = match dims[..] {
+            [height, width, channels] => Some([height, width, channels]),
+            _ => None,
+        };
+        match (map, self.random.size(0, 7)) {
+            (Some([height, width, channels]), 0 | 1) => {
+                let window = Window::draw(self.random, [height, width], 4);
+                let outputs = self.random.pick(&[1, 3, 8, 9]);
+                let kernel = [window.kernel[0], window.kernel[1], channels, outputs];
+                let weight = self.weight(&kernel, kernel[0] * kernel[1] * channels);
+                let bias = self.bias(outputs);
+                let [rows, columns] = window.output([height, width]).expect("a fit");
+                let op = Op::Conv2d(Conv2d {
+                    weight,
+                    bias,
+                    requant: None,
+                    stride: window.pool().stride,
+                    padding: window.pool().padding,
+                    activation: self.random.pick(&ACTIVATIONS),
+                });
+                self.net.node(op, &[x], &[rows, columns, outputs])
+            }
+            (Some([height, width, channels]), kind @ (2 | 3)) => {
+                let window = Window::draw(self.random, [height, width], 3);
+                let [rows, columns] = window.output([height, width]).expect("a fit");
+                let pool: Pool2d = window.pool();
+                let op = if kind == 2 {
+                    Op::MaxPool2d(pool)
+                } else {
+                    Op::AvgPool2d(pool)
+                };
+                self.net.node(op, &[x], &[rows, columns, channels])
+            }
+            (_, 4) => {
+                let activation = self.random.pick(&ACTIVATIONS);
+                self.net.node(Op::Activation(activation), &[x], &dims)
+            }
+            (_, 5) if dims.last() > Some(&1) => {
+                let op = if self.random.once_in(2) {
+                    Op::Softmax(None)
+                } else {
+                    Op::LogSoftmax
+                };
+                self.net.node(op, &[x], &dims)
+            }
+            (_, 6) => self.net.node(Op::Flatten, &[x], &[dims.iter().product()]),
+            _ => {
+                let outputs = self.random.pick(&[1, 2, 7, 9]);
+                let activation = self.random.pick(&ACTIVATIONS);
+                self.dense(x, outputs, activation)
+            }
+        }
+    }
+}
+
+/// A graph whose output is a vector that a dense layer writes.
+fn draw(random: &mut Random, dtype: DType) -> (Net, TensorId) {
+    let mut draw = Draw {
+        random,
+        net: Net::new(dtype),
+        open: Vec::new(),
+    };
+    let dims = match draw.random.size(0, 2) {
+        0 => vec![draw.random.size(2, 9)],
+        1 => vec![draw.random.size(2, 5), draw.random.size(2, 6)],
+        _ => vec![
+            draw.random.size(2, 7),
+            draw.random.size(2, 7),
+            draw.random.size(1, 3),
+        ],
+    };
+    let input = draw.net.input(&dims);
+    draw.open.push(input);
+    for _ in 0..draw.random.size(1, 6) {
+        let x = *draw.open.last().expect("something to read");
+        let y = draw.step(x);
+        draw.open.push(y);
+    }
+    let last = *draw.open.last().expect("something to read");
+    let elements = draw.net.dims(last).iter().product();
+    let flat = draw.net.node(Op::Flatten, &[last], &[elements]);
+    let outputs = draw.random.size(2, 5);
+    let output = draw.dense(flat, outputs, Activation::None);
+    (draw.net, output)
+}
+
+/// What nn-core and libtorch say of a graph and a sample.
+struct Compared {
+    outputs: [Vec<f32>; 2],
+    gradients: [Vec<f32>; 2],
+}
+
+fn compare(net: &Net, output: TensorId, random: &mut Random) -> Compared {
+    let spec = TrainSpec {
+        trainable: Trainable::All,
+        loss: Loss::MeanSquaredError,
+        sgd: Sgd {
+            learning_rate: 1.0,
+            momentum: 0.0,
+            weight_decay: 0.0,
+        },
+    };
+    let blob = net.finish(&[output], Some(spec));
+    let model = Model::load(&blob).expect("a valid blob");
+    let dtype = net.dtype();
+    let input = model.input(0).expect("an input");
+    let inputs = vec![random.values(input.elements(), 1.0)];
+    // As the device reads it.
+    let inputs: Vec<Vec<f32>> = inputs
+        .iter()
+        .map(|values| values_of(dtype, &bytes_of(dtype, values)))
+        .collect();
+    let target = random.values(model.output(0).expect("an output").elements(), 1.0);
+
+    let mut arena = poisoned_arena(model.arena_train());
+    let mut trainer = Trainer::new(model, arena.as_mut_slice()).expect("a trainer");
+    let before = values_of(dtype, trainer.weights());
+    let bytes = bytes_of(dtype, &inputs[0]);
+    trainer
+        .input_mut(0)
+        .expect("an input")
+        .copy_from_slice(&bytes);
+    trainer.step(Target::Values(&target)).expect("a step");
+    let after = values_of(dtype, trainer.weights());
+    let found = before
+        .iter()
+        .zip(&after)
+        .map(|(before, after)| before - after);
+
+    let torch = Torch::new(model);
+    let outputs = torch.run(&inputs);
+    let target = tch::Tensor::from_slice(&target);
+    let loss = (&outputs[0] - target).square().mean(Kind::Float);
+    loss.backward();
+    Compared {
+        outputs: [run(&blob, &inputs).remove(0), values(&outputs[0])],
+        gradients: [found.collect(), torch.gradient()],
+    }
+}
+
+fn close(what: &str, [found, wanted]: &[Vec<f32>; 2], share: f32, floor: f32) {
+    assert_eq!(found.len(), wanted.len(), "{what}");
+    let largest = wanted.iter().fold(0.0, |max: f32, v| max.max(v.abs()));
+    for (index, (found, wanted)) in found.iter().zip(wanted).enumerate() {
+        let error = (found - wanted).abs();
+        assert!(
+            error <= share * largest.max(1e-2) + floor,
+            "{what} {index}: {found}, libtorch says {wanted}"
+        );
+    }
+}
+
+#[test]
+fn random_graphs_in_f32() {
+    for seed in 0..200 {
+        let mut random = Random::new(70_000 + seed);
+        let (net, output) = draw(&mut random, DType::F32);
+        let compared = compare(&net, output, &mut random);
+        close(
+            &format!("seed {seed}: output"),
+            &compared.outputs,
+            1e-5,
+            0.0,
+        );
+        close(
+            &format!("seed {seed}: gradient"),
+            &compared.gradients,
+            1e-4,
+            1e-6,
+        );
+    }
+}
