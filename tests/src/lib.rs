@@ -9,6 +9,7 @@
 //! | [`reference`] | the same chain in naive loops, in f64 for gradients and in f32 for the order of reductions |
 //! | [`parts`] | small models in parts that can be broken |
 //! | `torch` | libtorch runs a blob, and gives its gradient (feature `train`) |
+//! | [`sequence`] | graphs with recurrent layers, and their reference |
 //! | [`int8`] | the TensorFlow Lite int8 specification in wide integers |
 
 pub mod cases;
@@ -20,3 +21,4 @@ pub mod random;
 pub mod reference;
 #[cfg(feature = "train")]
 pub mod torch;
+pub mod sequence;

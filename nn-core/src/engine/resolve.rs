@@ -26,7 +26,8 @@ impl Resolver<'_, '_> {
     ) -> Option<Step> {
         let model = self.model;
         let check = Check::new(model.tensors(), &node.inputs, node.output).ok()?;
-        let (forward, sizes) = node.op.kernel::<K>()?.resolve(&check)?;
+        let kernel = node.op.kernel::<K>()?;
+        let (forward, sizes) = kernel.resolve(&check)?;
         let facts = node.op.facts();
         let inputs = node.inputs.as_slice();
         let parameters = slots_of(&facts.parameters);
@@ -49,7 +50,9 @@ impl Resolver<'_, '_> {
             put(self.weight(id));
         }
         put(self.plan.extra(Kind::Scratch, index).after(self.base));
-        put(self.plan.extra(Kind::State, index).after(self.base));
+        // A caller may look at the state, which is not as long as its buffer. A buffer has less than 2^31 bytes.
+        let state = self.plan.extra(Kind::State, index).after(self.base);
+        put(state.truncated(kernel.needs(&check).state as u32));
         Some(Step {
             forward: Code(forward),
             sizes,

@@ -172,12 +172,14 @@ pub(crate) struct Saved<'s, S> {
 }
 
 impl<'s, S: Scalar> Saved<'s, S> {
-    /// The parts of [`saved_len`] numbers.
+    /// The parts of [`saved_len`] numbers or more.
     pub(crate) fn new<C: Cell<S>>(walk: &Walk, saved: &'s mut [S]) -> Self {
         let gates = walk.steps * C::KEPT_GATES * walk.units;
         let (gates, rest) = saved.split_at_mut_checked(gates).unwrap_or_default();
         let states = (walk.steps + 1) * walk.units;
-        let (states, first) = rest.split_at_mut_checked(states).unwrap_or_default();
+        let (states, rest) = rest.split_at_mut_checked(states).unwrap_or_default();
+        // What is given may be longer, as buffers are.
+        let first = part_mut(rest, 0, (C::STATES - 1) * walk.units);
         Self {
             gates,
             states,

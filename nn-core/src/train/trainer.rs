@@ -221,6 +221,16 @@ impl<'a> Trainer<'a> {
         self.clear_velocities();
     }
 
+    /// Begins a new sequence: the state of every recurrent layer becomes 0.
+    ///
+    /// A step that diverges may leave a state that is not finite; this mends it too.
+    pub fn reset_state(&mut self) {
+        self.passes.clear_state(&mut Memory {
+            flash: self.model.weights(),
+            ram: &mut *self.memory,
+        });
+    }
+
     fn clear_velocities(&mut self) {
         let end = self.weights_len.saturating_mul(1 + self.copies);
         if let Some(velocities) = self.memory.get_mut(self.weights_len..end) {

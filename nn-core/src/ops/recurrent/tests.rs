@@ -280,7 +280,8 @@ fn train_cell<S: Scalar, C: Cell<S>>(
     let mut new = numbers.clone();
     let mut scratch = vec![junk; C::GATES * walk.units];
     let mut y = vec![junk; walk.y_len()];
-    let mut saved = vec![junk; saved_len::<S, C>(walk.steps, walk.units)];
+    // Buffers are rounded up.
+    let mut saved = vec![junk; saved_len::<S, C>(walk.steps, walk.units) + 1];
     let buffers = Buffers {
         state: &mut new.state,
         scratch: &mut scratch,

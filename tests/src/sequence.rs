@@ -1,0 +1,415 @@
+//! Graphs with recurrent layers: evaluated by the papers' formulas in naive f64 loops, and written as blobs.
+
+use host::export::AlignedBytes;
+use nn_core::model::{Ids, Node as ModelNode};
+use nn_core::ops::{Activation, Dense, Gru, Lstm, Op, Recurrent, Rnn};
+use nn_core::scalar::{Q16, Scalar};
+use nn_core::tensor::{DType, Quant, Shape, Source, Tensor};
+use nn_core::train::TrainSpec;
+
+use crate::parts::Parts;
+use crate::random::Random;
+
+/// Which recurrent layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// With this activation.
+    Rnn(Activation),
+    /// i, f, g, o.
+    Lstm,
+    /// r, z, n.
+    Gru {
+        /// As in PyTorch.
+        reset_after: bool,
+    },
+}
+
+/// All of them.
+pub const KINDS: [Kind; 4] = [
+    Kind::Rnn(Activation::Tanh),
+    Kind::Lstm,
+    Kind::Gru { reset_after: true },
+    Kind::Gru { reset_after: false },
+];
+
+impl Kind {
+    /// Columns of the kernels for each unit.
+    pub fn gates(self) -> usize {
+        match self {
+            Self::Rnn(_) => 1,
+            Self::Lstm => 4,
+            Self::Gru { .. } => 3,
+        }
+    }
+
+    fn has_recurrent_bias(self) -> bool {
+        self == Self::Gru { reset_after: true }
+    }
+}
+
+/// What a recurrent layer gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gives {
+    /// The last h.
+    Last,
+    /// h after each step of its input.
+    Whole,
+    /// h after each of so many steps over one row.
+    Steps(usize),
+}
+
+/// One node.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Layer {
+    /// Further inputs are the state at which it begins.
+    Recurrent {
+        /// Which.
+        kind: Kind,
+        /// Numbers of h.
+        units: usize,
+        /// Its output.
+        gives: Gives,
+        /// From the last time to the first.
+        reverse: bool,
+        /// Keeps its state from run to run.
+        stateful: bool,
+        /// Steps that the gradient goes back; 0 for all.
+        truncate: u16,
+    },
+    /// Along the last axis.
+    Dense {
+        /// Its outputs.
+        outputs: usize,
+        /// Fused.
+        activation: Activation,
+    },
+    /// Along the last axis.
+    Softmax,
+}
+
+/// A recurrent layer that reads a sequence forward.
+pub fn recurrent(kind: Kind, units: usize, gives: Gives) -> Layer {
+    Layer::Recurrent {
+        kind,
+        units,
+        gives,
+        reverse: false,
+        stateful: false,
+        truncate: 0,
+    }
+}
+
+/// A graph. Tensors are its inputs, then the outputs of its nodes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Graph {
+    /// Shapes.
+    pub inputs: Vec<Vec<usize>>,
+    /// Layers, each with the tensors that it reads.
+    pub nodes: Vec<(Layer, Vec<usize>)>,
+}
+
+impl Graph {
+    /// One input, and layers that each read the one before.
+    pub fn chain(input: &[usize], layers: Vec<Layer>) -> Self {
+        let nodes = layers.into_iter().enumerate();
+        Self {
+            inputs: vec![input.to_vec()],
+            nodes: nodes.map(|(index, layer)| (layer, vec![index])).collect(),
+        }
+    }
+
+    /// Shapes of all tensors.
+    pub fn shapes(&self) -> Vec<Vec<usize>> {
+        let mut shapes = self.inputs.clone();
+        for (layer, inputs) in &self.nodes {
+            let mut shape = shapes[inputs[0]].clone();
+            match layer {
+                Layer::Recurrent { units, gives, .. } => {
+                    shape = match gives {
+                        Gives::Last => vec![*units],
+                        Gives::Whole => vec![shape[0], *units],
+                        Gives::Steps(steps) => vec![*steps, *units],
+                    };
+                }
+                Layer::Dense { outputs, .. } => *shape.last_mut().expect("an axis") = *outputs,
+                Layer::Softmax => {}
+            }
+            shapes.push(shape);
+        }
+        shapes
+    }
+
+    /// Shapes of the parameters of each node, in the order in which they are stored.
+    pub fn parameters(&self) -> Vec<Vec<Vec<usize>>> {
+        let shapes = self.shapes();
+        let of = |(layer, inputs): &(Layer, Vec<usize>)| {
+            let features = *shapes[inputs[0]].last().expect("an axis");
+            match layer {
+                Layer::Recurrent { kind, units, .. } => {
+                    let columns = kind.gates() * units;
+                    let mut all = vec![vec![features, columns], vec![*units, columns]];
+                    all.push(vec![columns]);
+                    if kind.has_recurrent_bias() {
+                        all.push(vec![columns]);
+                    }
+                    all
+                }
+                Layer::Dense { outputs, .. } => vec![vec![features, *outputs], vec![*outputs]],
+                Layer::Softmax => vec![],
+            }
+        };
+        self.nodes.iter().map(of).collect()
+    }
+
+    /// Parameters drawn at random, one after the other.
+    pub fn draw(&self, random: &mut Random) -> Vec<f32> {
+        let shapes = self.parameters().into_iter().flatten();
+        let draw = |shape: Vec<usize>| match shape[..] {
+            [rows, columns] => random.values(rows * columns, 1.2 / (rows as f32).sqrt()),
+            _ => random.values(shape[0], 0.4),
+        };
+        shapes.flat_map(draw).collect()
+    }
+
+    /// The last node's output, in f64, from zero states.
+    pub fn evaluate(&self, parameters: &[f64], inputs: &[Vec<f64>]) -> Vec<f64> {
+        let shapes = self.shapes();
+        let mut tensors = inputs.to_vec();
+        let mut rest = parameters;
+        for ((layer, reads), own) in self.nodes.iter().zip(self.parameters()) {
+            let weights: Vec<&[f64]> = own
+                .iter()
+                .map(|shape| {
+                    let (front, back) = rest.split_at(shape.iter().product());
+                    rest = back;
+                    front
+                })
+                .collect();
+            let x = &tensors[reads[0]];
+            let shape = &shapes[reads[0]];
+            let features = *shape.last().expect("an axis");
+            let output = match layer {
+                Layer::Softmax => x.chunks(features).flat_map(softmax).collect(),
+                Layer::Dense {
+                    outputs,
+                    activation,
+                } => {
+                    let rows = x.chunks(features);
+                    rows.flat_map(|row| affine(row, weights[0], *outputs, weights[1]))
+                        .map(|z| activate(*activation, z))
+                        .collect()
+                }
+                Layer::Recurrent {
+                    kind,
+                    units,
+                    gives,
+                    reverse,
+                    ..
+                } => {
+                    let rows: Vec<&[f64]> = match gives {
+                        Gives::Steps(steps) => vec![x; *steps],
+                        _ => x.chunks(features).collect(),
+                    };
+                    let mut state = vec![0.0; 2 * units];
+                    for (index, id) in reads[1..].iter().enumerate() {
+                        state[index * units..][..*units].copy_from_slice(&tensors[*id]);
+                    }
+                    let mut hidden = vec![vec![]; rows.len()];
+                    for step in 0..rows.len() {
+                        let time = if *reverse {
+                            rows.len() - 1 - step
+                        } else {
+                            step
+                        };
+                        advance(*kind, rows[time], &weights, &mut state);
+                        hidden[time] = state[..*units].to_vec();
+                    }
+                    match gives {
+                        Gives::Last => state[..*units].to_vec(),
+                        _ => hidden.concat(),
+                    }
+                }
+            };
+            tensors.push(output);
+        }
+        tensors.pop().expect("an output")
+    }
+
+    /// The blob, all numbers of `dtype`, the last node's output as the graph's.
+    pub fn blob(&self, dtype: DType, parameters: &[f32], train: Option<TrainSpec>) -> AlignedBytes {
+        let parts = self.parts(dtype, parameters, train);
+        parts
+            .encode()
+            .unwrap_or_else(|error| panic!("{error}: {self:?}"))
+    }
+
+    /// All that the blob holds: activations, then the parameters of each node in turn.
+    pub fn parts(&self, dtype: DType, parameters: &[f32], train: Option<TrainSpec>) -> Parts {
+        let shape = |dims: &[usize]| Shape::new(dims).expect("a shape");
+        let mut tensors: Vec<Tensor> = self
+            .shapes()
+            .iter()
+            .map(|dims| Tensor::activation(shape(dims), dtype, Quant::None))
+            .collect();
+        let mut weights = encode(dtype, parameters);
+        let mut offset = 0;
+        let mut nodes = vec![];
+        for (index, ((layer, reads), own)) in self.nodes.iter().zip(self.parameters()).enumerate() {
+            let ids: Vec<u16> = own
+                .iter()
+                .map(|dims| {
+                    let tensor = Tensor {
+                        source: Source::Weight { offset },
+                        ..Tensor::activation(shape(dims), dtype, Quant::None)
+                    };
+                    offset += tensor.bytes() as u32;
+                    tensors.push(tensor);
+                    tensors.len() as u16 - 1
+                })
+                .collect();
+            let reads: Vec<u16> = reads.iter().map(|id| *id as u16).collect();
+            nodes.push(ModelNode {
+                name: "",
+                op: layer.op(&ids),
+                inputs: Ids::new(&reads).expect("at most four"),
+                output: (self.inputs.len() + index) as u16,
+            });
+        }
+        weights.resize(weights.len().next_multiple_of(16), 0);
+        let inputs = 0..self.inputs.len() as u16;
+        Parts {
+            name: "sequence",
+            tensors,
+            outputs: vec![nodes.last().expect("a node").output],
+            nodes,
+            inputs: inputs.collect(),
+            train,
+            weights,
+        }
+    }
+}
+
+/// Numbers as bytes.
+pub fn encode(dtype: DType, values: &[f32]) -> Vec<u8> {
+    match dtype {
+        DType::Q16 => {
+            let values: Vec<Q16> = values.iter().map(|v| Q16::from_f32(*v)).collect();
+            bytemuck::cast_slice(&values).to_vec()
+        }
+        _ => bytemuck::cast_slice(values).to_vec(),
+    }
+}
+
+/// Bytes as numbers.
+pub fn decode(dtype: DType, bytes: &[u8]) -> Vec<f32> {
+    let words = bytes.chunks_exact(4);
+    let words = words.map(|word| [word[0], word[1], word[2], word[3]]);
+    match dtype {
+        DType::Q16 => words
+            .map(|word| i32::from_le_bytes(word) as f32 / 65536.0)
+            .collect(),
+        _ => words.map(f32::from_le_bytes).collect(),
+    }
+}
+
+impl Layer {
+    fn op(&self, ids: &[u16]) -> Op {
+        match *self {
+            Self::Recurrent {
+                kind,
+                reverse,
+                stateful,
+                truncate,
+                ..
+            } => {
+                let layer = Recurrent {
+                    kernel: ids[0],
+                    recurrent: ids[1],
+                    bias: Some(ids[2]),
+                    reverse,
+                    stateful,
+                    truncate,
+                };
+                match kind {
+                    Kind::Rnn(activation) => Op::Rnn(Rnn { layer, activation }),
+                    Kind::Lstm => Op::Lstm(Lstm { layer }),
+                    Kind::Gru { reset_after } => Op::Gru(Gru {
+                        layer,
+                        reset_after,
+                        recurrent_bias: ids.get(3).copied(),
+                    }),
+                }
+            }
+            Self::Dense { activation, .. } => Op::Dense(Dense {
+                weight: ids[0],
+                bias: Some(ids[1]),
+                requant: None,
+                activation,
+            }),
+            Self::Softmax => Op::Softmax(None),
+        }
+    }
+}
+
+fn sigmoid(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
+}
+
+fn activate(activation: Activation, z: f64) -> f64 {
+    match activation {
+        Activation::None => z,
+        Activation::Relu => z.max(0.0),
+        Activation::Sigmoid => sigmoid(z),
+        Activation::Tanh => z.tanh(),
+        other => panic!("{other:?} is not used here"),
+    }
+}
+
+fn softmax(x: &[f64]) -> Vec<f64> {
+    let max = x.iter().copied().fold(f64::MIN, f64::max);
+    let sum: f64 = x.iter().map(|x| (x - max).exp()).sum();
+    x.iter().map(|x| (x - max).exp() / sum).collect()
+}
+
+fn affine(x: &[f64], weight: &[f64], columns: usize, bias: &[f64]) -> Vec<f64> {
+    let column = |c: usize| {
+        let products = x
+            .iter()
+            .enumerate()
+            .map(|(k, x)| x * weight[k * columns + c]);
+        products.sum::<f64>() + bias.get(c).unwrap_or(&0.0)
+    };
+    (0..columns).map(column).collect()
+}
+
+/// One step of a cell; the state is h, then c.
+fn advance(kind: Kind, x: &[f64], weights: &[&[f64]], state: &mut [f64]) {
+    let units = state.len() / 2;
+    let columns = kind.gates() * units;
+    let h = state[..units].to_vec();
+    let from_x = affine(x, weights[0], columns, weights[2]);
+    let from_h = affine(&h, weights[1], columns, weights.get(3).unwrap_or(&&[][..]));
+    let z = |gate: usize, j: usize| from_x[gate * units + j] + from_h[gate * units + j];
+    let reset: Vec<f64> = (0..units).map(|j| sigmoid(z(0, j)) * h[j]).collect();
+    let from_reset = affine(&reset, weights[1], columns, &[]);
+    for j in 0..units {
+        match kind {
+            Kind::Rnn(activation) => state[j] = activate(activation, z(0, j)),
+            Kind::Lstm => {
+                let c = sigmoid(z(1, j)) * state[units + j] + sigmoid(z(0, j)) * z(2, j).tanh();
+                state[units + j] = c;
+                state[j] = sigmoid(z(3, j)) * c.tanh();
+            }
+            Kind::Gru { reset_after } => {
+                let n = 2 * units + j;
+                let n = if reset_after {
+                    (from_x[n] + sigmoid(z(0, j)) * from_h[n]).tanh()
+                } else {
+                    (from_x[n] + from_reset[n]).tanh()
+                };
+                let keep = sigmoid(z(1, j));
+                state[j] = (1.0 - keep) * n + keep * h[j];
+            }
+        }
+    }
+}

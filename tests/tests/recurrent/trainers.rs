@@ -1,0 +1,182 @@
+//! Learning.
+
+use nn_core::train::{Target, Trainer};
+
+use super::*;
+
+fn trainer<'a>(blob: &'a AlignedBytes, arena: &'a mut AlignedBytes) -> Trainer<'a> {
+    *arena = poisoned_arena(Model::load(blob).unwrap().arena_train());
+    Trainer::new(Model::load(blob).unwrap(), arena.as_mut_slice()).unwrap()
+}
+
+fn step(trainer: &mut Trainer, inputs: &[Vec<f32>], target: Target) -> f32 {
+    for (index, input) in inputs.iter().enumerate() {
+        let bytes = trainer.input_mut(index).expect("an input");
+        bytes.copy_from_slice(bytemuck::cast_slice(input));
+    }
+    trainer.step(target).expect("a step").loss
+}
+
+/// The mean squared error's gradient, by central differences.
+fn gradient(graph: &Graph, parameters: &[f64], inputs: &[Vec<f64>], target: &[f64]) -> Vec<f64> {
+    let mut moved = parameters.to_vec();
+    let mut loss = |index: usize, value: f64| {
+        let before = std::mem::replace(&mut moved[index], value);
+        let y = graph.evaluate(&moved, inputs);
+        moved[index] = before;
+        let errors = y.iter().zip(target).map(|(y, t)| (y - t).powi(2));
+        errors.sum::<f64>() / y.len() as f64
+    };
+    const STEP: f64 = 1e-5;
+    let each = parameters.iter().enumerate();
+    each.map(|(index, w)| (loss(index, w + STEP) - loss(index, w - STEP)) / (2.0 * STEP))
+        .collect()
+}
+
+#[test]
+fn every_graph_learns_by_its_gradient() {
+    for (seed, kind) in (1..).zip(KINDS) {
+        for (name, graph) in graphs(kind) {
+            let mut random = Random::new(seed);
+            let parameters = graph.draw(&mut random);
+            let inputs = draw_inputs(&graph, &mut random);
+            let outputs = graph.shapes().last().unwrap().iter().product();
+            let target = random.values(outputs, 1.0);
+            let inputs_64: Vec<Vec<f64>> = inputs.iter().map(|input| wide(input)).collect();
+            let wanted = gradient(&graph, &wide(&parameters), &inputs_64, &wide(&target));
+
+            let spec = spec(Loss::MeanSquaredError, 1.0);
+            let blob = graph.blob(DType::F32, &parameters, Some(spec));
+            let mut arena = AlignedBytes::zeroed(0);
+            let mut trainer = trainer(&blob, &mut arena);
+            step(&mut trainer, &inputs, Target::Values(&target));
+            let after = decode(DType::F32, trainer.weights());
+            assert_eq!(after.len(), parameters.len());
+            for (index, ((before, after), wanted)) in
+                parameters.iter().zip(&after).zip(&wanted).enumerate()
+            {
+                let found = f64::from(*before) - f64::from(*after);
+                // Weights and gradients are at most about 1; f32 sums of some tens of terms, through a few layers and
+                // up to 15 steps.
+                assert!(
+                    (found - wanted).abs() < 1e-5,
+                    "{name}, {kind:?}, parameter {index}: {found} instead of {wanted}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn truncated_it_learns_as_from_the_state_before_the_last_steps() {
+    // Of 7 steps the last 3 count: the same as 3 steps that begin in the state after the first 4.
+    for kind in KINDS {
+        let layer = |truncate| Layer::Recurrent {
+            kind,
+            units: 5,
+            gives: Gives::Last,
+            reverse: false,
+            stateful: false,
+            truncate,
+        };
+        let cut = Graph::chain(&[7, 2], vec![layer(3)]);
+        let mut random = Random::new(8);
+        let parameters = cut.draw(&mut random);
+        let x = random.values(14, 1.0);
+        let target = random.values(5, 1.0);
+
+        let first = Graph::chain(&[4, 2], vec![stateful(kind, 5, Gives::Last)]);
+        let blob = first.blob(DType::F32, &parameters, None);
+        let mut arena = infer_arena(&blob);
+        let mut session = Session::new(Model::load(&blob).unwrap(), arena.as_mut_slice()).unwrap();
+        run(&mut session, DType::F32, &[x[..8].to_vec()]);
+        let state = decode(DType::F32, session.state(0));
+
+        let states = state.len() / 5;
+        let rest = Graph {
+            inputs: [vec![vec![3, 2]], vec![vec![5]; states]].concat(),
+            nodes: vec![(layer(0), (0..=states).collect())],
+        };
+        let learnt = |graph: &Graph, inputs: &[Vec<f32>]| {
+            let spec = spec(Loss::MeanSquaredError, 0.5);
+            let blob = graph.blob(DType::F32, &parameters, Some(spec));
+            let mut arena = AlignedBytes::zeroed(0);
+            let mut trainer = trainer(&blob, &mut arena);
+            step(&mut trainer, inputs, Target::Values(&target));
+            decode(DType::F32, trainer.weights())
+        };
+        let mut inputs = vec![x[8..].to_vec()];
+        inputs.extend(state.chunks(5).map(<[f32]>::to_vec));
+        let (found, wanted) = (learnt(&cut, std::slice::from_ref(&x)), learnt(&rest, &inputs));
+        // The steps before add +0 or −0 to each sum.
+        assert_eq!(found, wanted);
+        let all = Graph::chain(&[7, 2], vec![layer(0)]);
+        assert_ne!(found, learnt(&all, &[x]));
+    }
+}
+
+#[test]
+fn stateful_it_learns_from_window_to_window() {
+    // With the rate 0, the outputs of two windows are those of one sequence of both.
+    for kind in KINDS {
+        let graph = Graph::chain(&[3, 2], vec![stateful(kind, 4, Gives::Whole)]);
+        let mut random = Random::new(6);
+        let parameters = graph.draw(&mut random);
+        let x = random.values(12, 1.0);
+        let both = Graph::chain(&[6, 2], vec![recurrent(kind, 4, Gives::Whole)]);
+        let wanted = both.evaluate(&wide(&parameters), &[wide(&x)]);
+
+        let spec = spec(Loss::MeanSquaredError, 0.0);
+        let blob = graph.blob(DType::F32, &parameters, Some(spec));
+        let mut arena = AlignedBytes::zeroed(0);
+        let mut trainer = trainer(&blob, &mut arena);
+        for _ in 0..2 {
+            for (window, wanted) in x.chunks(6).zip(wanted.chunks(12)) {
+                // The loss of a target of 0 is the mean of the squares.
+                let loss = step(&mut trainer, &[window.to_vec()], Target::Values(&[0.0; 12]));
+                let squares: f64 = wanted.iter().map(|y| y * y).sum::<f64>() / 12.0;
+                assert!((f64::from(loss) - squares).abs() < 1e-6);
+            }
+            trainer.reset_state();
+        }
+    }
+}
+
+#[test]
+fn it_tells_which_of_two_symbols_came_first() {
+    // Sequence to one with cross-entropy, from the graph alone: the session of what was learnt is right.
+    for (kind, rate) in KINDS.into_iter().zip([0.1, 0.3, 0.3, 0.3]) {
+        let layers = vec![
+            recurrent(kind, 8, Gives::Last),
+            dense(2, Activation::None),
+            Layer::Softmax,
+        ];
+        let graph = Graph::chain(&[6, 2], layers);
+        let mut random = Random::new(3);
+        let spec = spec(Loss::CrossEntropy, rate);
+        let blob = graph.blob(DType::F32, &graph.draw(&mut random), Some(spec));
+        let mut arena = AlignedBytes::zeroed(0);
+        let mut trainer = trainer(&blob, &mut arena);
+        let mut sample = || {
+            let class = random.size(0, 1);
+            let mut x = vec![0.0; 12];
+            x[class] = 1.0;
+            x[2 * random.size(1, 5) + 1 - class] = 1.0;
+            (x, class as u16)
+        };
+        for _ in 0..1500 {
+            let (x, class) = sample();
+            step(&mut trainer, &[x], Target::Class(class));
+        }
+        let mut right = 0;
+        for _ in 0..100 {
+            let (x, class) = sample();
+            let input = trainer.input_mut(0).unwrap();
+            input.copy_from_slice(bytemuck::cast_slice(&x));
+            trainer.run().unwrap();
+            let y = trainer.output_f32(0).unwrap();
+            right += usize::from((y[1] > y[0]) == (class == 1));
+        }
+        assert!(right >= 99, "{kind:?}: {right} of 100");
+    }
+}
