@@ -19,6 +19,6 @@ pub mod network;
 pub mod parts;
 pub mod random;
 pub mod reference;
+pub mod sequence;
 #[cfg(feature = "train")]
 pub mod torch;
-pub mod sequence;

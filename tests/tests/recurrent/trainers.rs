@@ -107,7 +107,10 @@ fn truncated_it_learns_as_from_the_state_before_the_last_steps() {
         };
         let mut inputs = vec![x[8..].to_vec()];
         inputs.extend(state.chunks(5).map(<[f32]>::to_vec));
-        let (found, wanted) = (learnt(&cut, std::slice::from_ref(&x)), learnt(&rest, &inputs));
+        let (found, wanted) = (
+            learnt(&cut, std::slice::from_ref(&x)),
+            learnt(&rest, &inputs),
+        );
         // The steps before add +0 or −0 to each sum.
         assert_eq!(found, wanted);
         let all = Graph::chain(&[7, 2], vec![layer(0)]);
