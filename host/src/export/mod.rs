@@ -20,7 +20,7 @@ mod quantization;
 mod run;
 
 pub use aligned::AlignedBytes;
-pub use builder::{BuildError, Builder, Int8Layer};
+pub use builder::{BuildError, Builder, Gives, InQ16, Int8Layer, Saturated};
 pub use calibration::{Range, Ranges};
 pub use card::Card;
 pub use error::ExportError;

@@ -56,7 +56,8 @@ fn int8_layers_compute_what_their_scales_say() {
 
 /// A dense layer's or convolution's real-valued output from its int8 parameters.
 fn simulate(model: &Model<'_>, node: &Node<'_>, x: &[f64], x_tensor: Tensor) -> Option<Vec<f64>> {
-    let (weight, bias) = node.op.parameters()?;
+    let mut parameters = node.op.parameters();
+    let (weight, bias) = (parameters.next()?, parameters.next());
     let (tensor, weight) = weights::<i8>(model, weight);
     let (_, bias) = weights::<i32>(model, bias.unwrap());
     let Quant::PerChannel { scales } = tensor.quant else {

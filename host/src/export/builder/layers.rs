@@ -1,0 +1,288 @@
+//! Layers of real numbers: in f32 or Q16, as what they read.
+
+use nn_core::ops::{Activation, Conv2d, Dense, Gru, Lstm, Op, Pool2d, Recurrent, Rnn};
+use nn_core::tensor::{DType, Quant, Shape, Tensor, TensorId};
+
+use super::{BuildError, Builder, checked_shape};
+
+/// What a recurrent layer gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gives {
+    /// The state after the last step: `[units]`.
+    Last,
+    /// The state after each step of its input: `[steps, units]`.
+    Sequence,
+    /// The state after each of so many steps, each of which reads the same vector.
+    Steps(usize),
+}
+
+impl Builder {
+    /// A dense layer: `weight` is `[in, out]`. It is applied along the last axis.
+    pub fn dense(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        weight: &[f32],
+        bias: &[f32],
+        activation: Activation,
+    ) -> Result<TensorId, BuildError> {
+        let inputs = self.last_dim(name, x)?;
+        let weight = self.weight_like(x, &[inputs, bias.len()], weight)?;
+        let bias = self.weight_like(x, &[bias.len()], bias)?;
+        self.dense_of(name, x, weight, Some(bias), activation)
+    }
+
+    /// A dense layer with weights that are there already, and may serve elsewhere too.
+    pub fn dense_of(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        weight: TensorId,
+        bias: Option<TensorId>,
+        activation: Activation,
+    ) -> Result<TensorId, BuildError> {
+        let shape = match self.tensor(weight).shape.dims() {
+            &[inputs, outputs] => self.tensor(x).shape.with_last(inputs, outputs),
+            _ => None,
+        };
+        let shape = shape.ok_or_else(|| self.misfit(name, x))?;
+        let op = Op::Dense(Dense {
+            weight,
+            bias,
+            requant: None,
+            activation,
+        });
+        self.real(name, op, &[x], shape)
+    }
+
+    /// A convolution: `weight` is `[kernel_h, kernel_w, in, out]` with the shape `kernel`.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a convolution has that many parameters"
+    )]
+    pub fn conv2d(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        kernel: [usize; 4],
+        weight: &[f32],
+        bias: &[f32],
+        stride: [u8; 2],
+        padding: [u8; 4],
+        activation: Activation,
+    ) -> Result<TensorId, BuildError> {
+        let weight = self.weight_like(x, &kernel, weight)?;
+        let bias = self.weight_like(x, &[bias.len()], bias)?;
+        let conv = Conv2d {
+            weight,
+            bias: Some(bias),
+            requant: None,
+            stride,
+            padding,
+            activation,
+        };
+        self.conv2d_of(name, x, conv)
+    }
+
+    /// A convolution with weights that are there already, and may serve elsewhere too.
+    pub fn conv2d_of(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        conv: Conv2d,
+    ) -> Result<TensorId, BuildError> {
+        let shape = conv
+            .output_shape(self.tensor(x).shape, &self.tensor(conv.weight))
+            .ok_or_else(|| self.misfit(name, x))?;
+        self.real(name, Op::Conv2d(conv), &[x], shape)
+    }
+
+    /// A max pooling, of any number type.
+    pub fn max_pool2d(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        pool: Pool2d,
+    ) -> Result<TensorId, BuildError> {
+        self.pool(name, x, pool, Op::MaxPool2d(pool))
+    }
+
+    /// An average pooling, of any number type.
+    pub fn avg_pool2d(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        pool: Pool2d,
+    ) -> Result<TensorId, BuildError> {
+        self.pool(name, x, pool, Op::AvgPool2d(pool))
+    }
+
+    fn pool(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        pool: Pool2d,
+        op: Op,
+    ) -> Result<TensorId, BuildError> {
+        let shape = pool.output_shape(self.tensor(x).shape);
+        let shape = shape.ok_or_else(|| self.misfit(name, x))?;
+        self.keeping(name, op, &[x], shape)
+    }
+
+    /// The same numbers as a vector, of any number type.
+    pub fn flatten(&mut self, name: &str, x: TensorId) -> Result<TensorId, BuildError> {
+        let shape = checked_shape(&[self.tensor(x).elements()], 0)?;
+        self.keeping(name, Op::Flatten, &[x], shape)
+    }
+
+    /// An operator whose output is like its input: ReLU, dropout, and in real numbers activations and softmax.
+    pub fn same(&mut self, name: &str, op: Op, x: TensorId) -> Result<TensorId, BuildError> {
+        let shape = self.tensor(x).shape;
+        self.keeping(name, op, &[x], shape)
+    }
+
+    /// A function of each number.
+    pub fn activation(
+        &mut self,
+        name: &str,
+        activation: Activation,
+        x: TensorId,
+    ) -> Result<TensorId, BuildError> {
+        let op = match activation {
+            Activation::Relu => Op::Relu,
+            Activation::Sigmoid => Op::Sigmoid(None),
+            Activation::Tanh => Op::Tanh(None),
+            other => Op::Activation(other),
+        };
+        self.same(name, op, x)
+    }
+
+    /// An operator whose output has its input's shape, and this type: quantize, dequantize, int8 functions.
+    pub fn convert(
+        &mut self,
+        name: &str,
+        op: Op,
+        x: TensorId,
+        dtype: DType,
+        quant: Quant,
+    ) -> Result<TensorId, BuildError> {
+        let shape = self.tensor(x).shape;
+        self.node(name, op, x, Tensor::activation(shape, dtype, quant))
+    }
+
+    /// The weights of a recurrent layer of `gates` gates that reads `x`: kernel `[features, gates · units]`,
+    /// recurrent kernel `[units, gates · units]`, bias `[gates · units]`. It goes forward and keeps no state.
+    pub fn recurrent_weights(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        kernel: &[f32],
+        recurrent: &[f32],
+        bias: &[f32],
+    ) -> Result<Recurrent, BuildError> {
+        let features = self.last_dim(name, x)?;
+        let columns = bias.len();
+        let units = recurrent.len() / columns.max(1);
+        Ok(Recurrent {
+            kernel: self.weight_like(x, &[features, columns], kernel)?,
+            recurrent: self.weight_like(x, &[units, columns], recurrent)?,
+            bias: Some(self.weight_like(x, &[columns], bias)?),
+            reverse: false,
+            stateful: false,
+            truncate: 0,
+        })
+    }
+
+    /// A simple recurrent layer; further `inputs` are the state at which it begins.
+    pub fn rnn(
+        &mut self,
+        name: &str,
+        inputs: &[TensorId],
+        rnn: Rnn,
+        gives: Gives,
+    ) -> Result<TensorId, BuildError> {
+        self.recurrent(name, inputs, Op::Rnn(rnn), rnn.layer, gives)
+    }
+
+    /// An LSTM; further `inputs` are the state at which it begins: h, c.
+    pub fn lstm(
+        &mut self,
+        name: &str,
+        inputs: &[TensorId],
+        layer: Recurrent,
+        gives: Gives,
+    ) -> Result<TensorId, BuildError> {
+        self.recurrent(name, inputs, Op::Lstm(Lstm { layer }), layer, gives)
+    }
+
+    /// A GRU; further `inputs` are the state at which it begins.
+    pub fn gru(
+        &mut self,
+        name: &str,
+        inputs: &[TensorId],
+        gru: Gru,
+        gives: Gives,
+    ) -> Result<TensorId, BuildError> {
+        self.recurrent(name, inputs, Op::Gru(gru), gru.layer, gives)
+    }
+
+    fn recurrent(
+        &mut self,
+        name: &str,
+        inputs: &[TensorId],
+        op: Op,
+        layer: Recurrent,
+        gives: Gives,
+    ) -> Result<TensorId, BuildError> {
+        let x = self.first(inputs)?;
+        let recurrent = self.tensor(layer.recurrent).shape;
+        let units = recurrent.dims().first().map_or(0, |&units| units as usize);
+        let steps = match (gives, self.tensor(x).shape.dims()) {
+            (Gives::Last, _) => None,
+            (Gives::Sequence, &[steps, _]) => Some(steps as usize),
+            (Gives::Sequence, _) => return Err(self.misfit(name, x)),
+            (Gives::Steps(steps), _) => Some(steps),
+        };
+        let shape = match steps {
+            Some(steps) => checked_shape(&[steps, units], 0)?,
+            None => checked_shape(&[units], 0)?,
+        };
+        self.real(name, op, inputs, shape)
+    }
+
+    /// An operator of real numbers, in the type of its first input.
+    pub fn real(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: &[TensorId],
+        shape: Shape,
+    ) -> Result<TensorId, BuildError> {
+        let dtype = self.tensor(self.first(inputs)?).dtype;
+        let output = Tensor::activation(shape, dtype, Quant::None);
+        self.node_of(name, op, inputs, output)
+    }
+
+    /// An operator whose output has the type and the quantization of its first input.
+    pub fn keeping(
+        &mut self,
+        name: &str,
+        op: Op,
+        inputs: &[TensorId],
+        shape: Shape,
+    ) -> Result<TensorId, BuildError> {
+        let input = self.tensor(self.first(inputs)?);
+        let output = Tensor::activation(shape, input.dtype, input.quant);
+        self.node_of(name, op, inputs, output)
+    }
+
+    fn first(&self, inputs: &[TensorId]) -> Result<TensorId, BuildError> {
+        inputs.first().copied().ok_or(BuildError::TooMany)
+    }
+
+    fn last_dim(&self, name: &str, x: TensorId) -> Result<usize, BuildError> {
+        let shape = self.tensor(x).shape;
+        let last = shape.dims().last().map(|&dim| dim as usize);
+        last.ok_or_else(|| self.misfit(name, x))
+    }
+}
