@@ -1,6 +1,8 @@
 //! libtorch runs a blob: each node by libtorch's own operators, so that autograd gives the gradient of every weight.
 //! Built with the feature `train`.
 
+mod recurrent;
+
 use std::collections::BTreeMap;
 
 use nn_core::model::{Model, Node};
@@ -118,9 +120,12 @@ impl<'m> Torch<'m> {
         }
         for node in self.model.nodes() {
             let x: Vec<&Tensor> = node.inputs.as_slice().iter().map(|id| &known[id]).collect();
-            let y = self.node(&node, &x);
             let wanted = self.model.tensor(node.output).expect("an output").shape;
             let wanted: Vec<i64> = wanted.dims().iter().map(|&d| i64::from(d)).collect();
+            let y = match &node.op {
+                op @ (Op::Rnn(_) | Op::Lstm(_) | Op::Gru(_)) => self.recurrent(op, &x, &wanted),
+                _ => self.node(&node, &x),
+            };
             assert_eq!(y.size(), wanted, "{}", node.name);
             known.insert(node.output, y);
         }

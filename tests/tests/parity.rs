@@ -4,7 +4,7 @@
 //! Q16: both to a number of units of 2⁻¹⁶ that grows with the sums (see `tolerance`).
 
 use nn_core::model::Model;
-use nn_core::ops::{Activation, Conv2d, Dense, Op, Pool2d};
+use nn_core::ops::{Activation, Conv2d, Dense, Gru, Lstm, Op, Pool2d, Recurrent, Rnn};
 use nn_core::tensor::{DType, TensorId};
 use nn_core::train::{Loss, Sgd, Target, TrainSpec, Trainable, Trainer};
 use tch::Kind;
@@ -47,6 +47,56 @@ impl Draw<'_> {
             activation,
         });
         self.net.node(op, &[x], &dims)
+    }
+
+    /// A recurrent layer of any kind over a sequence or a vector.
+    fn recurrent(&mut self, x: TensorId) -> TensorId {
+        let dims = self.net.dims(x);
+        let (steps, inputs) = match dims[..] {
+            [steps, inputs] => (steps, inputs),
+            _ => (self.random.size(1, 5), dims[0]),
+        };
+        let units = self.random.pick(&[1, 4, 8, 11]);
+        let gates = self.random.pick(&[1, 3, 4]);
+        let layer = Recurrent {
+            kernel: self.weight(&[inputs, gates * units], inputs),
+            recurrent: self.weight(&[units, gates * units], units),
+            bias: self.bias(gates * units),
+            reverse: self.random.once_in(2),
+            stateful: false,
+            truncate: 0,
+        };
+        let op = match gates {
+            1 => Op::Rnn(Rnn {
+                layer,
+                activation: self.random.pick(&ACTIVATIONS),
+            }),
+            3 => {
+                let reset_after = !self.random.once_in(3);
+                let bias = self.bias(gates * units);
+                Op::Gru(Gru {
+                    layer,
+                    reset_after,
+                    recurrent_bias: bias.filter(|_| reset_after),
+                })
+            }
+            _ => Op::Lstm(Lstm { layer }),
+        };
+        let mut reads = vec![x];
+        if self.random.once_in(3) {
+            // The states at which it begins are learnt.
+            let flat = self.net.node(Op::Flatten, &[x], &[dims.iter().product()]);
+            for _ in 0..if gates == 4 { 2 } else { 1 } {
+                reads.push(self.dense(flat, units, Activation::Tanh));
+            }
+        }
+        let last = self.random.once_in(3);
+        let output = if last {
+            vec![units]
+        } else {
+            vec![steps, units]
+        };
+        self.net.node(op, &reads, &output)
     }
 
     /// Any operator that takes `x`.
@@ -98,6 +148,7 @@ impl Draw<'_> {
                 self.net.node(op, &[x], &dims)
             }
             (_, 6) => self.net.node(Op::Flatten, &[x], &[dims.iter().product()]),
+            (None, 2 | 3) => self.recurrent(x),
             _ => {
                 let outputs = self.random.pick(&[1, 2, 7, 9]);
                 let activation = self.random.pick(&ACTIVATIONS);
@@ -130,6 +181,28 @@ fn draw(random: &mut Random, dtype: DType) -> (Net, TensorId) {
         let y = draw.step(x);
         draw.open.push(y);
     }
+    finish(draw)
+}
+
+/// A graph of recurrent layers, as deep as three.
+fn draw_recurrent(random: &mut Random, dtype: DType) -> (Net, TensorId) {
+    let mut draw = Draw {
+        random,
+        net: Net::new(dtype),
+        open: Vec::new(),
+    };
+    let steps = draw.random.size(1, 12);
+    let inputs = draw.random.pick(&[1, 3, 8, 9]);
+    let mut x = draw.net.input(&[steps, inputs]);
+    for _ in 0..draw.random.size(1, 3) {
+        x = draw.recurrent(x);
+    }
+    draw.open.push(x);
+    finish(draw)
+}
+
+/// A dense layer over the last tensor.
+fn finish(mut draw: Draw) -> (Net, TensorId) {
     let last = *draw.open.last().expect("something to read");
     let elements = draw.net.dims(last).iter().product();
     let flat = draw.net.node(Op::Flatten, &[last], &[elements]);
@@ -201,6 +274,18 @@ fn close(what: &str, [found, wanted]: &[Vec<f32>; 2], share: f32, floor: f32) {
             error <= share * largest.max(1e-2) + floor,
             "{what} {index}: {found}, libtorch says {wanted}"
         );
+    }
+}
+
+#[test]
+fn recurrent_layers_in_f32() {
+    for seed in 0..150 {
+        let mut random = Random::new(90_000 + seed);
+        let (net, output) = draw_recurrent(&mut random, DType::F32);
+        let compared = compare(&net, output, &mut random);
+        let what = |part| format!("recurrent, seed {seed}: {part}");
+        close(&what("output"), &compared.outputs, 1e-5, 0.0);
+        close(&what("gradient"), &compared.gradients, 1e-4, 1e-6);
     }
 }
 
