@@ -14,6 +14,7 @@ pub mod export;
 pub mod flash;
 pub mod history;
 pub mod paths;
+pub mod plan;
 pub mod recipe;
 pub mod report;
 pub mod sample;

@@ -64,6 +64,50 @@ fn inspect_gives_every_layer_and_the_totals() {
 }
 
 #[test]
+fn plan_gives_every_buffer_and_parts_that_sum_up() {
+    let arguments = [
+        "plan",
+        "models/mnist-mlp-head.mote",
+        "--train",
+        "last:1 momentum=0.9",
+        "--json",
+    ];
+    let plan = json(&arguments).expect("needs nothing");
+    for arena in [&plan["inference"], &plan["training"]["arena"]] {
+        let parts = arena["parts"].as_object().expect("parts");
+        let keys: Vec<&str> = parts.keys().map(String::as_str).collect();
+        let wanted = [
+            "back_steps",
+            "buffers",
+            "copies",
+            "operands",
+            "padding",
+            "slots",
+            "steps",
+            "table",
+            "weights",
+        ];
+        assert_eq!(keys, wanted);
+        let sum: u64 = parts.values().filter_map(Value::as_u64).sum();
+        assert_eq!(arena["total"], sum);
+        assert!(arena["ratio"].as_f64().is_some_and(|ratio| ratio >= 1.0));
+        for buffer in arena["buffers"].as_array().expect("buffers") {
+            for key in ["bytes", "first", "last"] {
+                assert!(buffer[key].is_u64(), "{key} of {buffer}");
+            }
+            assert!(buffer["owner"].is_string() && buffer["kind"].is_string());
+            assert_eq!(buffer["offset"].is_null(), buffer["shares"].is_string());
+        }
+    }
+    let learnt = plan["training"]["learnt"].as_array().expect("learnt");
+    let bytes: u64 = learnt.iter().filter_map(|l| l["bytes"].as_u64()).sum();
+    // 128 · 10 weights and 10 biases, and the velocity of each.
+    assert_eq!(bytes, 4 * 1290);
+    assert_eq!(plan["training"]["arena"]["parts"]["copies"], bytes);
+    assert!(plan["training"]["arena"]["header"].is_null());
+}
+
+#[test]
 fn eval_gives_accuracy_samples_and_the_same_digest_everywhere() {
     let eval = |place: &str| {
         let model = "models/mnist-mlp-i8.mote";
@@ -125,6 +169,15 @@ fn tune_gives_accuracy_before_and_after_and_the_weights_digest() {
 fn what_cannot_be_done_is_refused_with_words() {
     refused(&["inspect", "Cargo.toml"], "not a .mote model");
     refused(&["inspect", "models/none.mote"], "mote export");
+    let unknown = [
+        "plan",
+        "models/mnist-mlp-f32.mote",
+        "--train",
+        "layers:dense_9",
+    ];
+    refused(&unknown, "dense_1, dense_2");
+    let nothing = ["plan", "models/mnist-mlp-i8.mote", "--train", "all"];
+    refused(&nothing, "no node whose weights can learn");
     refused(&["tune", "models/mnist-cnn-i8.mote"], "no training plan");
     refused(
         &["eval", "models/mnist-cnn-i8.mote", "--on", "qemu:z80"],
@@ -143,7 +196,12 @@ fn what_cannot_be_done_is_refused_with_words() {
         &["eval", "models/mnist-cnn-i8.mote", "--shift", "sideways"],
         "rot90",
     );
-    refused(&["train", "no-such-recipe.toml"], "no-such-recipe.toml");
+    let wanted = if cfg!(feature = "train") {
+        "no-such-recipe.toml"
+    } else {
+        "built without training"
+    };
+    refused(&["train", "no-such-recipe.toml"], wanted);
     refused(
         &[
             "export",

@@ -39,4 +39,4 @@ pub mod session;
 pub mod tensor;
 pub mod train;
 
-pub use engine::{SetupError, arena_len};
+pub use engine::{ArenaParts, ArenaReport, SetupError, arena_len};

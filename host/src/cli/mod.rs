@@ -9,6 +9,7 @@ mod eval;
 mod export;
 mod flash;
 mod inspect;
+mod plan;
 mod run;
 mod samples;
 mod train;
@@ -25,6 +26,7 @@ The path through the house:
   mote train models/mnist-cnn.toml                # train with libtorch, on CPU or CUDA
   mote export models/mnist-cnn.toml               # quantize, plan memory, write models/*.mote
   mote inspect models/mnist-cnn-i8.mote           # layer, shape, parameters, flash, MACs
+  mote plan models/mnist-cnn-head.mote            # every buffer of its arena, and what training costs
   mote eval models/mnist-cnn-i8.mote --on qemu    # accuracy on an emulated Cortex-M4F
   mote tune models/mnist-cnn-head.mote --on qemu --shift rot90
 
@@ -54,6 +56,8 @@ enum Command {
     Export(export::Args),
     /// Show a model layer by layer: shapes, parameters, flash, RAM, MACs.
     Inspect(inspect::Args),
+    /// Show where everything lies in a model's arena, and what training it costs.
+    Plan(plan::Args),
     /// Measure accuracy, on the host or on a device.
     Eval(eval::Args),
     /// Predict single samples, on the host or on a device.
@@ -77,6 +81,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Train(args) => train::run(args, &ui),
         Command::Export(args) => export::run(args, &ui),
         Command::Inspect(args) => inspect::run(args, &ui),
+        Command::Plan(args) => plan::run(args, &ui),
         Command::Eval(args) => eval::run(args, &ui),
         Command::Run(args) => run::run(args, &ui),
         Command::Tune(args) => tune::run(args, &ui),

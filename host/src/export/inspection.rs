@@ -2,7 +2,7 @@
 
 use nn_core::digest::Fnv1a;
 use nn_core::model::{Model, cost};
-use nn_core::tensor::Tensor;
+use nn_core::tensor::{DType, Tensor};
 use nn_core::train::{Loss, Trainable};
 use serde::Serialize;
 
@@ -148,6 +148,13 @@ fn endpoint(tensor: Option<Tensor>) -> Endpoint {
     }
 }
 
+impl TrainPlan {
+    /// The training plan of a model; none where it has none.
+    pub fn of(model: &Model) -> Option<Self> {
+        train_plan(model)
+    }
+}
+
 fn train_plan(model: &Model) -> Option<TrainPlan> {
     let spec = model.train_spec()?;
     let learnable: Vec<(usize, &str)> = model
@@ -156,7 +163,7 @@ fn train_plan(model: &Model) -> Option<TrainPlan> {
         .enumerate()
         .filter(|(_, node)| {
             let weight = node.op.parameters().next().and_then(|id| model.tensor(id));
-            weight.is_some_and(|weight| weight.dtype == nn_core::tensor::DType::F32)
+            weight.is_some_and(|weight| matches!(weight.dtype, DType::F32 | DType::Q16))
         })
         .map(|(index, node)| (index, node.name))
         .collect();

@@ -2,12 +2,14 @@
 
 mod learning;
 mod pass;
+mod report;
 mod resolve;
 mod setup;
 mod step;
 
 pub(crate) use learning::{Learning, Learns};
 pub(crate) use pass::{Passes, hand_down};
+pub use report::{ArenaParts, ArenaReport};
 pub(crate) use setup::{Parts, lay_out};
 pub use setup::{SetupError, arena_len};
 pub(crate) use step::{BackFrame, BackStep, Backward, Code, Forward, Frame, Sizes, Slot, Step};

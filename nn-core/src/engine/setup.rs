@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::engine::resolve::Resolver;
-use crate::engine::{BackStep, Passes, Slot, Step};
+use crate::engine::{ArenaParts, BackStep, Passes, Slot, Step};
 use crate::memory::{ALIGN, Buffer, Memory, Plan, PlanError, Span, Training, carve, round_up};
 use crate::model::{Ids, MAX_NODE_INPUTS, Model};
 use crate::ops::{AllOps, OpSet};
@@ -113,7 +113,7 @@ impl Counts {
 }
 
 impl Layout {
-    fn new<K: OpSet>(model: &Model, plan: &Plan) -> Self {
+    pub(super) fn new<K: OpSet>(model: &Model, plan: &Plan) -> Self {
         let first = plan.training.map_or(usize::MAX, |training| training.first);
         let counts = Counts::new(model, first);
         let table = |bytes: usize| round_up(bytes, ALIGN);
@@ -135,6 +135,23 @@ impl Layout {
             copies,
             shared: plan.shared.max(planning.saturating_sub(shared_at)),
         }
+    }
+
+    /// The layout of `plan`, for reports.
+    pub(super) fn parts(&self, plan: &Plan) -> ArenaParts {
+        let mut parts = ArenaParts {
+            steps: self.steps,
+            operands: self.operands,
+            back_steps: self.back_steps,
+            slots: self.slots,
+            weights: self.weights,
+            copies: self.copies,
+            buffers: plan.shared,
+            table: self.shared.saturating_sub(plan.shared),
+            padding: 0,
+        };
+        parts.padding = self.total().saturating_sub(parts.total());
+        parts
     }
 
     /// Where the shared part begins, behind the learnt weights and their copies.

@@ -115,6 +115,14 @@ impl<'m> Model<'m> {
         self.train
     }
 
+    /// The same model with another training plan, to see what it would cost. The header still states the arena of the
+    /// blob's own plan, so a trainer takes the model only where both are of one size.
+    #[must_use]
+    pub fn with_train_spec(mut self, train: Option<TrainSpec>) -> Self {
+        self.train = train;
+        self
+    }
+
     /// Whether an operator can learn: it has parameters, and they are real numbers.
     pub(crate) fn is_trainable(&self, op: &Op) -> bool {
         let facts = op.facts();
