@@ -5,11 +5,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use host::export::AlignedBytes;
 use nn_core::SetupError;
 use nn_core::model::{HEADER_LEN, Model};
+use nn_core::ops::Activation;
 use nn_core::session::Session;
+use nn_core::tensor::DType;
 use nn_core::train::{Loss, Target, TrainSpec, Trainer};
 use tests::network::{Network, poisoned_arena};
 use tests::parts::{Parts, refresh_crc, set_word, word};
 use tests::random::Random;
+use tests::sequence::{Gives, Graph, Kind, recurrent};
 
 use crate::*;
 
@@ -84,9 +87,28 @@ fn drawn(random: &mut Random) -> AlignedBytes {
     network.blob(&parameters, Some(plan))
 }
 
+/// A recurrent layer of each kind, that all learn.
+fn recurrent_layers() -> AlignedBytes {
+    let node = |kind, gives, reads: &[usize]| (recurrent(kind, 2, gives), reads.to_vec());
+    let graph = Graph {
+        inputs: vec![vec![3, 2]],
+        nodes: vec![
+            node(Kind::Gru { reset_after: true }, Gives::Last, &[0]),
+            node(Kind::Rnn(Activation::Tanh), Gives::Whole, &[0, 1]),
+            node(Kind::Lstm, Gives::Last, &[2, 1, 1]),
+        ],
+    };
+    let plan = TrainSpec {
+        loss: Loss::MeanSquaredError,
+        ..Parts::float().train.expect("a plan")
+    };
+    let parameters = graph.draw(&mut Random::new(6));
+    graph.blob(DType::F32, &parameters, Some(plan))
+}
+
 #[test]
 fn every_byte_of_the_graph_with_every_value() {
-    for blob in both() {
+    for blob in both().into_iter().chain([recurrent_layers()]) {
         let end = HEADER_LEN + word(&blob, GRAPH_LEN) as usize;
         let mut loaded = 0;
         for at in HEADER_LEN..end {
@@ -110,7 +132,8 @@ fn several_bytes_of_the_graph_at_once() {
     let drawn = (0..20)
         .map(|_| (drawn(&mut random), 1_000))
         .collect::<Vec<_>>();
-    for (blob, rounds) in both().map(|blob| (blob, 20_000)).into_iter().chain(drawn) {
+    let both = both().into_iter().chain([recurrent_layers()]);
+    for (blob, rounds) in both.map(|blob| (blob, 20_000)).chain(drawn) {
         let end = HEADER_LEN + word(&blob, GRAPH_LEN) as usize;
         for round in 0..rounds {
             let damaged = changed(&blob, |bytes| {

@@ -3,6 +3,7 @@
 mod golden;
 mod gradients;
 mod learning;
+mod order;
 mod outputs;
 mod reference;
 
