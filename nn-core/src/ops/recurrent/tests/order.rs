@@ -243,7 +243,7 @@ fn naive<S: Scalar>(
             .collect()
     };
     let over_time = |term: &dyn Fn(S::Acc, usize) -> S::Acc| {
-        (0..walk.steps).fold(S::ZERO_ACC, |sum, step| term(sum, step))
+        (0..walk.steps).fold(S::ZERO_ACC, term)
     };
     let kernel = learn(&numbers.kernel, &|index| {
         let (k, c) = (index / columns, index % columns);
