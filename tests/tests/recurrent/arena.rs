@@ -4,7 +4,7 @@ use super::*;
 
 /// LSTM of H units over T steps of I numbers, all learnt: P + T(I + 5H) + 8H numbers is the least known.
 #[test]
-fn an_lstm_learns_in_no_more_than_ten_percent_over_the_least() {
+fn an_lstm_learns_in_no_more_than_two_percent_over_the_least() {
     const H: usize = 32;
     const T: usize = 20;
     let graph = Graph::chain(&[T, 1], vec![recurrent(Kind::Lstm, H, Gives::Last)]);
@@ -16,7 +16,7 @@ fn an_lstm_learns_in_no_more_than_ten_percent_over_the_least() {
     let least = 4 * (parameters.len() + T * (1 + 5 * H) + 8 * H);
     assert_eq!(least, 31_312);
     assert!(
-        model.arena_train() <= least + least / 10,
+        model.arena_train() <= least + least / 50,
         "{}",
         model.arena_train()
     );
