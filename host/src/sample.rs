@@ -1,6 +1,7 @@
 //! Between images and a model's bytes: what goes into a model, and what its answer says.
 
 use nn_core::ops::quantize::quantize;
+use nn_core::scalar::{Q16, Scalar};
 use nn_core::tensor::{DType, Quant, Tensor};
 
 /// An image that a model cannot take, or an answer that is no list of scores.
@@ -16,12 +17,12 @@ pub enum SampleError {
         /// The sample's.
         found: usize,
     },
-    /// An input or output of another type than f32 and int8.
-    #[error("a tensor of type {0} is neither read nor written here; wanted f32 or i8")]
+    /// An input or output of another type than f32, Q16 and int8.
+    #[error("a tensor of type {0} is neither read nor written here; wanted f32, q16 or i8")]
     DType(&'static str),
 }
 
-/// The bytes of `input` for an image of pixels from 0 to 255: x = pixel / 255, as f32 or quantized.
+/// The bytes of `input` for an image of pixels from 0 to 255: x = pixel / 255, as f32, Q16 or int8.
 ///
 /// # Errors
 /// [`SampleError`].
@@ -38,6 +39,14 @@ pub fn encode(input: &Tensor, image: &[u8]) -> Result<Vec<u8>, SampleError> {
         (DType::F32, _) => Ok(image
             .iter()
             .flat_map(|pixel| intensity(pixel).to_le_bytes())
+            .collect()),
+        (DType::Q16, _) => Ok(image
+            .iter()
+            .flat_map(|pixel| {
+                <Q16 as Scalar>::from_f32(intensity(pixel))
+                    .to_bits()
+                    .to_le_bytes()
+            })
             .collect()),
         (DType::I8, Quant::PerTensor { scale, zero_point }) => Ok(image
             .iter()
@@ -63,6 +72,13 @@ pub fn scores(output: &Tensor, bytes: &[u8]) -> Result<Vec<f32>, SampleError> {
         DType::F32 => Ok(bytes
             .chunks_exact(4)
             .map(|word| f32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+            .collect()),
+        DType::Q16 => Ok(bytes
+            .chunks_exact(4)
+            .map(|word| {
+                let bits = i32::from_le_bytes([word[0], word[1], word[2], word[3]]);
+                Q16::from_bits(bits).to_f32()
+            })
             .collect()),
         DType::I8 => Ok(bytes
             .iter()
@@ -105,6 +121,23 @@ mod tests {
         let pixels: Vec<u8> = (0..=255).collect();
         let wanted: Vec<u8> = (-128..=127i8).map(i8::cast_unsigned).collect();
         assert_eq!(encode(&input, &pixels).unwrap(), wanted);
+    }
+
+    #[test]
+    fn pixels_and_scores_in_q16() {
+        let q16 = tensor(DType::Q16, Quant::None);
+        let bytes = encode(&q16, &[0, 51, 255]).unwrap();
+        // 51 / 255 = 0.2; 0.2 · 65,536 = 13,107.2.
+        let wanted: Vec<u8> = [0i32, 13_107, 65_536]
+            .iter()
+            .flat_map(|x| x.to_le_bytes())
+            .collect();
+        assert_eq!(bytes, wanted);
+        let raw: Vec<u8> = [-32_768i32, 1, 98_304]
+            .iter()
+            .flat_map(|x| x.to_le_bytes())
+            .collect();
+        assert_eq!(scores(&q16, &raw).unwrap(), [-0.5, 1.0 / 65_536.0, 1.5]);
     }
 
     #[test]

@@ -14,7 +14,8 @@ use host::ui::Ui;
 const EXAMPLES: &str = "\
 Examples:
   mote export models/mnist-cnn.toml
-  mote export models/mnist-cnn.toml --format i8 --limit 1000 --json";
+  mote export models/mnist-cnn.toml --format i8 --limit 1000 --json
+  mote export models/mnist-mlp.toml --format q16,head-q16";
 
 /// Arguments of `mote export`.
 #[derive(clap::Args)]
@@ -51,6 +52,10 @@ enum FormatName {
     I8,
     /// What learns in f32, all before it in int8.
     Head,
+    /// All in Q16, fixed point of 16 + 16 bits.
+    Q16,
+    /// What learns in Q16, all before it in int8.
+    HeadQ16,
 }
 
 impl From<FormatName> for Format {
@@ -59,6 +64,8 @@ impl From<FormatName> for Format {
             FormatName::F32 => Self::F32,
             FormatName::I8 => Self::I8,
             FormatName::Head => Self::Head,
+            FormatName::Q16 => Self::Q16,
+            FormatName::HeadQ16 => Self::HeadQ16,
         }
     }
 }

@@ -31,6 +31,16 @@ fn facts(text: &mut Formatter<'_>, report: &Report, exported: &Exported) -> fmt:
     let inspection = &exported.inspection;
     let f32_accuracy = 100.0 * report.f32_accuracy;
     writeln!(text, "| | |\n|---|---|")?;
+    let numbers = match exported.format.as_str() {
+        "f32" => "f32",
+        "i8" => "int8",
+        "head" => "int8; what learns, and all after it, in f32",
+        "q16" => "Q16: fixed point, 16 integer and 16 fractional bits",
+        _ => {
+            "int8; what learns, and all after it, in Q16 (fixed point, 16 integer and 16 fractional bits)"
+        }
+    };
+    writeln!(text, "| numbers | {numbers} |")?;
     writeln!(
         text,
         "| accuracy | {:.2} % of {} test samples of {} (the network in f32: {f32_accuracy:.2} %) |",
@@ -118,7 +128,7 @@ fn origin(text: &mut Formatter<'_>, report: &Report, exported: &Exported) -> fmt
          Recipe `{}`, seed {}, {} of {} epochs.",
         origin.recipe, origin.seed, origin.epoch, origin.epochs
     )?;
-    if exported.format != "f32" {
+    if !matches!(exported.format.as_str(), "f32" | "q16") {
         writeln!(
             text,
             "int8 ranges are the smallest and largest activations on {} training samples.",

@@ -9,6 +9,7 @@ use crate::blob::BlobError;
 use crate::checkpoint::CheckpointError;
 use crate::data::DataError;
 use crate::evaluate::EvaluateError;
+use crate::recipe::Format;
 use crate::sample::SampleError;
 
 /// Why a recipe and its checkpoint cannot be exported.
@@ -89,9 +90,12 @@ pub enum ExportError {
     },
     /// The head format without a plan of what learns.
     #[error(
-        "the format `head` wants a section [export.train] in the recipe, which says what learns"
+        "the format `{format}` wants a section [export.train] in the recipe, which says what learns"
     )]
-    NoTrainPlan,
+    NoTrainPlan {
+        /// The format.
+        format: Format,
+    },
     /// A layer that learns by name, beyond the nodes that a training plan can name.
     #[error(
         "layer `{layer}` is node {node} of the graph: a plan that names layers reaches the first \

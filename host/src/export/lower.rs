@@ -1,4 +1,4 @@
-//! From layers to a blob's graph: in f32, in int8, or in int8 with an f32 head.
+//! From layers to a blob's graph: in f32, Q16, int8, or in int8 with a head of f32 or Q16.
 
 use nn_core::ops::{self, Op};
 use nn_core::tensor::{DType, Quant, TensorId};
@@ -55,10 +55,10 @@ impl Fusion {
 impl Network {
     /// The blob of `recipe` in `format`, named `<recipe>-<format>`.
     ///
-    /// The f32 and head blobs carry the recipe's training plan, where it has one.
+    /// All but the int8 blob carry the recipe's training plan, where it has one.
     ///
     /// # Errors
-    /// What int8 or the blob format cannot hold; `head` without a training plan.
+    /// What int8, Q16 or the blob format cannot hold; `head` without a training plan.
     pub fn lower(
         &self,
         recipe: &Recipe,
@@ -70,21 +70,25 @@ impl Network {
         let learning: Vec<&str> =
             train.map_or(Vec::new(), |train| train.layers.select(recipe.layers()));
         let plan = train.map(|train| (train, &learning[..]));
-        let end = self.layers.len();
-        match format {
-            Format::F32 => self.lower_as(Numbers::F32, Fusion::Float, &name, plan),
+        let numbers = match format {
+            Format::F32 | Format::Q16 => Numbers::F32,
             Format::I8 => {
-                let numbers = Numbers::Int8 { ranges, until: end };
-                self.lower_as(numbers, Fusion::Float, &name, None)
+                let until = self.layers.len();
+                let numbers = Numbers::Int8 { ranges, until };
+                return self.lower_as(numbers, Fusion::Float, &name, None);
             }
-            Format::Head => {
+            Format::Head | Format::HeadQ16 => {
                 let first = |layer: &Layer| learning.contains(&layer.name.as_str());
                 let until = self.layers.iter().position(first);
-                let until = until.ok_or(ExportError::NoTrainPlan)?;
-                let numbers = Numbers::Int8 { ranges, until };
-                self.lower_as(numbers, Fusion::Float, &name, plan)
+                let until = until.ok_or(ExportError::NoTrainPlan { format })?;
+                Numbers::Int8 { ranges, until }
             }
+        };
+        let mut graph = self.graph(numbers, Fusion::Float, &name, plan)?;
+        if matches!(format, Format::Q16 | Format::HeadQ16) {
+            graph.builder = graph.builder.to_q16().exact()?;
         }
+        graph.finish()
     }
 
     /// The blob called `name`; `train` is the training plan and the names of the layers that learn.
@@ -95,6 +99,16 @@ impl Network {
         name: &str,
         train: Option<(&DeviceTraining, &[&str])>,
     ) -> Result<Lowered, ExportError> {
+        self.graph(numbers, fusion, name, train)?.finish()
+    }
+
+    fn graph(
+        &self,
+        numbers: Numbers<'_>,
+        fusion: Fusion,
+        name: &str,
+        train: Option<(&DeviceTraining, &[&str])>,
+    ) -> Result<Lowering, ExportError> {
         let (dtype, quant) = match numbers {
             Numbers::F32 => (DType::F32, Quant::None),
             Numbers::Int8 { .. } => (DType::I8, Affine::PIXELS.quant()),
@@ -144,8 +158,27 @@ impl Network {
             outputs.push(index);
             index += 1;
         }
-        let spec = train.map(|(train, _)| spec(train, mask));
-        let bytes = builder.finish(&[x], spec)?;
+        Ok(Lowering {
+            builder,
+            output: x,
+            outputs,
+            train: train.map(|(train, _)| spec(train, mask)),
+        })
+    }
+}
+
+/// A network's graph, before it is written.
+struct Lowering {
+    builder: Builder,
+    output: TensorId,
+    outputs: Vec<usize>,
+    train: Option<TrainSpec>,
+}
+
+impl Lowering {
+    fn finish(self) -> Result<Lowered, ExportError> {
+        let bytes = self.builder.finish(&[self.output], self.train)?;
+        let outputs = self.outputs;
         Ok(Lowered { bytes, outputs })
     }
 }

@@ -70,7 +70,7 @@ pub struct Origin {
 /// A blob that was written.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Exported {
-    /// `f32`, `i8` or `head`.
+    /// `f32`, `i8`, `head`, `q16` or `head-q16`.
     pub format: String,
     /// The blob's file.
     pub path: PathBuf,

@@ -1,6 +1,7 @@
 mod int8;
 #[cfg(feature = "train")]
 mod libtorch;
+mod q16;
 
 use std::collections::BTreeMap;
 use std::path::Path;

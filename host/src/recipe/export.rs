@@ -51,6 +51,21 @@ pub enum Format {
     I8,
     /// What learns in f32, all before it in int8.
     Head,
+    /// All in Q16: fixed point, 16 integer and 16 fractional bits.
+    Q16,
+    /// What learns in Q16, all before it in int8.
+    #[serde(rename = "head-q16")]
+    HeadQ16,
+}
+
+impl Format {
+    /// What recipes call the formats.
+    pub const NAMES: &'static str = "f32, i8, head, q16, head-q16";
+
+    /// Whether only what learns computes in real numbers.
+    pub fn is_head(self) -> bool {
+        matches!(self, Self::Head | Self::HeadQ16)
+    }
 }
 
 impl fmt::Display for Format {
@@ -59,6 +74,8 @@ impl fmt::Display for Format {
             Self::F32 => "f32",
             Self::I8 => "i8",
             Self::Head => "head",
+            Self::Q16 => "q16",
+            Self::HeadQ16 => "head-q16",
         })
     }
 }
@@ -126,7 +143,7 @@ impl Export {
         if self.formats.is_empty() {
             return Err(Misfit::field(
                 "formats",
-                "at least one of f32, i8, head",
+                format!("at least one of {}", Format::NAMES),
                 "none",
             ));
         }
@@ -134,9 +151,13 @@ impl Export {
             return Err(Misfit::field("calibration", "at least 1 sample", 0));
         }
         let Some(train) = &self.train else {
-            if self.formats.contains(&Format::Head) {
+            if let Some(head) = self.formats.iter().find(|format| format.is_head()) {
                 let wanted = "a section [export.train] that says what learns in the head";
-                return Err(Misfit::field("formats", wanted, "`head` without one"));
+                return Err(Misfit::field(
+                    "formats",
+                    wanted,
+                    format!("`{head}` without one"),
+                ));
             }
             return Ok(());
         };
