@@ -205,15 +205,9 @@ impl<S: Scalar> Cell<S> for GruCell {
     /// The columns of r and z; reset after, then those of n with the gradient at h · U + b′ (reset before, these are
     /// in the direct part).
     #[inline]
-    fn through(&self, direct: S::Acc, row: &[S], gates: &[S]) -> S::Acc {
-        let units = row.len() / 3;
-        let sum = add_dot::<S>(direct, part(row, 0, 2 * units), gates);
-        if self.reset_after {
-            let (row, gates) = (part(row, 2 * units, units), part(gates, 3 * units, units));
-            add_dot::<S>(sum, row, gates)
-        } else {
-            sum
-        }
+    fn through(&self, units: usize) -> [(usize, usize, usize); 2] {
+        let n = if self.reset_after { units } else { 0 };
+        [(0, 2 * units, 0), (2 * units, n, 3 * units)]
     }
 
     fn learn_recurrent(

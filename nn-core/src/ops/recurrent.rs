@@ -26,6 +26,9 @@ use crate::kernels::{BLOCK, accumulate, part, start};
 use crate::scalar::Scalar;
 use crate::train::Update;
 
+/// Rows that are summed side by side.
+const ROWS: usize = 4;
+
 /// How a layer goes through its sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Walk {
@@ -127,10 +130,11 @@ pub(crate) trait Cell<S: Scalar>: Copy {
         after: &mut [S],
     );
 
-    /// `direct` + Σ_c row\[c\] · dz\[c\]: the gradient of the h that `row` of U is multiplied by.
+    /// The columns of U through which the gradient of h passes, as (the first, how many, the first of their gradients),
+    /// in the order in which they are summed. The last may be none.
     #[inline]
-    fn through(&self, direct: S::Acc, row: &[S], gates: &[S]) -> S::Acc {
-        add_dot::<S>(direct, row, gates)
+    fn through(&self, units: usize) -> [(usize, usize, usize); 2] {
+        [(0, Self::GATES * units, 0), (0, 0, 0)]
     }
 
     /// U learns from the gradients of all steps and the h before each.
@@ -271,9 +275,20 @@ pub(crate) fn backward<S: Scalar, C: Cell<S>>(
             carry.fill(S::ZERO);
             continue;
         }
-        let rows = recurrent.chunks_exact(columns.max(1));
-        for (delta, row) in carry.iter_mut().zip(rows) {
-            *delta = S::narrow(cell.through(delta.widen(), row, gates));
+        let rows = recurrent.chunks(ROWS * columns.max(1));
+        let hidden = part_mut(carry, 0, units);
+        for (deltas, rows) in hidden.chunks_mut(ROWS).zip(rows) {
+            let mut sums = [S::ZERO_ACC; ROWS];
+            for (sum, delta) in sums.iter_mut().zip(deltas.iter()) {
+                *sum = delta.widen();
+            }
+            for (column, len, gradient) in cell.through(units) {
+                let row = |r: usize| part(rows, r * columns + column, len);
+                add_dots(&mut sums, part(gates, gradient, len), row);
+            }
+            for (delta, sum) in deltas.iter_mut().zip(sums) {
+                *delta = S::narrow(sum);
+            }
         }
     }
     // An h that is kept lies there already; a cell that keeps another state leaves its own before the first step.
@@ -314,6 +329,31 @@ pub(crate) fn add_dot<S: Scalar>(sum: S::Acc, a: &[S], b: &[S]) -> S::Acc {
         sum = S::mul_acc(sum, *a, *b);
     }
     sum
+}
+
+/// sums\[r\] + Σ a\[i\] · row(r)\[i\] for rows side by side, each in order; a row that is not there is left out.
+#[inline]
+pub(crate) fn add_dots<'r, S: Scalar>(
+    sums: &mut [S::Acc; ROWS],
+    a: &[S],
+    row: impl Fn(usize) -> &'r [S],
+) {
+    let rows: [&[S]; ROWS] = core::array::from_fn(row);
+    let [b, c, d, e] = rows;
+    if e.len() == a.len() {
+        let [mut first, mut second, mut third, mut fourth] = *sums;
+        for ((((a, b), c), d), e) in a.iter().zip(b).zip(c).zip(d).zip(e) {
+            first = S::mul_acc(first, *a, *b);
+            second = S::mul_acc(second, *a, *c);
+            third = S::mul_acc(third, *a, *d);
+            fourth = S::mul_acc(fourth, *a, *e);
+        }
+        *sums = [first, second, third, fourth];
+    } else {
+        for (sum, row) in sums.iter_mut().zip(rows) {
+            *sum = add_dot::<S>(*sum, a, row);
+        }
+    }
 }
 
 /// As many numbers as there are in both.

@@ -2,8 +2,8 @@
 
 use core::ops::Range;
 
-use super::{Cell, Walk, add_dot, copy, number};
-use crate::kernels::{BLOCK, dot, part};
+use super::{Cell, ROWS, Walk, add_dot, add_dots, copy, number};
+use crate::kernels::{BLOCK, part};
 use crate::ops::Activation;
 use crate::ops::dense::Weights;
 use crate::scalar::Scalar;
@@ -36,8 +36,12 @@ pub(crate) fn backward_input<S: Scalar, C: Cell<S>>(
                     .fold(S::ZERO_ACC, |sum, dz| add_dot::<S>(sum, row, dz));
                 copy(scratch, &[S::narrow(sum)]);
             } else {
-                for (delta, dz) in scratch.iter_mut().zip(gradients.iter()) {
-                    *delta = S::narrow(dot(row, dz));
+                for (block, deltas) in scratch.chunks_mut(ROWS).enumerate() {
+                    let mut sums = [S::ZERO_ACC; ROWS];
+                    add_dots(&mut sums, row, |r| gradients.row(block * ROWS + r));
+                    for (delta, sum) in deltas.iter_mut().zip(sums) {
+                        *delta = S::narrow(sum);
+                    }
                 }
             }
         }
@@ -82,6 +86,12 @@ impl<'g, S: Scalar> Rows<'g, S> {
             stride: stride.max(1),
             columns,
         }
+    }
+
+    /// The columns of a step.
+    fn row(&self, step: usize) -> &'g [S] {
+        let at = step * self.stride + self.columns.start;
+        part(self.gradients, at, self.columns.len())
     }
 
     /// The columns of each step in turn.

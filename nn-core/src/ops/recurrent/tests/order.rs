@@ -242,9 +242,8 @@ fn naive<S: Scalar>(
         each.map(|(index, w)| w.descend(rate, sum(index), &mut rng))
             .collect()
     };
-    let over_time = |term: &dyn Fn(S::Acc, usize) -> S::Acc| {
-        (0..walk.steps).fold(S::ZERO_ACC, term)
-    };
+    let over_time =
+        |term: &dyn Fn(S::Acc, usize) -> S::Acc| (0..walk.steps).fold(S::ZERO_ACC, term);
     let kernel = learn(&numbers.kernel, &|index| {
         let (k, c) = (index / columns, index % columns);
         over_time(&|sum, step| S::mul_acc(sum, layer.x(step)[k], gradients[step].0[c]))
