@@ -6,7 +6,7 @@ use crate::memory::{Memory, Span};
 use crate::ops::conv2d::ConvStep;
 use crate::ops::recurrent::RecurrentStep;
 use crate::ops::window::PoolStep;
-use crate::ops::{Activation, Facts};
+use crate::ops::{Activation, Dropout, Facts};
 use crate::tensor::{DType, TensorId};
 
 /// Runs a node forward. `None` where the memory does not hold what the step names: a checked model and a planned
@@ -63,6 +63,7 @@ pub(crate) enum Sizes {
         lower: f32,
         upper: f32,
     },
+    Dropout(Dropout),
     /// From real numbers to integers, or back.
     Quant {
         scale: f32,

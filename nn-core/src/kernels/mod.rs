@@ -4,6 +4,7 @@ mod portable;
 mod requant;
 
 pub(crate) use portable::{
-    BLOCK, ROWS_I8, accumulate, dot, dot_rows_i8, part, start, vector_matrix,
+    BLOCK, ROWS_I8, accumulate, accumulate_each, accumulate_each_i8, accumulate_part,
+    accumulate_row, dot, dot_rows_i8, part, start, vector_matrix,
 };
 pub use requant::Requant;

@@ -35,8 +35,21 @@ pub(crate) fn accumulate<S: Scalar>(
     first: usize,
     sums: &mut [S::Acc; BLOCK],
 ) {
+    let len = columns.saturating_sub(first).min(BLOCK);
+    accumulate_part(x, weight, columns, (first, len), sums);
+}
+
+/// [`accumulate`] of the first `len` sums.
+#[inline(always)]
+pub(crate) fn accumulate_part<S: Scalar>(
+    x: &[S],
+    weight: &[S],
+    columns: usize,
+    (first, len): (usize, usize),
+    sums: &mut [S::Acc; BLOCK],
+) {
     let rows = weight.chunks_exact(columns.max(1));
-    if columns >= first + BLOCK {
+    if len == BLOCK {
         for (x, row) in x.iter().zip(rows) {
             let Some(row) = row.get(first..).and_then(|row| row.first_chunk::<BLOCK>()) else {
                 return;
@@ -47,9 +60,37 @@ pub(crate) fn accumulate<S: Scalar>(
         }
     } else {
         for (x, row) in x.iter().zip(rows) {
-            for (sum, weight) in sums.iter_mut().zip(row.get(first..).unwrap_or(&[])) {
+            for (sum, weight) in sums.iter_mut().zip(part(row, first, len)) {
                 *sum = S::mul_acc(*sum, *x, *weight);
             }
+        }
+    }
+}
+
+/// sums\[i\] += a\[i\] · b\[i\] for as many as there are.
+#[inline(always)]
+pub(crate) fn accumulate_each<S: Scalar>(a: &[S], b: &[S], sums: &mut [S::Acc; BLOCK]) {
+    if let (Some(a), Some(b)) = (a.first_chunk::<BLOCK>(), b.first_chunk::<BLOCK>()) {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum = S::mul_acc(*sum, *a, *b);
+        }
+    } else {
+        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
+            *sum = S::mul_acc(*sum, *a, *b);
+        }
+    }
+}
+
+/// sums\[i\] += x · row\[i\] for as many as there are.
+#[inline(always)]
+pub(crate) fn accumulate_row<S: Scalar>(x: S, row: &[S], sums: &mut [S::Acc; BLOCK]) {
+    if let Some(row) = row.first_chunk::<BLOCK>() {
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum = S::mul_acc(*sum, x, *value);
+        }
+    } else {
+        for (sum, value) in sums.iter_mut().zip(row) {
+            *sum = S::mul_acc(*sum, x, *value);
         }
     }
 }
@@ -99,5 +140,14 @@ pub(crate) fn dot_rows_i8(x: &[i8], rows: [&[i8]; ROWS_I8], zero: i32, sums: &mu
                 *sum = sum.wrapping_add(product);
             }
         }
+    }
+}
+
+/// sums\[i\] += (x\[i\] − zero) · weight\[i\] for as many as there are.
+#[inline(always)]
+pub(crate) fn accumulate_each_i8(x: &[i8], weight: &[i8], zero: i32, sums: &mut [i32; ROWS_I8]) {
+    for ((sum, &x), &weight) in sums.iter_mut().zip(x).zip(weight) {
+        let product = (i32::from(x) - zero).wrapping_mul(i32::from(weight));
+        *sum = sum.wrapping_add(product);
     }
 }

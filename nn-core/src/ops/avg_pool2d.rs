@@ -1,12 +1,13 @@
-//! Average pooling: the mean of each window, padding not counted.
+//! Average pooling: the mean of each window, padding not counted, or counted as zeros.
 //!
 //! int8 after TensorFlow Lite's AVERAGE_POOL_2D: the sum divided by the count, halves away from zero; input and output
-//! quantized alike.
+//! quantized alike; padding not counted.
 
-use bytemuck::TransparentWrapper;
+use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::fixed_point::saturate_i8;
+use crate::kernels::{BLOCK, part};
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::window::{Pool2d, PoolStep};
 use crate::ops::{Activation, Check, Facts, NodeFault, OpSet, Operator, by_scalar};
@@ -18,14 +19,40 @@ pub(super) const FACTS: Facts = Facts {
     ..Facts::PLAIN
 };
 
-/// The operator.
-#[derive(TransparentWrapper)]
-#[repr(transparent)]
-pub(super) struct AvgPool2d(Pool2d);
+/// Parameters of an average pooling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AvgPool2d {
+    /// Its window.
+    pub window: Pool2d,
+    /// Whether padding counts as zeros: PyTorch's `count_include_pad`. Not in int8.
+    pub count_padding: bool,
+}
+
+impl From<Pool2d> for AvgPool2d {
+    /// The mean of the cells inside: TensorFlow's rule.
+    fn from(window: Pool2d) -> Self {
+        Self {
+            window,
+            count_padding: false,
+        }
+    }
+}
+
+impl AvgPool2d {
+    fn step(&self, check: &Check) -> Option<PoolStep> {
+        Some(PoolStep {
+            count_padding: self.count_padding,
+            ..PoolStep::new(&self.window, check.x.shape)?
+        })
+    }
+}
 
 impl<K: OpSet> Operator<K> for AvgPool2d {
     fn check(&self, check: &Check) -> Result<(), NodeFault> {
-        self.0.check(check)
+        if self.count_padding && check.x.dtype == DType::I8 {
+            return Err(NodeFault::Geometry);
+        }
+        self.window.check(check)
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
@@ -33,7 +60,7 @@ impl<K: OpSet> Operator<K> for AvgPool2d {
             DType::I8 if K::I8 => run_i8 as Forward,
             dtype => by_scalar!(K, dtype, run)?,
         };
-        Some((forward, Sizes::Pool(PoolStep::new(&self.0, check.x.shape)?)))
+        Some((forward, Sizes::Pool(self.step(check)?)))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
@@ -87,14 +114,25 @@ impl PoolStep {
             x,
             y,
             0i32,
-            |sum, cell| sum + i32::from(cell),
+            // At most 2^16 cells: see `Pool2d::check`.
+            |sum: i32, cell| sum.wrapping_add(i32::from(cell)),
             |sum, count| {
-                // At most 256 cells.
                 let count = count.max(1) as i32;
                 let half = if sum > 0 { count / 2 } else { -(count / 2) };
-                saturate_i8((sum + half).checked_div(count).unwrap_or(0))
+                saturate_i8(sum.wrapping_add(half).checked_div(count).unwrap_or(0))
             },
         );
+    }
+
+    /// By how much the sum of a window of which so many cells lie inside is divided.
+    #[inline(always)]
+    fn count(&self, inside: usize) -> u32 {
+        // At most 2^16 cells: see `Pool2d::check`.
+        if self.count_padding {
+            self.taps() as u32
+        } else {
+            inside as u32
+        }
     }
 
     fn each_window<T: Copy, Acc: Copy>(
@@ -105,50 +143,76 @@ impl PoolStep {
         add: impl Fn(Acc, T) -> Acc,
         finish: impl Fn(Acc, u32) -> T,
     ) {
+        let (x_len, y_len) = self.lengths();
         let channels = usize::from(self.channels).max(1);
         let width = usize::from(self.window.columns.input);
-        let mut pixels = y.chunks_exact_mut(channels);
-        for row in 0..usize::from(self.window.rows.output) {
-            let rows = self.window.rows.taps(row);
-            for column in 0..usize::from(self.window.columns.output) {
-                let columns = self.window.columns.taps(column);
-                let Some(pixel) = pixels.next() else { return };
-                for (channel, out) in pixel.iter_mut().enumerate() {
-                    let mut sum = zero;
-                    for tap_row in 0..rows.len {
-                        let at = (rows.input + tap_row) * width + columns.input;
-                        let cells = x.get(at * channels + channel..).unwrap_or(&[]);
-                        for cell in cells.iter().step_by(channels).take(columns.len) {
-                            sum = add(sum, *cell);
+        for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
+            let mut pixels = y.chunks_exact_mut(channels);
+            for row in 0..usize::from(self.window.rows.output) {
+                let rows = self.window.rows.taps(row);
+                for column in 0..usize::from(self.window.columns.output) {
+                    let columns = self.window.columns.taps(column);
+                    let count = self.count(rows.len * columns.len);
+                    let Some(pixel) = pixels.next() else { return };
+                    for (channel, out) in pixel.iter_mut().enumerate() {
+                        let mut sum = zero;
+                        for tap_row in 0..rows.len {
+                            let at = (rows.input + tap_row) * width + columns.input;
+                            let cells = x.get(at * channels + channel..).unwrap_or(&[]);
+                            for cell in cells.iter().step_by(channels).take(columns.len) {
+                                sum = add(sum, *cell);
+                            }
                         }
+                        *out = finish(sum, count);
                     }
-                    // At most 256 cells.
-                    *out = finish(sum, (rows.len * columns.len) as u32);
                 }
             }
         }
     }
 
-    /// Backward, in place: each input cell is overwritten by Σ δ / count over the windows that hold it
-    /// (rows and columns in order), times the derivative of `below`.
+    /// Backward, in place: each input cell is overwritten by Σ δ / count over the windows that hold it (rows and
+    /// columns in order, from 0, each quotient rounded), times the derivative of `below`.
     pub(crate) fn average_backward<S: Scalar>(&self, x: &mut [S], below: Activation, delta: &[S]) {
+        let (x_len, y_len) = self.lengths();
         let channels = usize::from(self.channels).max(1);
         let width = usize::from(self.window.columns.input).max(1);
-        let out_width = usize::from(self.window.columns.output);
-        for (index, cell) in x.iter_mut().enumerate() {
-            let (pixel, channel) = (index / channels, index % channels);
-            let mut gradient = S::ZERO;
-            for row in self.window.rows.outputs(pixel / width) {
-                let rows = self.window.rows.taps(row).len;
-                for column in self.window.columns.outputs(pixel % width) {
-                    let count = rows * self.window.columns.taps(column).len;
-                    let at = (row * out_width + column) * channels + channel;
-                    // Exact: at most 256 cells.
-                    let delta = delta.get(at).copied().unwrap_or(S::ZERO);
-                    gradient = gradient.add(S::mean(delta.widen(), count as u32));
+        for (x, delta) in x.chunks_exact_mut(x_len).zip(delta.chunks_exact(y_len)) {
+            for (x_row, row) in x.chunks_exact_mut(width * channels).enumerate() {
+                for (x_column, pixel) in row.chunks_exact_mut(channels).enumerate() {
+                    for (block, cells) in pixel.chunks_mut(BLOCK).enumerate() {
+                        let first = block * BLOCK;
+                        let sums = self.gradient_at::<S>(x_row, x_column, first, delta);
+                        for (cell, sum) in cells.iter_mut().zip(sums) {
+                            *cell = below.derivative(S::narrow(sum), *cell);
+                        }
+                    }
                 }
             }
-            *cell = below.derivative(gradient, *cell);
         }
+    }
+
+    /// The gradients of one input cell in a block of channels.
+    fn gradient_at<S: Scalar>(
+        &self,
+        x_row: usize,
+        x_column: usize,
+        first: usize,
+        delta: &[S],
+    ) -> [S::Acc; BLOCK] {
+        let channels = usize::from(self.channels);
+        let out_width = usize::from(self.window.columns.output);
+        let mut sums = [S::ZERO_ACC; BLOCK];
+        for row in self.window.rows.outputs(x_row) {
+            let rows = self.window.rows.taps(row).len;
+            for column in self.window.columns.outputs(x_column) {
+                let count = self.count(rows * self.window.columns.taps(column).len);
+                let at = (row * out_width + column) * channels + first;
+                let len = (channels - first).min(BLOCK);
+                for (sum, delta) in sums.iter_mut().zip(part(delta, at, len)) {
+                    *sum = S::add_acc(*sum, S::mean(delta.widen(), count));
+                }
+            }
+        }
+        sums
     }
 }

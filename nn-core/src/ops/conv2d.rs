@@ -1,33 +1,52 @@
-//! 2-d convolution (cross-correlation): y\[o\] = act(b\[o\] + Σ x\[row + i, column + j, c\] · W\[i, j, c, o\]).
+//! 2-d convolution (cross-correlation): y\[o\] = act(b\[o\] + Σ x\[row + i·dilation, column + j·dilation, c\] · W\[i, j, c, o\]).
 //!
-//! f32: `W` is `[kernel_h, kernel_w, in, out]`. int8: `W` is `[out, kernel_h, kernel_w, in]`, after the TensorFlow
-//! Lite int8 specification for CONV_2D. Padding counts as 0 (int8: as the zero point), so its taps are left out.
+//! In g groups, the input channels and the output channels are divided into g equal parts, and each output sums over
+//! its own part of the inputs. As many groups as inputs is a depthwise convolution; out / in is its multiplier.
+//!
+//! | | weight | |
+//! |---|---|---|
+//! | f32, Q16 | `[kernel_h, kernel_w, in / groups, out]` | |
+//! | int8 | `[out, kernel_h, kernel_w, in / groups]` | TensorFlow Lite's CONV_2D |
+//! | int8, depthwise with more than one input channel | `[1, kernel_h, kernel_w, out]` | its DEPTHWISE_CONV_2D |
+//!
+//! Padding counts as 0 (int8: as the zero point), so its taps are left out. A sequence `[steps, channels]` is a map of
+//! height 1 (see [`conv1d`](super::conv1d)); a layer on `[frames, height, width, channels]` is applied to each frame.
+
+mod backward;
+mod forward;
+mod int8;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
-use crate::kernels::{self, Requant};
+use crate::kernels::Requant;
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::dense::Weights;
-use crate::ops::window::Window;
+use crate::ops::window::{Window, frames_and_map};
 use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, by_scalar};
-use crate::scalar::Scalar;
+use crate::scalar::{Q16, Scalar};
 use crate::tensor::{DType, Shape, Tensor, TensorId};
-use crate::train::Update;
 
 /// Parameters of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Conv2d {
-    /// f32 `[kernel_h, kernel_w, in, out]` or int8 `[out, kernel_h, kernel_w, in]`.
+    /// f32 or Q16 `[kernel_h, kernel_w, in / groups, out]`; int8 `[out, kernel_h, kernel_w, in / groups]`, depthwise
+    /// `[1, kernel_h, kernel_w, out]`.
     pub weight: TensorId,
-    /// f32 or int32 `[out]`.
+    /// As the weight; int8: int32. `[out]`.
     pub bias: Option<TensorId>,
     /// int8: int32 `[2, out]`, the multipliers and then the shifts of Σ's rescaling.
     pub requant: Option<TensorId>,
     /// Steps down and right.
     pub stride: [u8; 2],
-    /// Cells of padding: top, left, bottom, right; each less than the kernel.
+    /// Cells of padding: top, left, bottom, right; each less than the cells that the kernel spans.
     pub padding: [u8; 4],
+    /// Cells from one tap to the next, down and right; 1 for a kernel without gaps.
+    pub dilation: [u8; 2],
+    /// Parts into which the channels are divided; 1 for an ordinary convolution.
+    pub groups: u16,
     /// What is applied to the output.
     pub activation: Activation,
 }
@@ -42,6 +61,24 @@ impl Conv2d {
             ..Facts::PLAIN
         }
     }
+
+    /// The output's shape for an input that [`frames_and_map`] reads and this weight tensor.
+    pub fn output_shape(&self, input: Shape, weight: &Tensor) -> Option<Shape> {
+        let step = ConvStep::new(self, input, weight)?;
+        step.window.shape_like(&input, u32::from(step.outputs))
+    }
+
+    /// `[kernel_h, kernel_w, in / groups, out]` in any layout, for an input of so many channels.
+    fn kernel_dims(&self, weight: &Tensor, inputs: u32) -> Option<[u32; 4]> {
+        let depthwise = inputs > 1 && u32::from(self.groups) == inputs;
+        match (weight.dtype, weight.shape.dims()) {
+            (DType::I8, &[1, height, width, out]) if depthwise => Some([height, width, 1, out]),
+            (DType::I8, _) if depthwise => None,
+            (DType::I8, &[out, height, width, input]) => Some([height, width, input, out]),
+            (_, &[height, width, input, out]) => Some([height, width, input, out]),
+            _ => None,
+        }
+    }
 }
 
 impl<K: OpSet> Operator<K> for Conv2d {
@@ -49,25 +86,33 @@ impl<K: OpSet> Operator<K> for Conv2d {
         check.arity(1)?;
         let dtype = check.same_dtype()?;
         let weight = check.weight(self.weight, dtype)?;
-        check.x.shape.as_map().ok_or(NodeFault::Shape(check.x_id))?;
-        let dims = kernel_dims(&weight).ok_or(NodeFault::Shape(self.weight))?;
-        if Some(dims[2]) != check.x.shape.as_map().map(|[_, _, channels]| channels) {
-            return Err(NodeFault::Shape(self.weight));
+        let (_, [_, _, inputs]) =
+            frames_and_map(&check.x.shape).ok_or(NodeFault::Shape(check.x_id))?;
+        let fault = NodeFault::Shape(self.weight);
+        let [_, _, group, outputs] = self.kernel_dims(&weight, inputs).ok_or(fault)?;
+        if self.groups == 0 {
+            return Err(NodeFault::Geometry);
         }
-        let step = ConvStep::new(self, check.x.shape, &weight).ok_or(NodeFault::Geometry)?;
-        check.y_shape(Shape::map(
-            u32::from(step.window.rows.output),
-            u32::from(step.window.columns.output),
-            dims[3],
-        ))?;
-        check.channels(dims[3], &weight, self.bias, self.requant, self.activation)
+        let groups = u32::from(self.groups);
+        if group.checked_mul(groups) != Some(inputs) || outputs.checked_rem(groups) != Some(0) {
+            return Err(fault);
+        }
+        let shape = self.output_shape(check.x.shape, &weight);
+        check.y_shape(shape.ok_or(NodeFault::Geometry)?)?;
+        check.channels(outputs, &weight, self.bias, self.requant, self.activation)
     }
 
     fn needs(&self, check: &Check) -> Needs {
-        let plane = check.x.shape.as_map();
-        let plane = plane.map_or(0, |[height, width, _]| height as usize * width as usize);
+        let cells = frames_and_map(&check.x.shape).map_or(0, |(frames, [height, width, _])| {
+            // Fits 31 bits, as a factor of a tensor's numbers.
+            frames as usize * height as usize * width as usize
+        });
+        let size = match check.x.dtype {
+            DType::Q16 => size_of::<<Q16 as Scalar>::Acc>(),
+            _ => size_of::<<f32 as Scalar>::Acc>(),
+        };
         Needs {
-            input_scratch: plane * size_of::<f32>(),
+            input_scratch: cells.saturating_mul(size),
             ..Needs::default()
         }
     }
@@ -93,9 +138,9 @@ impl<K: OpSet> Operator<K> for Conv2d {
     }
 
     fn macs(&self, check: &Check) -> u64 {
+        // Each weight is used once for each output pixel of each frame. All factors fit 31 bits.
         let weights = check.tensor(self.weight).map_or(0, |w| w.elements() as u64);
-        let pixels = check.y.shape.as_map();
-        weights * pixels.map_or(0, |[height, width, _]| u64::from(height) * u64::from(width))
+        weights * u64::from(check.y.shape.rows())
     }
 }
 
@@ -163,287 +208,66 @@ fn run_backward<S: Learns>(
     Some(())
 }
 
-impl Conv2d {
-    /// The output's shape for an input of `[height, width, channels]` and this weight tensor.
-    pub fn output_shape(&self, input: Shape, weight: &Tensor) -> Option<Shape> {
-        let step = ConvStep::new(self, input, weight)?;
-        Some(Shape::map(
-            u32::from(step.window.rows.output),
-            u32::from(step.window.columns.output),
-            u32::from(step.outputs),
-        ))
-    }
-}
-
-/// `[kernel_h, kernel_w, in, out]` in either layout.
-fn kernel_dims(weight: &Tensor) -> Option<[u32; 4]> {
-    match (weight.dtype, weight.shape.dims()) {
-        (DType::I8, &[out, height, width, input]) => Some([height, width, input, out]),
-        (_, &[height, width, input, out]) => Some([height, width, input, out]),
-        _ => None,
-    }
-}
-
 /// A convolution's sizes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConvStep {
     pub(crate) window: Window,
     pub(crate) inputs: u16,
     pub(crate) outputs: u16,
+    pub(crate) groups: u16,
 }
 
 impl ConvStep {
     pub(crate) fn new(conv: &Conv2d, input: Shape, weight: &Tensor) -> Option<Self> {
-        let [height, width, _] = input.as_map()?;
-        let [kernel_h, kernel_w, inputs, outputs] = kernel_dims(weight)?;
-        let kernel = [u8::try_from(kernel_h).ok()?, u8::try_from(kernel_w).ok()?];
+        let (_, [height, width, inputs]) = frames_and_map(&input)?;
+        let [kernel_h, kernel_w, _, outputs] = conv.kernel_dims(weight, inputs)?;
+        let kernel = [u16::try_from(kernel_h).ok()?, u16::try_from(kernel_w).ok()?];
+        let stride = conv.stride.map(u16::from);
+        let (map, dilation) = ([height, width], conv.dilation);
         Some(Self {
-            window: Window::new([height, width], kernel, conv.stride, conv.padding)?,
+            window: Window::new(map, kernel, stride, dilation, conv.padding)?,
             inputs: u16::try_from(inputs).ok()?,
             outputs: u16::try_from(outputs).ok()?,
+            groups: conv.groups,
         })
     }
 
+    #[inline(always)]
     fn width(&self) -> usize {
         usize::from(self.window.columns.input)
     }
 
+    #[inline(always)]
     fn kernel_width(&self) -> usize {
         usize::from(self.window.columns.kernel)
     }
 
-    /// f32 (or fixed-point) forward.
-    ///
-    /// Each y sums its bias and then the products in the order of kernel row, kernel column, input channel.
-    pub(crate) fn forward<S: Scalar>(
-        &self,
-        x: &[S],
-        weight: &[S],
-        bias: &[S],
-        activation: Activation,
-        y: &mut [S],
-    ) {
-        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
-        let mut pixels = y.chunks_exact_mut(outputs.max(1));
-        for row in 0..usize::from(self.window.rows.output) {
-            let rows = self.window.rows.taps(row);
-            for column in 0..usize::from(self.window.columns.output) {
-                let columns = self.window.columns.taps(column);
-                let Some(pixel) = pixels.next() else { return };
-                for (block, out) in pixel.chunks_mut(kernels::BLOCK).enumerate() {
-                    let first = block * kernels::BLOCK;
-                    let mut sums = kernels::start(bias, first);
-                    for tap in 0..rows.len {
-                        let x_at = (rows.input + tap) * self.width() + columns.input;
-                        let w_at = (rows.tap + tap) * self.kernel_width() + columns.tap;
-                        let run = columns.len * inputs;
-                        let x = kernels::part(x, x_at * inputs, run);
-                        let w = kernels::part(weight, w_at * inputs * outputs, run * outputs);
-                        kernels::accumulate(x, w, outputs, first, &mut sums);
-                    }
-                    for (out, sum) in out.iter_mut().zip(sums) {
-                        *out = activation.apply(S::narrow(sum));
-                    }
-                }
-            }
+    /// Numbers of an input map and of an output map, at least 1.
+    #[inline(always)]
+    fn lengths(&self) -> (usize, usize) {
+        let x = self.window.inputs() * usize::from(self.inputs);
+        let y = self.window.outputs() * usize::from(self.outputs);
+        (x.max(1), y.max(1))
+    }
+
+    /// Input channels and output channels of a group.
+    #[inline(always)]
+    fn group(&self) -> (usize, usize) {
+        let groups = self.groups.max(1);
+        let of = |channels: u16| usize::from(channels.checked_div(groups).unwrap_or(0));
+        (of(self.inputs), of(self.outputs))
+    }
+
+    #[inline(always)]
+    fn is_depthwise(&self) -> bool {
+        self.groups > 1 && self.groups == self.inputs
+    }
+    /// The input channels of a block of depthwise outputs. (With a multiplier of 1 nobody asks.)
+    #[inline(always)]
+    fn channels_of<const N: usize>(&self, first: usize, multiplier: usize) -> [usize; N] {
+        if multiplier == 1 {
+            return [0; N];
         }
-    }
-
-    /// int8 forward.
-    pub(crate) fn forward_i8(
-        &self,
-        x: &[i8],
-        weight: &[i8],
-        x_zero: i32,
-        requant: &Requant,
-        y: &mut [i8],
-    ) {
-        const ROWS: usize = kernels::ROWS_I8;
-        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
-        let filter = usize::from(self.window.rows.kernel) * self.kernel_width() * inputs;
-        let mut pixels = y.chunks_exact_mut(outputs.max(1));
-        for row in 0..usize::from(self.window.rows.output) {
-            let rows = self.window.rows.taps(row);
-            for column in 0..usize::from(self.window.columns.output) {
-                let columns = self.window.columns.taps(column);
-                let Some(pixel) = pixels.next() else { return };
-                let run = columns.len * inputs;
-                for (block, out) in pixel.chunks_mut(ROWS).enumerate() {
-                    let first = block * ROWS;
-                    let mut sums = requant.biases(first);
-                    for tap in 0..rows.len {
-                        let x_at = (rows.input + tap) * self.width() + columns.input;
-                        let w_at = (rows.tap + tap) * self.kernel_width() + columns.tap;
-                        let x = kernels::part(x, x_at * inputs, run);
-                        let filters = core::array::from_fn(|index| {
-                            // Past the last channel the part is empty.
-                            kernels::part(weight, (first + index) * filter + w_at * inputs, run)
-                        });
-                        kernels::dot_rows_i8(x, filters, x_zero, &mut sums);
-                    }
-                    for (index, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
-                        *out = requant.apply(first + index, sum);
-                    }
-                }
-            }
-        }
-    }
-
-    /// Backward and update in place, one input channel after the other.
-    ///
-    /// For channel c: `plane` collects δx\[.., c\] with the weights from before the update (output pixels in order,
-    /// for each the taps in order, for each Σ over o); then W\[i, j, c, ..\] learns from Σ x·δ (output pixels in
-    /// order); then x\[.., c\] is overwritten by `plane` times the derivative of `below`.
-    /// `plane` holds input height x width numbers and is not touched without `below`.
-    pub(crate) fn backward<S: Scalar>(
-        &self,
-        x: &mut [S],
-        below: Option<Activation>,
-        mut weight: Weights<'_, S>,
-        delta: &[S],
-        plane: &mut [S],
-    ) {
-        let inputs = usize::from(self.inputs);
-        for channel in 0..inputs {
-            if below.is_some() {
-                plane.fill(S::ZERO);
-                self.input_gradient(channel, &weight, delta, plane);
-            }
-            if let Weights::Learning(weight) = &mut weight {
-                self.update_channel(channel, x, delta, weight);
-            }
-            if let Some(below) = below {
-                let cells = x.iter_mut().skip(channel).step_by(inputs);
-                for (x, gradient) in cells.zip(plane.iter()) {
-                    *x = below.derivative(*gradient, *x);
-                }
-            }
-        }
-    }
-
-    /// The bias learns from Σ δ over the output pixels, in order.
-    pub(crate) fn backward_bias<S: Scalar>(&self, mut bias: Update<'_, S>, delta: &[S]) {
-        let outputs = usize::from(self.outputs);
-        for first in (0..outputs).step_by(kernels::BLOCK) {
-            let mut sums = [S::ZERO_ACC; kernels::BLOCK];
-            for pixel in delta.chunks_exact(outputs.max(1)) {
-                let part = pixel.get(first..).unwrap_or(&[]);
-                for (sum, delta) in sums.iter_mut().zip(part) {
-                    *sum = S::add_acc(*sum, *delta);
-                }
-            }
-            let len = (outputs - first).min(kernels::BLOCK);
-            bias.step(first, sums.get(..len).unwrap_or(&[]));
-        }
-    }
-
-    fn input_gradient<S: Scalar>(
-        &self,
-        channel: usize,
-        weight: &Weights<'_, S>,
-        delta: &[S],
-        plane: &mut [S],
-    ) {
-        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
-        let mut pixels = delta.chunks_exact(outputs.max(1));
-        for row in 0..usize::from(self.window.rows.output) {
-            let rows = self.window.rows.taps(row);
-            for column in 0..usize::from(self.window.columns.output) {
-                let columns = self.window.columns.taps(column);
-                let Some(delta) = pixels.next() else { return };
-                if delta.iter().all(|&d| d == S::ZERO) {
-                    continue;
-                }
-                for tap in 0..rows.len {
-                    let x_at = (rows.input + tap) * self.width() + columns.input;
-                    let w_at = (rows.tap + tap) * self.kernel_width() + columns.tap;
-                    let Some(cells) = plane.get_mut(x_at..x_at + columns.len) else {
-                        return;
-                    };
-                    for (index, cell) in cells.iter_mut().enumerate() {
-                        let at = ((w_at + index) * inputs + channel) * outputs;
-                        let row = match weight {
-                            Weights::Frozen(weight) => kernels::part(weight, at, outputs),
-                            Weights::Learning(weight) => weight.values(at, outputs),
-                        };
-                        *cell = cell.add(S::narrow(kernels::dot(row, delta)));
-                    }
-                }
-            }
-        }
-    }
-
-    fn update_channel<S: Scalar>(
-        &self,
-        channel: usize,
-        x: &[S],
-        delta: &[S],
-        weight: &mut Update<'_, S>,
-    ) {
-        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
-        let row_len = usize::from(self.window.columns.output);
-        for kernel_row in 0..usize::from(self.window.rows.kernel) {
-            for kernel_column in 0..self.kernel_width() {
-                let at = ((kernel_row * self.kernel_width() + kernel_column) * inputs + channel)
-                    * outputs;
-                for first in (0..outputs).step_by(kernels::BLOCK) {
-                    let mut sums = [S::ZERO_ACC; kernels::BLOCK];
-                    for row in 0..usize::from(self.window.rows.output) {
-                        let Some(x_row) = self.window.rows.taps(row).cell(kernel_row) else {
-                            continue;
-                        };
-                        for column in 0..row_len {
-                            let taps = self.window.columns.taps(column);
-                            let Some(x_column) = taps.cell(kernel_column) else {
-                                continue;
-                            };
-                            let cell = (x_row * self.width() + x_column) * inputs + channel;
-                            let x = x.get(cell).copied().unwrap_or(S::ZERO);
-                            let pixel = (row * row_len + column) * outputs;
-                            let delta = kernels::part(
-                                delta,
-                                pixel + first,
-                                (outputs - first).min(kernels::BLOCK),
-                            );
-                            for (sum, delta) in sums.iter_mut().zip(delta) {
-                                *sum = S::mul_acc(*sum, x, *delta);
-                            }
-                        }
-                    }
-                    let len = (outputs - first).min(kernels::BLOCK);
-                    weight.step(at + first, sums.get(..len).unwrap_or(&[]));
-                }
-            }
-        }
-    }
-}
-
-impl crate::ops::window::Taps {
-    /// The input cell under kernel tap `tap`, where that is no padding.
-    fn cell(&self, tap: usize) -> Option<usize> {
-        let offset = tap.checked_sub(self.tap)?;
-        (offset < self.len).then_some(self.input + offset)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn vertical_edges_of_a_6x6_image() {
-        // Left half 10, right half 0, the kernel 1 0 −1 on each row: 0 30 30 0.
-        let image: std::vec::Vec<f32> = (0..36)
-            .map(|i| if i % 6 < 3 { 10.0 } else { 0.0 })
-            .collect();
-        let kernel = [1.0, 0.0, -1.0].repeat(3);
-        let step = ConvStep {
-            window: Window::new([6, 6], [3, 3], [1, 1], [0; 4]).unwrap(),
-            inputs: 1,
-            outputs: 1,
-        };
-        let mut y = [0.0; 16];
-        step.forward(&image, &kernel, &[], Activation::None, &mut y);
-        assert_eq!(y, [0.0, 30.0, 30.0, 0.0].repeat(4)[..]);
+        core::array::from_fn(|index| (first + index).checked_div(multiplier).unwrap_or(0))
     }
 }

@@ -5,9 +5,12 @@
 //! int8 weights are output-major (dense `[out, in]`, convolution OHWI), as in TensorFlow Lite.
 
 pub mod avg_pool2d;
+pub mod batch_norm;
+pub mod conv1d;
 pub mod conv2d;
 pub mod dense;
 pub mod dequantize;
+pub mod dropout;
 pub mod flatten;
 pub mod gru;
 pub mod log_softmax;
@@ -25,15 +28,20 @@ pub mod window;
 
 mod activation;
 mod check;
+#[cfg(test)]
+mod draw;
 mod fault;
 mod operator;
 mod set;
 
 pub use crate::kernels::Requant;
 pub use activation::Activation;
+pub use avg_pool2d::AvgPool2d;
+pub use batch_norm::BatchNorm;
 pub(crate) use check::Check;
 pub use conv2d::Conv2d;
 pub use dense::Dense;
+pub use dropout::Dropout;
 pub use fault::NodeFault;
 pub use gru::Gru;
 pub use lstm::Lstm;
@@ -61,8 +69,8 @@ pub enum Op {
     Conv2d(Conv2d),
     /// The largest value of each window.
     MaxPool2d(Pool2d),
-    /// The mean of each window, padding not counted.
-    AvgPool2d(Pool2d),
+    /// The mean of each window.
+    AvgPool2d(AvgPool2d),
     /// The same numbers as a vector.
     Flatten,
     /// max(x, 0).
@@ -89,6 +97,10 @@ pub enum Op {
     Lstm(Lstm),
     /// Gated recurrent unit.
     Gru(Gru),
+    /// γ·(x − mean)·scale + β over the last axis.
+    BatchNorm(BatchNorm),
+    /// Zeroes numbers at random in training.
+    Dropout(Dropout),
 }
 
 impl Op {
@@ -112,6 +124,8 @@ impl Op {
             Self::Rnn(_) => "rnn",
             Self::Lstm(_) => "lstm",
             Self::Gru(_) => "gru",
+            Self::BatchNorm(_) => "batch_norm",
+            Self::Dropout(_) => "dropout",
         }
     }
 
@@ -133,6 +147,8 @@ impl Op {
             Self::Rnn(rnn) => rnn.facts(),
             Self::Lstm(lstm) => lstm.facts(),
             Self::Gru(gru) => gru.facts(),
+            Self::BatchNorm(norm) => norm.facts(),
+            Self::Dropout(_) => dropout::FACTS,
         }
     }
 
@@ -161,6 +177,8 @@ impl Op {
             Self::Rnn(_) => number::RNN,
             Self::Lstm(_) => number::LSTM,
             Self::Gru(_) => number::GRU,
+            Self::BatchNorm(_) => number::BATCH_NORM,
+            Self::Dropout(_) => number::DROPOUT,
         }
     }
 
@@ -172,9 +190,7 @@ impl Op {
             Self::MaxPool2d(pool) if holds::<K>(number::MAX_POOL2D) => {
                 max_pool2d::MaxPool2d::wrap_ref(pool)
             }
-            Self::AvgPool2d(pool) if holds::<K>(number::AVG_POOL2D) => {
-                avg_pool2d::AvgPool2d::wrap_ref(pool)
-            }
+            Self::AvgPool2d(pool) if holds::<K>(number::AVG_POOL2D) => pool,
             Self::Flatten if holds::<K>(number::FLATTEN) => &flatten::Flatten,
             Self::Relu if holds::<K>(number::RELU) => &relu::Relu,
             Self::Sigmoid(input) if holds::<K>(number::SIGMOID) => {
@@ -194,6 +210,8 @@ impl Op {
             Self::Rnn(rnn) if holds::<K>(number::RNN) => rnn,
             Self::Lstm(lstm) if holds::<K>(number::LSTM) => lstm,
             Self::Gru(gru) if holds::<K>(number::GRU) => gru,
+            Self::BatchNorm(norm) if holds::<K>(number::BATCH_NORM) => norm,
+            Self::Dropout(dropout) if holds::<K>(number::DROPOUT) => dropout,
             _ => return None,
         })
     }
@@ -225,4 +243,6 @@ pub mod number {
     pub const RNN: u8 = 14;
     pub const LSTM: u8 = 15;
     pub const GRU: u8 = 16;
+    pub const BATCH_NORM: u8 = 17;
+    pub const DROPOUT: u8 = 18;
 }

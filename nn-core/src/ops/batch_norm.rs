@@ -1,0 +1,217 @@
+//! Batch normalization with frozen statistics, over the last axis: y = γ·x̂ + β, x̂ = (x − μ)·r, r = 1 / √(σ² + ε).
+//!
+//! γ and β can learn; the mean μ and r are constants, taken from the statistics by whoever writes the model. A model
+//! that does not train them is better without this operator: folded into the layer below (W of output channel o
+//! becomes γ·r·W, its bias γ·r·(b − μ) + β; see [`fold`]) it costs nothing.
+//!
+//! Backward: dγ = Σ δ·x̂ and dβ = Σ δ over the vectors along the last axis, δx = γ·r·δ.
+//! Source: S. Ioffe, C. Szegedy, "Batch Normalization", 2015; PyTorch's `BatchNorm2d` in evaluation mode.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
+use crate::kernels::{BLOCK, part};
+use crate::memory::{Memory, numbers, numbers_mut};
+use crate::ops::dense::Weights;
+use crate::ops::{Activation, Check, Facts, NodeFault, OpSet, Operator, Output, by_scalar};
+use crate::scalar::Scalar;
+use crate::tensor::{Shape, TensorId};
+use crate::train::Update;
+
+/// Parameters of a batch normalization, each `[channels]` and of the input's type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchNorm {
+    /// The factor γ.
+    pub gamma: TensorId,
+    /// The shift β.
+    pub beta: TensorId,
+    /// The mean μ.
+    pub mean: TensorId,
+    /// r = 1 / √(σ² + ε).
+    pub scale: TensorId,
+}
+
+/// γ and β together with the statistics as one factor and one shift: y = factor·x + shift.
+///
+/// ```
+/// use nn_core::ops::batch_norm::fold;
+/// // γ 3, β 1, mean 5, variance 4, no ε.
+/// assert_eq!(fold(3.0, 1.0, 5.0, 4.0, 0.0), (1.5, 1.0 - 5.0 * 1.5));
+/// ```
+pub fn fold(gamma: f64, beta: f64, mean: f64, variance: f64, epsilon: f64) -> (f64, f64) {
+    let factor = gamma / libm::sqrt(variance + epsilon);
+    (factor, beta - mean * factor)
+}
+
+impl BatchNorm {
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            parameters: [Some(self.gamma), Some(self.beta), None, None],
+            biases: 1 << 1,
+            constants: [Some(self.mean), Some(self.scale)],
+            output: Output::InPlace,
+            ..Facts::PLAIN
+        }
+    }
+}
+
+impl<K: OpSet> Operator<K> for BatchNorm {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        check.arity(1)?;
+        let dtype = check.real_dtype()?;
+        check.y_shape(check.x.shape)?;
+        let channels = check.x.shape.dims().last().copied();
+        let channels = Shape::vector(channels.ok_or(NodeFault::Shape(check.x_id))?);
+        for id in [self.gamma, self.beta, self.mean, self.scale] {
+            check.parameter(id, dtype, channels)?;
+        }
+        Ok(())
+    }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        Some((by_scalar!(K, check.x.dtype, run)?, Sizes::None))
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        by_scalar!(K, check.x.dtype, run_backward)
+    }
+
+    fn macs(&self, check: &Check) -> u64 {
+        // Fits 31 bits.
+        check.x.elements() as u64
+    }
+}
+
+fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    memory.copy(frame.x(), frame.y())?;
+    let [gamma, beta] = [frame.parameter(0), frame.parameter(1)];
+    let [mean, scale] = [frame.constant(0), frame.constant(1)];
+    let ([gamma, beta, mean, scale], [y]) =
+        memory.borrow([gamma, beta, mean, scale], [frame.y()])?;
+    let statistics = Statistics {
+        mean: numbers(mean)?,
+        scale: numbers(scale)?,
+    };
+    forward::<S>(numbers_mut(y)?, numbers(gamma)?, numbers(beta)?, statistics);
+    Some(())
+}
+
+fn run_backward<S: Learns>(
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let gamma = learning.parameter(frame, back, 0);
+    let [w, a, b, c] = gamma.learning;
+    let (x, below) = (back.values(frame, 0), back.slot(0).below);
+    let (mean, scale) = (frame.constant(0), frame.constant(1));
+    let reads = [back.delta(), gamma.frozen, mean, scale];
+    let ([delta, frozen, mean, scale], [x, w, a, b, c]) = memory.borrow(reads, [x, w, a, b, c])?;
+    let weights = learning.weights::<S>(frozen, [w, a, b, c])?;
+    let statistics = Statistics {
+        mean: numbers(mean)?,
+        scale: numbers(scale)?,
+    };
+    backward(numbers_mut(x)?, below, weights, statistics, numbers(delta)?);
+    let beta = learning.parameter(frame, back, 1);
+    if beta.learns() {
+        let ([delta, mean], beta) =
+            memory.borrow([back.delta(), frame.constant(0)], beta.learning)?;
+        let channels = numbers::<S>(mean)?.len();
+        if let Weights::Learning(beta) = learning.weights::<S>(&[], beta)? {
+            backward_beta(beta, numbers(delta)?, channels);
+        }
+    }
+    Some(())
+}
+
+/// The frozen statistics of each channel.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Statistics<'s, S> {
+    pub(crate) mean: &'s [S],
+    pub(crate) scale: &'s [S],
+}
+
+impl<S: Scalar> Statistics<'_, S> {
+    /// x̂ of one channel: the difference and then the product, each rounded.
+    #[inline(always)]
+    fn normalize(&self, channel: usize, x: S) -> S {
+        let mean = self.mean.get(channel).copied().unwrap_or(S::ZERO);
+        let scale = self.scale.get(channel).copied().unwrap_or(S::ZERO);
+        x.sub(mean).mul(scale)
+    }
+}
+
+/// Forward, in place: x̂ rounded, then β + γ·x̂.
+pub(crate) fn forward<S: Scalar>(
+    values: &mut [S],
+    gamma: &[S],
+    beta: &[S],
+    statistics: Statistics<S>,
+) {
+    for pixel in values.chunks_exact_mut(gamma.len().max(1)) {
+        for (channel, ((value, gamma), beta)) in pixel.iter_mut().zip(gamma).zip(beta).enumerate() {
+            let x = statistics.normalize(channel, *value);
+            *value = S::narrow(S::mul_acc(beta.widen(), *gamma, x));
+        }
+    }
+}
+
+/// Backward and update in place, a block of channels after the other.
+///
+/// γ learns from Σ δ·x̂ over the vectors in order from 0; each x is overwritten by (γ·r)·δ, γ from before the update
+/// and γ·r rounded first, times the derivative of `below`. Without `below` x keeps its values.
+pub(crate) fn backward<S: Scalar>(
+    x: &mut [S],
+    below: Option<Activation>,
+    mut gamma: Weights<'_, S>,
+    statistics: Statistics<S>,
+    delta: &[S],
+) {
+    let channels = statistics.mean.len();
+    for first in (0..channels).step_by(BLOCK) {
+        let len = (channels - first).min(BLOCK);
+        let mut factors = [S::ZERO; BLOCK];
+        let values = match &gamma {
+            Weights::Frozen(gamma) => part(gamma, first, len),
+            Weights::Learning(gamma) => gamma.values(first, len),
+        };
+        let scale = part(statistics.scale, first, len);
+        for ((factor, gamma), scale) in factors.iter_mut().zip(values).zip(scale) {
+            *factor = gamma.mul(*scale);
+        }
+        let mut sums = [S::ZERO_ACC; BLOCK];
+        let pixels = x.chunks_exact_mut(channels);
+        for (pixel, delta) in pixels.zip(delta.chunks_exact(channels)) {
+            let pixel = pixel.get_mut(first..).unwrap_or(&mut []);
+            let delta = part(delta, first, len);
+            for (index, (((x, delta), factor), sum)) in pixel
+                .iter_mut()
+                .zip(delta)
+                .zip(&factors)
+                .zip(&mut sums)
+                .enumerate()
+            {
+                *sum = S::mul_acc(*sum, *delta, statistics.normalize(first + index, *x));
+                if let Some(below) = below {
+                    *x = below.derivative(factor.mul(*delta), *x);
+                }
+            }
+        }
+        if let Weights::Learning(gamma) = &mut gamma {
+            gamma.step(first, sums.get(..len).unwrap_or(&[]));
+        }
+    }
+}
+
+/// β learns from Σ δ over the vectors in order from 0.
+pub(crate) fn backward_beta<S: Scalar>(mut beta: Update<'_, S>, delta: &[S], channels: usize) {
+    for channel in 0..channels {
+        let mut sum = S::ZERO_ACC;
+        for delta in delta.iter().skip(channel).step_by(channels.max(1)) {
+            sum = S::add_acc(sum, *delta);
+        }
+        beta.step(channel, &[sum]);
+    }
+}

@@ -1,0 +1,126 @@
+//! Forward in f32 and fixed point.
+
+use super::ConvStep;
+use crate::kernels;
+use crate::ops::Activation;
+use crate::scalar::Scalar;
+
+impl ConvStep {
+    /// Forward of each frame.
+    ///
+    /// Each y sums its bias and then the products in the order of kernel row, kernel column, input channel of its
+    /// group.
+    pub(crate) fn forward<S: Scalar>(
+        &self,
+        x: &[S],
+        weight: &[S],
+        bias: &[S],
+        activation: Activation,
+        y: &mut [S],
+    ) {
+        let (x_len, y_len) = self.lengths();
+        for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
+            if self.is_depthwise() {
+                self.depthwise(x, weight, bias, activation, y);
+            } else {
+                self.grouped(x, weight, bias, activation, y);
+            }
+        }
+    }
+
+    fn grouped<S: Scalar>(
+        &self,
+        x: &[S],
+        weight: &[S],
+        bias: &[S],
+        activation: Activation,
+        y: &mut [S],
+    ) {
+        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
+        let (group_inputs, group_outputs) = self.group();
+        let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
+        let gapless = self.groups == 1 && along == 1;
+        let mut pixels = y.chunks_exact_mut(outputs.max(1));
+        for row in 0..usize::from(self.window.rows.output) {
+            let rows = self.window.rows.taps(row);
+            for column in 0..usize::from(self.window.columns.output) {
+                let columns = self.window.columns.taps(column);
+                // The inputs of a row of taps are one run where nothing lies between them.
+                let (runs, run) = if gapless {
+                    (1, columns.len * inputs)
+                } else {
+                    (columns.len, group_inputs)
+                };
+                let Some(pixel) = pixels.next() else { return };
+                for (group, pixel) in pixel.chunks_exact_mut(group_outputs.max(1)).enumerate() {
+                    for (block, out) in pixel.chunks_mut(kernels::BLOCK).enumerate() {
+                        let first = group * group_outputs + block * kernels::BLOCK;
+                        let mut sums = kernels::start(bias, first);
+                        for tap in 0..rows.len {
+                            let x_row = (rows.input + tap * down) * self.width();
+                            let w_row = (rows.tap + tap) * self.kernel_width() + columns.tap;
+                            for index in 0..runs {
+                                let cell = x_row + columns.input + index * along;
+                                let x_at = cell * inputs + group * group_inputs;
+                                let w_at = (w_row + index) * group_inputs * outputs;
+                                let x = kernels::part(x, x_at, run);
+                                let w = kernels::part(weight, w_at, run * outputs);
+                                let part = (first, out.len());
+                                kernels::accumulate_part(x, w, outputs, part, &mut sums);
+                            }
+                        }
+                        for (out, sum) in out.iter_mut().zip(sums) {
+                            *out = activation.apply(S::narrow(sum));
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn depthwise<S: Scalar>(
+        &self,
+        x: &[S],
+        weight: &[S],
+        bias: &[S],
+        activation: Activation,
+        y: &mut [S],
+    ) {
+        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
+        let (_, multiplier) = self.group();
+        let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
+        let mut pixels = y.chunks_exact_mut(outputs.max(1));
+        for row in 0..usize::from(self.window.rows.output) {
+            let rows = self.window.rows.taps(row);
+            for column in 0..usize::from(self.window.columns.output) {
+                let columns = self.window.columns.taps(column);
+                let Some(pixel) = pixels.next() else { return };
+                for (block, out) in pixel.chunks_mut(kernels::BLOCK).enumerate() {
+                    let first = block * kernels::BLOCK;
+                    let channels: [usize; kernels::BLOCK] = self.channels_of(first, multiplier);
+                    let mut sums = kernels::start(bias, first);
+                    for tap in 0..rows.len {
+                        let x_row = (rows.input + tap * down) * self.width();
+                        let w_row = (rows.tap + tap) * self.kernel_width() + columns.tap;
+                        for index in 0..columns.len {
+                            let x_at = (x_row + columns.input + index * along) * inputs;
+                            let w_at = (w_row + index) * outputs + first;
+                            let w = kernels::part(weight, w_at, out.len());
+                            if multiplier == 1 {
+                                let x = kernels::part(x, x_at + first, out.len());
+                                kernels::accumulate_each(x, w, &mut sums);
+                            } else {
+                                let pixel = kernels::part(x, x_at, inputs);
+                                let x = channels.map(|c| pixel.get(c).copied().unwrap_or(S::ZERO));
+                                kernels::accumulate_each(&x, w, &mut sums);
+                            }
+                        }
+                    }
+                    for (out, sum) in out.iter_mut().zip(sums) {
+                        *out = activation.apply(S::narrow(sum));
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Forward in int8, after TensorFlow Lite's `reference_integer_ops::ConvPerChannel` and `DepthwiseConvPerChannel`.
+
+use super::ConvStep;
+use crate::kernels::{self, ROWS_I8, Requant};
+
+impl ConvStep {
+    /// int8 forward of each frame. Sums wrap, so their order does not matter.
+    pub(crate) fn forward_i8(
+        &self,
+        x: &[i8],
+        weight: &[i8],
+        x_zero: i32,
+        requant: &Requant,
+        y: &mut [i8],
+    ) {
+        let (x_len, y_len) = self.lengths();
+        for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
+            if self.is_depthwise() {
+                self.depthwise_i8(x, weight, x_zero, requant, y);
+            } else {
+                self.grouped_i8(x, weight, x_zero, requant, y);
+            }
+        }
+    }
+
+    fn grouped_i8(&self, x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &mut [i8]) {
+        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
+        let (group_inputs, group_outputs) = self.group();
+        let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
+        let filter = usize::from(self.window.rows.kernel) * self.kernel_width() * group_inputs;
+        let gapless = self.groups == 1 && along == 1;
+        let mut pixels = y.chunks_exact_mut(outputs.max(1));
+        for row in 0..usize::from(self.window.rows.output) {
+            let rows = self.window.rows.taps(row);
+            for column in 0..usize::from(self.window.columns.output) {
+                let columns = self.window.columns.taps(column);
+                let (runs, run) = if gapless {
+                    (1, columns.len * inputs)
+                } else {
+                    (columns.len, group_inputs)
+                };
+                let Some(pixel) = pixels.next() else { return };
+                for (group, pixel) in pixel.chunks_exact_mut(group_outputs.max(1)).enumerate() {
+                    for (block, out) in pixel.chunks_mut(ROWS_I8).enumerate() {
+                        let first = group * group_outputs + block * ROWS_I8;
+                        let mut sums = requant.biases(first);
+                        for tap in 0..rows.len {
+                            let x_row = (rows.input + tap * down) * self.width();
+                            let w_row = (rows.tap + tap) * self.kernel_width() + columns.tap;
+                            for index in 0..runs {
+                                let cell = x_row + columns.input + index * along;
+                                let x = kernels::part(x, cell * inputs + group * group_inputs, run);
+                                let w_at = (w_row + index) * group_inputs;
+                                let filters = core::array::from_fn(|row| {
+                                    // Past the group's last channel there is none.
+                                    let run = if row < out.len() { run } else { 0 };
+                                    kernels::part(weight, (first + row) * filter + w_at, run)
+                                });
+                                kernels::dot_rows_i8(x, filters, x_zero, &mut sums);
+                            }
+                        }
+                        for (index, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
+                            *out = requant.apply(first + index, sum);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn depthwise_i8(&self, x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &mut [i8]) {
+        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
+        let (_, multiplier) = self.group();
+        let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
+        let mut pixels = y.chunks_exact_mut(outputs.max(1));
+        for row in 0..usize::from(self.window.rows.output) {
+            let rows = self.window.rows.taps(row);
+            for column in 0..usize::from(self.window.columns.output) {
+                let columns = self.window.columns.taps(column);
+                let Some(pixel) = pixels.next() else { return };
+                for (block, out) in pixel.chunks_mut(ROWS_I8).enumerate() {
+                    let first = block * ROWS_I8;
+                    let channels: [usize; ROWS_I8] = self.channels_of(first, multiplier);
+                    let mut sums = requant.biases(first);
+                    for tap in 0..rows.len {
+                        let x_row = (rows.input + tap * down) * self.width();
+                        let w_row = (rows.tap + tap) * self.kernel_width() + columns.tap;
+                        for index in 0..columns.len {
+                            let x_at = (x_row + columns.input + index * along) * inputs;
+                            let w_at = (w_row + index) * outputs + first;
+                            let w = kernels::part(weight, w_at, out.len());
+                            if multiplier == 1 {
+                                let x = kernels::part(x, x_at + first, out.len());
+                                kernels::accumulate_each_i8(x, w, x_zero, &mut sums);
+                            } else {
+                                let pixel = kernels::part(x, x_at, inputs);
+                                let x = channels.map(|c| pixel.get(c).copied().unwrap_or(0));
+                                kernels::accumulate_each_i8(&x, w, x_zero, &mut sums);
+                            }
+                        }
+                    }
+                    for (index, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
+                        *out = requant.apply(first + index, sum);
+                    }
+                }
+            }
+        }
+    }
+}
