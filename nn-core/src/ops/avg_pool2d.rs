@@ -216,3 +216,124 @@ impl PoolStep {
         sums
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::ops::draw::{Draw, Geometry, wide};
+    use crate::scalar::Q16;
+
+    fn cases(count: u32) -> impl Iterator<Item = (Draw, Geometry, usize, PoolStep)> {
+        (0..count).map(|seed| {
+            let mut draw = Draw::new(seed);
+            let geometry = Geometry::draw(&mut draw, 2 + seed as usize % 3, false);
+            let channels = draw.size(1, 10);
+            let pool = Pool2d {
+                kernel: geometry.kernel.map(|k| k as u16),
+                stride: geometry.stride.map(|s| s as u16),
+                padding: geometry.padding.map(|p| p as u8),
+            };
+            let step = PoolStep {
+                count_padding: draw.size(0, 1) == 1,
+                ..PoolStep::new(&pool, geometry.x_shape(channels)).unwrap()
+            };
+            (draw, geometry, channels, step)
+        })
+    }
+
+    /// The places that each output sums, in order, and what their sum is divided by.
+    fn windows(
+        geometry: &Geometry,
+        channels: usize,
+        count_padding: bool,
+    ) -> Vec<(Vec<usize>, u32)> {
+        let outputs = (0..geometry.pixels()).flat_map(|p| (0..channels).map(move |c| (p, c)));
+        let window = |(pixel, channel)| {
+            let cells = (0..geometry.taps()).filter_map(|tap| geometry.cell(pixel, tap));
+            let cells: Vec<usize> = cells.map(|cell| cell * channels + channel).collect();
+            let count = if count_padding {
+                geometry.taps()
+            } else {
+                cells.len()
+            };
+            (cells, count as u32)
+        };
+        outputs.map(window).collect()
+    }
+
+    #[test]
+    fn f32_means_and_gradients_are_the_documented_sums_to_the_bit() {
+        for (mut draw, geometry, channels, step) in cases(300) {
+            let x = draw.values::<f32>(geometry.cells() * channels);
+            let delta = draw.values::<f32>(geometry.pixels() * channels);
+            let mut y = vec![f32::NAN; delta.len()];
+            step.average(&x, &mut y);
+            let mut delta_x = vec![0.0f32; x.len()];
+            let windows = windows(&geometry, channels, step.count_padding);
+            for ((y, delta), (cells, count)) in y.iter().zip(&delta).zip(windows) {
+                let sum = cells.iter().fold(0.0f32, |sum, cell| sum + x[*cell]);
+                assert_eq!(*y, sum / count as f32, "{geometry:?}");
+                for cell in cells {
+                    delta_x[cell] += delta / count as f32;
+                }
+            }
+            let mut found = x.clone();
+            step.average_backward(&mut found, Activation::Tanh, &delta);
+            let due = |(x, gradient): (&f32, f32)| Activation::Tanh.derivative(gradient, *x);
+            let wanted: Vec<f32> = x.iter().zip(delta_x).map(due).collect();
+            assert_eq!(found, wanted, "{geometry:?}");
+        }
+    }
+
+    /// Each mean is rounded once; a gradient has one rounding for each window that holds the cell.
+    #[test]
+    fn q16_means_and_gradients_round_as_often_as_documented() {
+        const HALF: f64 = 0.5 / 65536.0;
+        for (mut draw, geometry, channels, step) in cases(200) {
+            let x = draw.values::<Q16>(geometry.cells() * channels);
+            let delta = draw.values::<Q16>(geometry.pixels() * channels);
+            let mut y = vec![Q16::ONE; delta.len()];
+            step.average(&x, &mut y);
+            let mut found = x.clone();
+            step.average_backward(&mut found, Activation::None, &delta);
+            let (x, delta) = (wide(&x), wide(&delta));
+            let mut delta_x = vec![(0.0, 0.0); x.len()];
+            let windows = windows(&geometry, channels, step.count_padding);
+            for ((y, delta), (cells, count)) in y.iter().zip(&delta).zip(windows) {
+                let sum: f64 = cells.iter().map(|cell| x[*cell]).sum();
+                let error = y.to_num::<f64>() - sum / f64::from(count);
+                // f64 rounds the quotient.
+                assert!(error.abs() <= HALF + 1e-12, "{geometry:?}");
+                for cell in cells {
+                    delta_x[cell].0 += delta / f64::from(count);
+                    delta_x[cell].1 += HALF;
+                }
+            }
+            for (found, (wanted, bound)) in found.iter().zip(delta_x) {
+                let error = found.to_num::<f64>() - wanted;
+                assert!(error.abs() <= bound + 1e-12, "{geometry:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn int8_rounds_halves_away_from_zero() {
+        for (mut draw, geometry, channels, step) in cases(200) {
+            let step = PoolStep {
+                count_padding: false,
+                ..step
+            };
+            let x = draw.bytes(geometry.cells() * channels);
+            let mut y = vec![0; geometry.pixels() * channels];
+            step.average_i8(&x, &mut y);
+            for (y, (cells, count)) in y.iter().zip(windows(&geometry, channels, false)) {
+                let sum: i64 = cells.iter().map(|cell| i64::from(x[*cell])).sum();
+                let mean = (sum as f64 / f64::from(count)).round();
+                assert_eq!(f64::from(*y), mean, "{geometry:?}");
+            }
+        }
+    }
+}

@@ -215,3 +215,145 @@ pub(crate) fn backward_beta<S: Scalar>(mut beta: Update<'_, S>, delta: &[S], cha
         beta.step(channel, &[sum]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::ops::draw::{Draw, wide};
+    use crate::scalar::{Q16, XorShift32};
+    use crate::train::Rule;
+
+    /// What one layer holds, and what a step with a learning rate of 1 makes of it.
+    struct Case<S> {
+        x: Vec<S>,
+        delta: Vec<S>,
+        gamma: Vec<S>,
+        beta: Vec<S>,
+        mean: Vec<S>,
+        scale: Vec<S>,
+    }
+
+    impl<S: Scalar> Case<S> {
+        fn draw(seed: u32) -> Self {
+            let mut draw = Draw::new(seed);
+            let (pixels, channels) = (draw.size(1, 9), draw.size(1, 11));
+            Self {
+                x: draw.values(pixels * channels),
+                delta: draw.values(pixels * channels),
+                gamma: draw.values(channels),
+                beta: draw.values(channels),
+                mean: draw.values(channels),
+                scale: draw.values(channels),
+            }
+        }
+
+        fn statistics(&self) -> Statistics<'_, S> {
+            Statistics {
+                mean: &self.mean,
+                scale: &self.scale,
+            }
+        }
+
+        fn forward(&self) -> Vec<S> {
+            let mut y = self.x.clone();
+            forward(&mut y, &self.gamma, &self.beta, self.statistics());
+            y
+        }
+
+        /// (x, γ, β) afterwards.
+        fn step(&self, below: Option<Activation>) -> (Vec<S>, Vec<S>, Vec<S>) {
+            let mut rule = Rule::plain(1.0, XorShift32::new(3));
+            let (mut x, mut gamma) = (self.x.clone(), self.gamma.clone());
+            let mut beta = self.beta.clone();
+            let update = Weights::Learning(Update::new(&mut gamma, &mut [], &mut rule));
+            backward(&mut x, below, update, self.statistics(), &self.delta);
+            let update = Update::new(&mut beta, &mut [], &mut rule);
+            backward_beta(update, &self.delta, self.mean.len());
+            (x, gamma, beta)
+        }
+    }
+
+    #[test]
+    fn f32_is_the_documented_order_to_the_bit() {
+        for seed in 0..100 {
+            let case = Case::<f32>::draw(seed);
+            let channels = case.mean.len();
+            let (x, gamma, beta) = case.step(Some(Activation::Relu));
+            let (mut delta_gamma, mut delta_beta) = (vec![0.0; channels], vec![0.0; channels]);
+            for (index, y) in case.forward().into_iter().enumerate() {
+                let c = index % channels;
+                let hat = (case.x[index] - case.mean[c]) * case.scale[c];
+                assert_eq!(y, case.beta[c] + case.gamma[c] * hat);
+                delta_gamma[c] += case.delta[index] * hat;
+                delta_beta[c] += case.delta[index];
+                let gradient = (case.gamma[c] * case.scale[c]) * case.delta[index];
+                let wanted = if case.x[index] > 0.0 { gradient } else { 0.0 };
+                assert_eq!(x[index], wanted);
+            }
+            for c in 0..channels {
+                assert_eq!(gamma[c], case.gamma[c] - delta_gamma[c]);
+                assert_eq!(beta[c], case.beta[c] - delta_beta[c]);
+            }
+            assert_eq!(case.step(None).0, case.x);
+        }
+    }
+
+    /// Central differences of Σ δ·y, linear in each of x, γ and β; f32 rounds a few numbers of size 1 to 2^−24.
+    #[test]
+    fn gradients_are_finite_differences() {
+        for seed in 0..50 {
+            let case = Case::<f32>::draw(seed);
+            let channels = case.mean.len();
+            let (delta, mean, scale) = (wide(&case.delta), wide(&case.mean), wide(&case.scale));
+            let loss = |x: &[f64], gamma: &[f64], beta: &[f64]| -> f64 {
+                let y = x.iter().enumerate().map(|(index, x)| {
+                    let c = index % channels;
+                    gamma[c] * (x - mean[c]) * scale[c] + beta[c]
+                });
+                y.zip(&delta).map(|(y, delta)| y * delta).sum()
+            };
+            let (x, gamma, beta) = (wide(&case.x), wide(&case.gamma), wide(&case.beta));
+            let slope = |values: &[f64], index: usize, loss: &dyn Fn(&[f64]) -> f64| {
+                let mut moved = values.to_vec();
+                moved[index] += 0.5;
+                let above = loss(&moved);
+                moved[index] -= 1.0;
+                above - loss(&moved)
+            };
+            let found = case.step(Some(Activation::None));
+            for (index, found) in found.0.iter().enumerate() {
+                let wanted = slope(&x, index, &|x| loss(x, &gamma, &beta));
+                assert!((f64::from(*found) - wanted).abs() < 1e-5);
+            }
+            for c in 0..channels {
+                let wanted = gamma[c] - slope(&gamma, c, &|gamma| loss(&x, gamma, &beta));
+                assert!((f64::from(found.1[c]) - wanted).abs() < 1e-5);
+                let wanted = beta[c] - slope(&beta, c, &|beta| loss(&x, &gamma, beta));
+                assert!((f64::from(found.2[c]) - wanted).abs() < 1e-5);
+            }
+        }
+    }
+
+    /// x̂ and y round once each, γ·r and δx too; what |γ|, |δ| ≤ 1 multiply is half a unit in the last place.
+    #[test]
+    fn q16_rounds_twice() {
+        const UNIT: f64 = 1.0 / 65536.0;
+        for seed in 0..100 {
+            let case = Case::<Q16>::draw(seed);
+            let channels = case.mean.len();
+            let (x, delta, gamma) = (wide(&case.x), wide(&case.delta), wide(&case.gamma));
+            let (beta, mean, scale) = (wide(&case.beta), wide(&case.mean), wide(&case.scale));
+            let found = case.step(Some(Activation::None));
+            for (index, y) in case.forward().into_iter().enumerate() {
+                let c = index % channels;
+                let wanted = gamma[c] * (x[index] - mean[c]) * scale[c] + beta[c];
+                assert!((y.to_num::<f64>() - wanted).abs() <= UNIT);
+                let wanted = gamma[c] * scale[c] * delta[index];
+                assert!((found.0[index].to_num::<f64>() - wanted).abs() <= UNIT);
+            }
+        }
+    }
+}

@@ -286,3 +286,124 @@ impl PoolStep {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::vec;
+    use std::vec::Vec;
+
+    use super::*;
+    use crate::ops::draw::{Draw, Geometry};
+    use crate::scalar::Q16;
+
+    #[test]
+    fn numbers_are_packed_and_unpacked() {
+        for taps in [1, 4, 5, 16, 17, 256, 257, 65536] {
+            let numbers: Vec<usize> = (0..13).map(|i| (i * 7919) % taps).collect();
+            let bytes = argmax_bytes(numbers.len(), taps);
+            assert_eq!(bytes, (13 * argmax_bits(taps)).div_ceil(8));
+            let mut packed = vec![0xFF; bytes];
+            let mut packer = Packer::new(&mut packed, argmax_bits(taps));
+            for number in &numbers {
+                packer.push(*number);
+            }
+            packer.finish();
+            let mut unpacker = Unpacker::new(&packed, argmax_bits(taps));
+            let found: Vec<usize> = numbers.iter().map(|_| unpacker.pop()).collect();
+            assert_eq!(found, numbers, "{taps} taps");
+        }
+        assert_eq!(argmax_bytes(1568, 4), 392);
+    }
+
+    fn check<S: Scalar>() {
+        for seed in 0..300 {
+            let mut draw = Draw::new(seed);
+            let mut geometry = Geometry::draw(&mut draw, 2 + seed as usize % 3, false);
+            if seed % 10 == 0 && geometry.rank > 2 {
+                // Global, of more than 256 taps.
+                geometry = Geometry {
+                    frames: geometry.frames,
+                    rank: geometry.rank,
+                    input: [17, 18],
+                    output: [1, 1],
+                    kernel: [17, 18],
+                    stride: [1, 1],
+                    dilation: [1, 1],
+                    padding: [0; 4],
+                };
+            }
+            let channels = draw.size(1, 10);
+            let pool = pool_of(&geometry);
+            let input = geometry.x_shape(channels);
+            assert_eq!(pool.output_shape(input), Some(geometry.y_shape(channels)));
+            let step = PoolStep::new(&pool, input).unwrap();
+            // Coarse, so that windows hold equals.
+            let mut x = draw.values::<S>(geometry.cells() * channels);
+            for x in &mut x {
+                *x = S::from_f32((x.to_f32() * 4.0) as i32 as f32);
+            }
+            let delta = draw.values::<S>(geometry.pixels() * channels);
+            let (mut wanted, mut delta_wanted) = (Vec::new(), vec![S::ZERO; x.len()]);
+            for pixel in 0..geometry.pixels() {
+                for channel in 0..channels {
+                    let mut best: Option<usize> = None;
+                    for tap in 0..geometry.taps() {
+                        let cell = geometry.cell(pixel, tap);
+                        let Some(at) = cell.map(|cell| cell * channels + channel) else {
+                            continue;
+                        };
+                        if best.is_none_or(|best| x[at] > x[best]) {
+                            best = Some(at);
+                        }
+                    }
+                    let best = best.unwrap();
+                    wanted.push(x[best]);
+                    let delta = delta[pixel * channels + channel];
+                    delta_wanted[best] = delta_wanted[best].add(delta);
+                }
+            }
+            let mut y = vec![S::MIN; wanted.len()];
+            step.max(&x, &mut y, &mut []);
+            assert_eq!(y, wanted, "{geometry:?}");
+            let mut argmax = vec![0xFF; argmax_bytes(y.len(), geometry.taps())];
+            y.fill(S::MIN);
+            step.max(&x, &mut y, &mut argmax);
+            assert_eq!(y, wanted, "{geometry:?}");
+            let mut delta_x = vec![S::MIN; x.len()];
+            step.max_backward(&mut delta_x, &delta, &argmax);
+            assert_eq!(delta_x, delta_wanted, "{geometry:?}");
+        }
+    }
+
+    fn pool_of(geometry: &Geometry) -> Pool2d {
+        Pool2d {
+            kernel: geometry.kernel.map(|k| k as u16),
+            stride: geometry.stride.map(|s| s as u16),
+            padding: geometry.padding.map(|p| p as u8),
+        }
+    }
+
+    /// Selecting rounds nothing, and gradients are added in the documented order: equal to the bit.
+    #[test]
+    fn the_first_of_the_largest_wins_and_gets_the_gradient() {
+        check::<f32>();
+        check::<Q16>();
+    }
+
+    #[test]
+    fn a_nan_stays_only_where_it_comes_first() {
+        let pool = Pool2d {
+            kernel: [1, 2],
+            stride: [1, 2],
+            padding: [0; 4],
+        };
+        let step = PoolStep::new(&pool, crate::tensor::Shape::map(1, 4, 1)).unwrap();
+        for train in [false, true] {
+            let mut y = [0.0; 2];
+            let argmax = &mut [0; 1][..if train { 1 } else { 0 }];
+            step.max(&[f32::NAN, 1.0, 2.0, f32::NAN], &mut y, argmax);
+            assert!(y[0].is_nan());
+            assert_eq!(y[1], 2.0);
+        }
+    }
+}
