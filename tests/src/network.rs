@@ -63,8 +63,8 @@ impl Window {
     /// As nn-core's pooling.
     pub fn pool(&self) -> Pool2d {
         Pool2d {
-            kernel: self.kernel.map(|k| k as u8),
-            stride: self.stride.map(|s| s as u8),
+            kernel: self.kernel.map(|k| k as u16),
+            stride: self.stride.map(|s| s as u16),
             padding: self.padding.map(|p| p as u8),
         }
     }
@@ -326,10 +326,12 @@ impl Network {
                     requant: None,
                     stride: window.pool().stride,
                     padding: window.pool().padding,
+                    dilation: [1, 1],
+                    groups: 1,
                     activation: *activation,
                 }),
                 Layer::MaxPool(window) => Op::MaxPool2d(window.pool()),
-                Layer::AvgPool(window) => Op::AvgPool2d(window.pool()),
+                Layer::AvgPool(window) => Op::AvgPool2d(window.pool().into()),
                 Layer::Flatten => Op::Flatten,
                 Layer::Activation(Activation::Relu) => Op::Relu,
                 Layer::Activation(Activation::Sigmoid) => Op::Sigmoid(None),

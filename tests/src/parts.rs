@@ -64,6 +64,8 @@ impl Parts {
             requant: None,
             stride: [1, 1],
             padding: [0; 4],
+            dilation: [1, 1],
+            groups: 1,
             activation: Activation::Relu,
         };
         let pool = Pool2d {

@@ -6,7 +6,7 @@ mod recurrent;
 use std::collections::BTreeMap;
 
 use nn_core::model::{Model, Node};
-use nn_core::ops::{Activation, Conv2d, Op, Pool2d};
+use nn_core::ops::{Activation, AvgPool2d, Conv2d, Op, Pool2d};
 use nn_core::tensor::{DType, Source, TensorId};
 use tch::{Kind, Tensor};
 
@@ -74,13 +74,18 @@ fn max_pool(x: &Tensor, pool: &Pool2d) -> Tensor {
     nhwc(&y, x.dim())
 }
 
-fn avg_pool(x: &Tensor, pool: &Pool2d) -> Tensor {
-    let (kernel, stride) = (pool.kernel.map(i64::from), pool.stride.map(i64::from));
+fn avg_pool(x: &Tensor, pool: &AvgPool2d) -> Tensor {
+    let window = pool.window;
+    let (kernel, stride) = (window.kernel.map(i64::from), window.stride.map(i64::from));
     let mean = |x: &Tensor| {
-        pad(&nchw(x), pool.padding, 0.0).avg_pool2d(kernel, stride, [0, 0], false, true, 1)
+        pad(&nchw(x), window.padding, 0.0).avg_pool2d(kernel, stride, [0, 0], false, true, 1)
     };
-    // Padding is not counted.
-    nhwc(&(mean(x) / mean(&x.ones_like())), x.dim())
+    let y = if pool.count_padding {
+        mean(x)
+    } else {
+        mean(x) / mean(&x.ones_like())
+    };
+    nhwc(&y, x.dim())
 }
 
 impl<'m> Torch<'m> {
@@ -140,7 +145,15 @@ impl<'m> Torch<'m> {
         let weight = self.weight(conv.weight).permute([3, 2, 0, 1]);
         let bias = self.optional(conv.bias);
         let stride = conv.stride.map(i64::from);
-        let y = padded.conv2d(&weight, bias, stride, [0, 0], [1, 1], 1);
+        let dilation = conv.dilation.map(i64::from);
+        let y = padded.conv2d(
+            &weight,
+            bias,
+            stride,
+            [0, 0],
+            dilation,
+            i64::from(conv.groups),
+        );
         activate(&nhwc(&y, x.dim()), conv.activation)
     }
 
@@ -158,6 +171,10 @@ impl<'m> Torch<'m> {
             Op::Conv2d(conv) => self.conv2d(conv, x),
             Op::MaxPool2d(pool) => max_pool(x, pool),
             Op::AvgPool2d(pool) => avg_pool(x, pool),
+            Op::BatchNorm(norm) => {
+                let hat = (x - self.weight(norm.mean)) * self.weight(norm.scale);
+                hat * self.weight(norm.gamma) + self.weight(norm.beta)
+            }
             Op::Flatten => x.reshape([-1]),
             Op::Relu => x.relu(),
             Op::Sigmoid(None) => x.sigmoid(),

@@ -163,7 +163,9 @@ impl<'b> Reader<'b> {
     }
 
     fn pool(&mut self) -> String {
-        let (kernel, stride, padding) = (self.bytes::<2>(), self.bytes::<2>(), self.bytes::<4>());
+        let [kernel, stride]: [[u64; 2]; 2] =
+            std::array::from_fn(|_| std::array::from_fn(|_| self.varint()));
+        let padding = self.bytes::<4>();
         format!("Pool2d {{ kernel: {kernel:?}, stride: {stride:?}, padding: {padding:?} }}")
     }
 
@@ -183,14 +185,21 @@ impl<'b> Reader<'b> {
             }
             1 => {
                 let parameters = self.parameters();
-                let (stride, padding) = (self.bytes::<2>(), self.bytes::<4>());
+                let stride: [u64; 2] = std::array::from_fn(|_| self.varint());
+                let padding = self.bytes::<4>();
+                let (dilation, groups) = (self.bytes::<2>(), self.varint());
                 let activation = self.activation();
                 format!(
-                    "Conv2d(Conv2d {{ {parameters}, stride: {stride:?}, padding: {padding:?}, activation: {activation} }})"
+                    "Conv2d(Conv2d {{ {parameters}, stride: {stride:?}, padding: {padding:?}, dilation: {dilation:?}, groups: {groups}, activation: {activation} }})"
                 )
             }
             2 => format!("MaxPool2d({})", self.pool()),
-            3 => format!("AvgPool2d({})", self.pool()),
+            3 => {
+                let (window, count_padding) = (self.pool(), self.byte() == 1);
+                format!(
+                    "AvgPool2d(AvgPool2d {{ window: {window}, count_padding: {count_padding} }})"
+                )
+            }
             4 => "Flatten".to_owned(),
             5 => "Relu".to_owned(),
             6 => format!("Sigmoid({})", self.rescale()),

@@ -120,6 +120,8 @@ impl Draw<'_> {
                     requant: None,
                     stride: window.pool().stride,
                     padding: window.pool().padding,
+                    dilation: [1, 1],
+                    groups: 1,
                     activation: self.random.pick(&ACTIVATIONS),
                 });
                 self.net.node(op, &[x], &[rows, columns, outputs])
@@ -131,7 +133,7 @@ impl Draw<'_> {
                 let op = if kind == 2 {
                     Op::MaxPool2d(pool)
                 } else {
-                    Op::AvgPool2d(pool)
+                    Op::AvgPool2d(pool.into())
                 };
                 self.net.node(op, &[x], &[rows, columns, channels])
             }

@@ -41,7 +41,9 @@ pub enum ExportError {
         found: f32,
     },
     /// A kernel, stride or padding larger than the blob format holds.
-    #[error("layer `{layer}`: wanted kernels, strides and padding up to 255, found {found}")]
+    #[error(
+        "layer `{layer}`: wanted padding up to 255, kernels and strides up to 65535, found {found}"
+    )]
     Window {
         /// The layer.
         layer: String,

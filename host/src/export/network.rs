@@ -44,7 +44,7 @@ pub(super) struct Conv2d {
     /// Its shape.
     pub(super) shape: [usize; 4],
     pub(super) bias: Vec<f32>,
-    pub(super) stride: [u8; 2],
+    pub(super) stride: [u16; 2],
     pub(super) padding: [u8; 4],
 }
 
@@ -193,12 +193,6 @@ fn geometry(
     stride: Pair,
     padding: Padding,
 ) -> Result<Pool2d, ExportError> {
-    let byte = |found: usize| {
-        u8::try_from(found).map_err(|_| ExportError::Window {
-            layer: layer.name.clone(),
-            found,
-        })
-    };
     let along = |axis: usize, kernel: usize, stride: usize| {
         let input = layer.input_shape.get(axis).copied().unwrap_or(0);
         // The recipe has checked that windows fit.
@@ -208,8 +202,27 @@ fn geometry(
     let (top, bottom) = along(0, kernel.height(), stride.height());
     let (left, right) = along(1, kernel.width(), stride.width());
     Ok(Pool2d {
-        kernel: [byte(kernel.height())?, byte(kernel.width())?],
-        stride: [byte(stride.height())?, byte(stride.width())?],
-        padding: [byte(top)?, byte(left)?, byte(bottom)?, byte(right)?],
+        kernel: [
+            narrow(layer, kernel.height())?,
+            narrow(layer, kernel.width())?,
+        ],
+        stride: [
+            narrow(layer, stride.height())?,
+            narrow(layer, stride.width())?,
+        ],
+        padding: [
+            narrow(layer, top)?,
+            narrow(layer, left)?,
+            narrow(layer, bottom)?,
+            narrow(layer, right)?,
+        ],
+    })
+}
+
+/// A size as the blob holds it.
+fn narrow<T: TryFrom<usize>>(layer: &ResolvedLayer, found: usize) -> Result<T, ExportError> {
+    T::try_from(found).map_err(|_| ExportError::Window {
+        layer: layer.name.clone(),
+        found,
     })
 }

@@ -27,7 +27,7 @@ impl Conv2d {
     pub fn conv1d(
         weight: TensorId,
         bias: Option<TensorId>,
-        stride: u8,
+        stride: u16,
         [before, after]: [u8; 2],
     ) -> Self {
         Self {

@@ -40,7 +40,7 @@ pub struct Conv2d {
     /// int8: int32 `[2, out]`, the multipliers and then the shifts of Σ's rescaling.
     pub requant: Option<TensorId>,
     /// Steps down and right.
-    pub stride: [u8; 2],
+    pub stride: [u16; 2],
     /// Cells of padding: top, left, bottom, right; each less than the cells that the kernel spans.
     pub padding: [u8; 4],
     /// Cells from one tap to the next, down and right; 1 for a kernel without gaps.
@@ -222,10 +222,14 @@ impl ConvStep {
         let (_, [height, width, inputs]) = frames_and_map(&input)?;
         let [kernel_h, kernel_w, _, outputs] = conv.kernel_dims(weight, inputs)?;
         let kernel = [u16::try_from(kernel_h).ok()?, u16::try_from(kernel_w).ok()?];
-        let stride = conv.stride.map(u16::from);
-        let (map, dilation) = ([height, width], conv.dilation);
         Some(Self {
-            window: Window::new(map, kernel, stride, dilation, conv.padding)?,
+            window: Window::new(
+                [height, width],
+                kernel,
+                conv.stride,
+                conv.dilation,
+                conv.padding,
+            )?,
             inputs: u16::try_from(inputs).ok()?,
             outputs: u16::try_from(outputs).ok()?,
             groups: conv.groups,

@@ -4,6 +4,7 @@ mod fuzz;
 mod header;
 mod nodes;
 mod tensors;
+mod windows;
 
 use host::export::AlignedBytes;
 use nn_core::model::{LoadError, Model};

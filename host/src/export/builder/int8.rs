@@ -56,7 +56,7 @@ impl Builder {
         name: &str,
         x: TensorId,
         layer: &Int8Layer,
-        stride: [u8; 2],
+        stride: [u16; 2],
         padding: [u8; 4],
     ) -> Result<TensorId, BuildError> {
         let (weight, bias, requant) = self.int8_parameters(layer)?;
@@ -66,6 +66,8 @@ impl Builder {
             requant: Some(requant),
             stride,
             padding,
+            dilation: [1, 1],
+            groups: 1,
             activation: layer.activation,
         };
         let shape = conv

@@ -1,6 +1,6 @@
 //! Layers of real numbers: in f32 or Q16, as what they read.
 
-use nn_core::ops::{Activation, Conv2d, Dense, Gru, Lstm, Op, Pool2d, Recurrent, Rnn};
+use nn_core::ops::{Activation, AvgPool2d, Conv2d, Dense, Gru, Lstm, Op, Pool2d, Recurrent, Rnn};
 use nn_core::tensor::{DType, Quant, Shape, Tensor, TensorId};
 
 use super::{BuildError, Builder, checked_shape};
@@ -67,7 +67,7 @@ impl Builder {
         kernel: [usize; 4],
         weight: &[f32],
         bias: &[f32],
-        stride: [u8; 2],
+        stride: [u16; 2],
         padding: [u8; 4],
         activation: Activation,
     ) -> Result<TensorId, BuildError> {
@@ -79,6 +79,8 @@ impl Builder {
             requant: None,
             stride,
             padding,
+            dilation: [1, 1],
+            groups: 1,
             activation,
         };
         self.conv2d_of(name, x, conv)
@@ -107,14 +109,15 @@ impl Builder {
         self.pool(name, x, pool, Op::MaxPool2d(pool))
     }
 
-    /// An average pooling, of any number type.
+    /// An average pooling, of any number type: of a [`Pool2d`], padding is not counted.
     pub fn avg_pool2d(
         &mut self,
         name: &str,
         x: TensorId,
-        pool: Pool2d,
+        pool: impl Into<AvgPool2d>,
     ) -> Result<TensorId, BuildError> {
-        self.pool(name, x, pool, Op::AvgPool2d(pool))
+        let pool = pool.into();
+        self.pool(name, x, pool.window, Op::AvgPool2d(pool))
     }
 
     fn pool(

@@ -82,7 +82,7 @@ impl Case {
             weight: 0,
             bias: None,
             requant: None,
-            stride: geometry.stride.map(|s| s as u8),
+            stride: geometry.stride.map(|s| s as u16),
             padding: geometry.padding.map(|p| p as u8),
             dilation: geometry.dilation.map(|d| d as u8),
             groups: self.groups as u16,
