@@ -68,6 +68,50 @@ fn every_graph_learns_by_its_gradient() {
 }
 
 #[test]
+fn a_frozen_layer_passes_the_gradient_on() {
+    for kind in KINDS {
+        let layers = vec![
+            dense(4, Activation::Tanh),
+            reversed(recurrent(kind, 5, Gives::Whole)),
+            recurrent(kind, 4, Gives::Last),
+        ];
+        let graph = Graph::chain(&[6, 3], layers);
+        let mut random = Random::new(12);
+        let parameters = graph.draw(&mut random);
+        let inputs = draw_inputs(&graph, &mut random);
+        let target = random.values(4, 1.0);
+        let inputs_64: Vec<Vec<f64>> = inputs.iter().map(|input| wide(input)).collect();
+        let wanted = gradient(&graph, &wide(&parameters), &inputs_64, &wide(&target));
+        // The first learns through two that do not; the middle one alone; the first and the last.
+        for mask in [0b001, 0b010, 0b101] {
+            let mut spec = spec(Loss::MeanSquaredError, 1.0);
+            spec.trainable = Trainable::Nodes(mask);
+            let blob = graph.blob(DType::F32, &parameters, Some(spec));
+            let mut arena = AlignedBytes::zeroed(0);
+            let mut trainer = trainer(&blob, &mut arena);
+            step(&mut trainer, &inputs, Target::Values(&target));
+            let mut after = decode(DType::F32, trainer.weights()).into_iter();
+            let mut index = 0;
+            for (node, shapes) in graph.parameters().iter().enumerate() {
+                let count: usize = shapes
+                    .iter()
+                    .map(|shape| shape.iter().product::<usize>())
+                    .sum();
+                for index in index..index + count {
+                    if mask >> node & 1 == 1 {
+                        let after = after.next().unwrap();
+                        let found = f64::from(parameters[index]) - f64::from(after);
+                        assert!((found - wanted[index]).abs() < 1e-5, "{kind:?}, {mask:#b}");
+                    }
+                }
+                index += count;
+            }
+            assert_eq!(after.next(), None);
+        }
+    }
+}
+
+#[test]
 fn truncated_it_learns_as_from_the_state_before_the_last_steps() {
     // Of 7 steps the last 3 count: the same as 3 steps that begin in the state after the first 4.
     for kind in KINDS {
