@@ -82,6 +82,8 @@ fn in_fixed_point() {
         if walk.units <= 8 {
             for kind in KINDS {
                 compare::<Q16>(kind, &walk, seed, 5e-4);
+                // 2⁻⁸ of that error.
+                compare::<fixed::types::I8F24>(kind, &walk, seed, 1e-5);
             }
         }
     }

@@ -1,5 +1,7 @@
 //! Forward: against the formulas, and one way to walk against another.
 
+use fixed::types::{I4F12, I8F24};
+
 use super::*;
 use crate::scalar::Q16;
 
@@ -21,6 +23,9 @@ fn every_walk_of_every_cell() {
             compare::<f32>(kind, &walk, seed, 2e-6);
             // A sum is off by its products' rounded factors: up to 30 · 2⁻¹⁷, and h of the step before carries on.
             compare::<Q16>(kind, &walk, seed, 2e-4);
+            // Other splits: 2⁻²⁵ in the place of 2⁻¹⁷, and 2⁻¹³.
+            compare::<I8F24>(kind, &walk, seed, 4e-6);
+            compare::<I4F12>(kind, &walk, seed, 4e-3);
         }
     }
 }
