@@ -270,6 +270,23 @@ impl<'a> Server<'a> {
         self.take_input(input)?;
         let target = match label {
             LabelBytes::Class(class) => Target::Class(*class),
+            LabelBytes::Classes(Bytes(bytes)) => {
+                // The values' room serves: there are at least as many outputs as steps.
+                let (classes, rest) = bytes.as_chunks();
+                let room =
+                    bytemuck::try_cast_slice_mut::<f32, u16>(self.values).unwrap_or_default();
+                let wanted = size_of_val(room);
+                let found = bytes.len();
+                let room = room.get_mut(..classes.len()).filter(|_| rest.is_empty());
+                let room = room.ok_or(ErrorCode::TargetLength {
+                    wanted: word(wanted),
+                    found: word(found),
+                })?;
+                for (class, bytes) in room.iter_mut().zip(classes) {
+                    *class = u16::from_le_bytes(*bytes);
+                }
+                Target::Classes(room)
+            }
             LabelBytes::Values(Bytes(bytes)) => {
                 let wanted = size_of_val::<[f32]>(self.values);
                 if bytes.len() != wanted {

@@ -49,7 +49,7 @@ impl Case {
                     .map(|o| f32::from(u8::from(o == class)))
                     .collect()
             }
-            Loss::MeanSquaredError => random.values(outputs, 1.0),
+            _ => random.values(outputs, 1.0),
         };
         Self {
             name: name.to_owned(),

@@ -211,9 +211,23 @@ pub fn loss(network: &Network, parameters: &[f64], x: &[f64], target: &[f64], lo
     let outputs = forward(network, parameters, x);
     let y = outputs.last().expect("a layer");
     let pairs = y.iter().zip(target);
+    let n = y.len() as f64;
     match loss {
         Loss::CrossEntropy => -pairs.map(|(p, t)| t * p.ln()).sum::<f64>(),
-        Loss::MeanSquaredError => pairs.map(|(y, t)| (y - t).powi(2)).sum::<f64>() / y.len() as f64,
+        Loss::MeanSquaredError => pairs.map(|(y, t)| (y - t).powi(2)).sum::<f64>() / n,
+        Loss::BinaryCrossEntropy => {
+            let terms = pairs.map(|(y, t)| t * y.ln() + (1.0 - t) * (1.0 - y).ln());
+            -terms.sum::<f64>() / n
+        }
+        Loss::MeanAbsoluteError => pairs.map(|(y, t)| (y - t).abs()).sum::<f64>() / n,
+        Loss::Huber { delta } => {
+            let delta = f64::from(delta);
+            let term = |error: f64| match error <= delta {
+                true => error * error / 2.0,
+                false => delta * (error - delta / 2.0),
+            };
+            pairs.map(|(y, t)| term((y - t).abs())).sum::<f64>() / n
+        }
     }
 }
 

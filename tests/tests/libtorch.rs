@@ -1,7 +1,7 @@
 //! libtorch, live: outputs, losses and gradients of random networks by autograd. Built with the feature `train`.
 
 use serde_json::json;
-use tch::{Kind, Tensor};
+use tch::{Kind, Reduction, Tensor};
 use tests::cases::{Answer, Case, frozen};
 use tests::network::{Layer, Network, Window};
 use tests::random::Random;
@@ -100,6 +100,11 @@ fn answer(case: &Case) -> Answer {
     let loss = match case.loss {
         Loss::CrossEntropy => -(x.log() * target).sum(Kind::Float),
         Loss::MeanSquaredError => (&x - target).square().mean(Kind::Float),
+        Loss::BinaryCrossEntropy => {
+            x.binary_cross_entropy::<Tensor>(&target, None, Reduction::Mean)
+        }
+        Loss::MeanAbsoluteError => x.l1_loss(&target, Reduction::Mean),
+        Loss::Huber { delta } => x.huber_loss(&target, Reduction::Mean, f64::from(delta)),
     };
     loss.backward();
     Answer {

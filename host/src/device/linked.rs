@@ -263,6 +263,10 @@ impl<P: Port> Device for Linked<P> {
         let input = shorter(input, &mut packed);
         let target = match target {
             Target::Class(class) => LabelBytes::Class(class),
+            Target::Classes(classes) => {
+                values.extend(classes.iter().flat_map(|class| class.to_le_bytes()));
+                LabelBytes::Classes(Bytes(&values))
+            }
             Target::Values(wanted) => {
                 values.extend(wanted.iter().flat_map(|value| value.to_le_bytes()));
                 LabelBytes::Values(Bytes(&values))

@@ -183,6 +183,9 @@ fn train_plan(model: &Model) -> Option<TrainPlan> {
         loss: match spec.loss {
             Loss::CrossEntropy => "cross_entropy",
             Loss::MeanSquaredError => "mse",
+            Loss::BinaryCrossEntropy => "binary_cross_entropy",
+            Loss::MeanAbsoluteError => "mae",
+            Loss::Huber { .. } => "huber",
         },
         learning_rate: spec.sgd.learning_rate,
         momentum: spec.sgd.momentum,

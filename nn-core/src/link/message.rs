@@ -31,6 +31,8 @@ pub enum LabelBytes<'a> {
     /// The output wanted: f32, little-endian, as many as the model has outputs.
     #[serde(borrow)]
     Values(Bytes<'a>),
+    /// The index of the class of each step of a sequence: u16, little-endian; 65,535 where a step has none.
+    Classes(Bytes<'a>),
 }
 
 /// What the host asks; the device responds to each with one [`Response`].

@@ -110,6 +110,10 @@ fn requests(payload: &[u8]) -> Vec<Request<'_>> {
             input: Input::Plain(Bytes(payload)),
             target: LabelBytes::Values(Bytes(payload)),
         },
+        Request::Train {
+            input: Input::Plain(Bytes(payload)),
+            target: LabelBytes::Classes(Bytes(payload)),
+        },
         Request::SetSgd {
             learning_rate: 0.01,
             momentum: 0.9,

@@ -1,16 +1,29 @@
-//! Learning on the device: loss, backward pass, stochastic gradient descent, one sample at a time.
+//! Learning on the device: losses, backward pass, optimizers.
 //!
 //! The weights that learn are copied to RAM; each is updated while its gradient is formed, so there are no gradient
-//! tensors. A layer's delta overwrites its activation. See `docs/memory.md` for the sums.
+//! tensors (unless gradients are summed over several samples). A layer's delta overwrites its activation. See
+//! `docs/memory.md` for the sums.
 
+mod channels;
 mod error;
+mod list;
 mod loss;
-mod spec;
+mod optimizer;
+mod schedule;
+mod sgd;
+pub mod spec;
 mod trainer;
+#[allow(dead_code, reason = "the engine's rewrite takes the rest up")]
 mod update;
 
+pub use channels::{ChannelMask, mask_words, select_top, update_norms};
 pub use error::TrainError;
-pub use loss::{Loss, Target};
-pub use spec::{Sgd, TrainSpec, Trainable};
+pub use list::List;
+pub use loss::{Criterion, Ending, Loss, Target};
+pub use optimizer::{Clip, Method, Optimizer};
+pub use schedule::{Course, Schedule};
+pub use sgd::{Sgd, TrainSpec, Trainable};
+pub use spec::{Channels, Head, MAX_HEADS, MAX_RULES, Part, Selection, SpecError, TrainRule};
 pub use trainer::{StepReport, Trainer};
-pub(crate) use update::{Rule, Update};
+#[allow(unused_imports, reason = "the engine's rewrite takes them up")]
+pub(crate) use update::{MAX_COPIES, Pace, Rule, Sums, Update};

@@ -1,61 +1,500 @@
-//! What learns, and how: data in the blob, not code.
+//! What learns, towards what, and how: data in the blob, not code.
+
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::scalar::{Scalar, XorShift32};
-use crate::train::{Loss, Rule};
+use crate::tensor::TensorId;
+use crate::train::{Clip, List, Loss, Method, Optimizer, Schedule, Sgd};
 
-/// The nodes that learn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// The most rules of a plan.
+pub const MAX_RULES: usize = 8;
+/// The most losses of a plan.
+pub const MAX_HEADS: usize = 4;
+
+/// A training plan.
+///
+/// ```
+/// use nn_core::train::Loss;
+/// use nn_core::train::spec::{TrainSpec, Trainable};
+/// let spec = TrainSpec::sgd(Trainable::Last(1), Loss::CrossEntropy, 0.01).with_momentum(0.9);
+/// assert_eq!(spec.check(), Ok(()));
+/// assert_eq!(spec.copies(), 1);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct TrainSpec {
+    /// What learns: whatever at least one of them names.
+    pub rules: List<TrainRule, MAX_RULES>,
+    /// What is minimised: the sum of the heads' losses.
+    pub heads: List<Head, MAX_HEADS>,
+    /// How a gradient becomes a step.
+    pub optimizer: Optimizer,
+    /// The base learning rate, at least 0.
+    pub learning_rate: f32,
+    /// How the rate changes.
+    pub schedule: Schedule,
+    /// How gradients are kept from growing too large.
+    pub clip: Clip,
+    /// Samples whose gradients are averaged for one step of the optimizer; with 1 each weight learns in place, while
+    /// its gradient is formed.
+    pub accumulate: u16,
+    /// Where random numbers start: stochastic rounding, dropout.
+    pub seed: u32,
+}
+
+/// Some weights that learn.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub struct TrainRule {
+    /// Of which nodes.
+    pub nodes: Trainable,
+    /// Which of theirs.
+    pub part: Part,
+}
+
+/// Nodes that learn, of those that have weights to learn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Trainable {
-    /// Each node with f32 weights.
+    /// Each.
+    #[default]
     All,
     /// The last so many of them.
     Last(u8),
     /// Those of the first 64 nodes of the graph whose bit is set.
     Nodes(u64),
+    /// This node of the graph.
+    Node(u16),
 }
 
-/// Stochastic gradient descent, as in PyTorch: g ← g + weight_decay · w; v ← momentum · v + g;
-/// w ← w − learning_rate · v. Weight decay takes biases too.
+/// Weights of a node that learn.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+pub enum Part {
+    /// Each.
+    #[default]
+    All,
+    /// Its biases.
+    Bias,
+    /// All but its biases.
+    Weight,
+    /// The weights and biases of some output channels: channel `first` + i where bit i of `mask` is set.
+    Channels {
+        /// The channel of bit 0.
+        first: u16,
+        /// Bits of 64 channels; not 0.
+        mask: u64,
+    },
+    /// The weights and biases of so many output channels, those with the largest running norm of δ: chosen anew for
+    /// each step, see [`update_norms`](crate::train::update_norms) and [`select_top`](crate::train::select_top).
+    TopChannels {
+        /// How many, at least 1.
+        count: u16,
+        /// Share of the running norm that stays, 0 to below 1.
+        decay: f32,
+    },
+}
+
+/// A loss at an output of the graph.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct Sgd {
-    /// Step size.
-    pub learning_rate: f32,
-    /// Share of the velocity that stays, 0 to below 1. Other than 0, it costs a second copy of what learns.
-    pub momentum: f32,
-    /// L2 penalty.
-    pub weight_decay: f32,
+pub struct Head {
+    /// Which of the graph's outputs.
+    pub output: u8,
+    /// What is minimised there.
+    pub loss: Loss,
+    /// What it counts beside the other heads, above 0.
+    pub weight: f32,
+    /// An f32 tensor with a factor for each class (number of the output's last dimension).
+    pub class_weights: Option<TensorId>,
 }
 
-impl Sgd {
-    /// Whether each rate is finite and in its range.
-    pub fn is_valid(&self) -> bool {
-        let in_range = |rate: f32| rate >= 0.0 && rate.is_finite();
-        in_range(self.learning_rate)
-            && in_range(self.weight_decay)
-            && in_range(self.momentum)
-            && self.momentum < 1.0
+impl Default for Head {
+    fn default() -> Self {
+        Self::new(Loss::MeanSquaredError)
+    }
+}
+
+impl Head {
+    /// A loss at the graph's first output.
+    pub const fn new(loss: Loss) -> Self {
+        Self {
+            output: 0,
+            loss,
+            weight: 1.0,
+            class_weights: None,
+        }
     }
 
-    /// The rates in the numbers of the weights.
-    pub(crate) fn rule<S: Scalar>(&self) -> Rule<S> {
-        let rate = |rate: f32| (rate != 0.0).then(|| S::rate(rate));
-        Rule {
-            momentum: rate(self.momentum),
-            weight_decay: rate(self.weight_decay),
-            ..Rule::plain(self.learning_rate, XorShift32::new(1))
+    /// The same at another output.
+    pub const fn at(self, output: u8) -> Self {
+        Self { output, ..self }
+    }
+
+    /// The same with another weight.
+    pub const fn with_weight(self, weight: f32) -> Self {
+        Self { weight, ..self }
+    }
+
+    /// The same with class weights.
+    pub const fn with_class_weights(self, tensor: TensorId) -> Self {
+        Self {
+            class_weights: Some(tensor),
+            ..self
         }
     }
 }
 
-/// A training plan.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TrainSpec {
-    /// What learns.
-    pub trainable: Trainable,
-    /// What is minimised.
-    pub loss: Loss,
-    /// How.
-    pub sgd: Sgd,
+/// Which output channels of a weight learn.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Channels {
+    /// Each.
+    All,
+    /// As [`Part::Channels`].
+    Window {
+        /// The channel of bit 0.
+        first: u16,
+        /// Bits of 64 channels.
+        mask: u64,
+    },
+    /// As [`Part::TopChannels`].
+    Top {
+        /// How many.
+        count: u16,
+        /// Share of the running norm that stays.
+        decay: f32,
+    },
 }
+
+/// What of a node learns; `None` for what stays.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Selection {
+    /// Of its weights.
+    pub weight: Option<Channels>,
+    /// Of its biases.
+    pub bias: Option<Channels>,
+}
+
+impl Trainable {
+    /// Whether it names the node at `index` of the graph, after which `later` nodes have weights to learn.
+    pub fn names(self, index: usize, later: usize) -> bool {
+        match self {
+            Self::All => true,
+            Self::Last(count) => later < usize::from(count),
+            Self::Nodes(mask) => index < 64 && (mask >> index) & 1 == 1,
+            Self::Node(node) => index == usize::from(node),
+        }
+    }
+}
+
+impl From<Trainable> for TrainRule {
+    fn from(nodes: Trainable) -> Self {
+        Self {
+            nodes,
+            part: Part::All,
+        }
+    }
+}
+
+impl Part {
+    fn channels(self) -> Channels {
+        match self {
+            Self::Channels { first, mask } => Channels::Window { first, mask },
+            Self::TopChannels { count, decay } => Channels::Top { count, decay },
+            _ => Channels::All,
+        }
+    }
+}
+
+impl Channels {
+    /// What at least one of the two names; `None` where one rule cannot say it.
+    fn union(self, other: Self) -> Option<Self> {
+        match (self, other) {
+            (Self::All, _) | (_, Self::All) => Some(Self::All),
+            (
+                Self::Window {
+                    first: a,
+                    mask: of_a,
+                },
+                Self::Window {
+                    first: b,
+                    mask: of_b,
+                },
+            ) => {
+                let first = a.min(b);
+                let moved = |from: u16, mask: u64| {
+                    let by = u32::from(from.saturating_sub(first));
+                    // No bit may fall out at the top.
+                    (by <= mask.leading_zeros()).then(|| mask.checked_shl(by).unwrap_or(0))
+                };
+                let mask = moved(a, of_a)? | moved(b, of_b)?;
+                Some(Self::Window { first, mask })
+            }
+            _ if self == other => Some(self),
+            _ => None,
+        }
+    }
+}
+
+impl TrainSpec {
+    /// A plan with one rule and one head at the first output.
+    pub fn new(nodes: Trainable, loss: Loss, optimizer: Optimizer, learning_rate: f32) -> Self {
+        Self {
+            rules: List::one(nodes.into()),
+            heads: List::one(Head::new(loss)),
+            optimizer,
+            learning_rate,
+            schedule: Schedule::CONSTANT,
+            clip: Clip::None,
+            accumulate: 1,
+            seed: 1,
+        }
+    }
+
+    /// A plan with plain stochastic gradient descent.
+    pub fn sgd(nodes: Trainable, loss: Loss, learning_rate: f32) -> Self {
+        Self::new(nodes, loss, Optimizer::SGD, learning_rate)
+    }
+
+    /// A plan with the rates of `sgd`.
+    pub fn with_rates(nodes: Trainable, loss: Loss, sgd: Sgd) -> Self {
+        Self::new(nodes, loss, sgd.into(), sgd.learning_rate)
+    }
+
+    /// A plan with Adam.
+    pub fn adam(nodes: Trainable, loss: Loss, learning_rate: f32) -> Self {
+        Self::new(nodes, loss, Optimizer::ADAM, learning_rate)
+    }
+
+    /// The same with momentum; no change where the method has none.
+    pub fn with_momentum(mut self, share: f32) -> Self {
+        if let Method::Sgd { momentum, .. } = &mut self.optimizer.method {
+            *momentum = share;
+        }
+        self
+    }
+
+    /// The same with momentum and Nesterov's step; no change where the method has none.
+    pub fn with_nesterov(mut self, share: f32) -> Self {
+        if let Method::Sgd { momentum, nesterov } = &mut self.optimizer.method {
+            (*momentum, *nesterov) = (share, true);
+        }
+        self
+    }
+
+    /// The same with an L2 penalty (decoupled, if the method's is).
+    pub fn with_weight_decay(mut self, weight_decay: f32) -> Self {
+        self.optimizer.weight_decay = weight_decay;
+        self
+    }
+
+    /// The same with an L1 penalty.
+    pub fn with_l1(mut self, l1: f32) -> Self {
+        self.optimizer.l1 = l1;
+        self
+    }
+
+    /// The same with penalties that leave biases alone.
+    pub fn without_bias_decay(mut self) -> Self {
+        self.optimizer.decay_bias = false;
+        self
+    }
+
+    /// The same on another schedule.
+    pub fn with_schedule(mut self, schedule: impl Into<Schedule>) -> Self {
+        self.schedule = schedule.into();
+        self
+    }
+
+    /// The same with clipped gradients.
+    pub fn with_clip(mut self, clip: Clip) -> Self {
+        self.clip = clip;
+        self
+    }
+
+    /// The same with a step of the optimizer after every so many samples.
+    pub fn with_accumulation(mut self, samples: u16) -> Self {
+        self.accumulate = samples;
+        self
+    }
+
+    /// The same from another seed.
+    pub fn with_seed(mut self, seed: u32) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The same with other rules; `None` where there are more than [`MAX_RULES`].
+    pub fn with_rules(self, rules: &[TrainRule]) -> Option<Self> {
+        let rules = List::new(rules)?;
+        Some(Self { rules, ..self })
+    }
+
+    /// The same with other heads; `None` where there are more than [`MAX_HEADS`].
+    pub fn with_heads(self, heads: &[Head]) -> Option<Self> {
+        let heads = List::new(heads)?;
+        Some(Self { heads, ..self })
+    }
+
+    /// The same with one rule for `part` of the nodes that the first rule names.
+    pub fn with_part(mut self, part: Part) -> Self {
+        let nodes = self.rules.iter().next().map_or(Trainable::All, |r| r.nodes);
+        self.rules = List::one(TrainRule { nodes, part });
+        self
+    }
+
+    /// Whether gradients are summed first, and the optimizer steps later.
+    pub fn accumulates(&self) -> bool {
+        self.accumulate > 1 || matches!(self.clip, Clip::Norm(_))
+    }
+
+    /// How many numbers are kept for each weight that learns, besides itself: the optimizer's, and the gradient's sum
+    /// where it [accumulates](Self::accumulates). The sum is the first.
+    pub fn copies(&self) -> usize {
+        self.optimizer.copies() + usize::from(self.accumulates())
+    }
+
+    /// What learns of the node at `index` of the graph, after which `later` nodes have weights to learn.
+    pub fn selection(&self, index: usize, later: usize) -> Result<Selection, SpecError> {
+        let mut selection = Selection::default();
+        for rule in &self.rules {
+            if !rule.nodes.names(index, later) {
+                continue;
+            }
+            let channels = rule.part.channels();
+            let join = |so_far: Option<Channels>| match so_far {
+                None => Ok(Some(channels)),
+                Some(so_far) => {
+                    let union = so_far.union(channels).map(Some);
+                    union.ok_or(SpecError::Channels { node: index })
+                }
+            };
+            if rule.part != Part::Bias {
+                selection.weight = join(selection.weight)?;
+            }
+            if rule.part != Part::Weight {
+                selection.bias = join(selection.bias)?;
+            }
+        }
+        Ok(selection)
+    }
+
+    /// Whether each field is in its range. What depends on the model (whether a rule names anything, whether a head's
+    /// output exists and has the ending that its loss needs) is checked with it.
+    pub fn check(&self) -> Result<(), SpecError> {
+        if self.rules.is_empty() {
+            return Err(SpecError::NoRules);
+        }
+        if self.heads.is_empty() {
+            return Err(SpecError::NoHeads);
+        }
+        for rule in &self.rules {
+            match rule.part {
+                Part::Channels { mask, .. } => {
+                    SpecError::unless(mask != 0, "channels.mask", "not empty", 0.0)?;
+                }
+                Part::TopChannels { count, decay } => {
+                    let found = f32::from(count);
+                    SpecError::unless(count > 0, "top_channels.count", "at least 1", found)?;
+                    let fits = (0.0..1.0).contains(&decay);
+                    let wanted = "at least 0 and below 1";
+                    SpecError::unless(fits, "top_channels.decay", wanted, decay)?;
+                }
+                _ => {}
+            }
+        }
+        for (index, head) in self.heads.iter().enumerate() {
+            let mut before = self.heads.iter().take(index);
+            if before.any(|other| other.output == head.output) {
+                let output = head.output;
+                return Err(SpecError::TwoHeads { output });
+            }
+            let above_0 = |name, value: f32| {
+                let fits = value > 0.0 && value.is_finite();
+                SpecError::unless(fits, name, "finite and above 0", value)
+            };
+            above_0("head.weight", head.weight)?;
+            if let Loss::Huber { delta } = head.loss {
+                above_0("huber.delta", delta)?;
+            }
+        }
+        self.optimizer.check()?;
+        SpecError::penalty("learning_rate", self.learning_rate)?;
+        self.schedule.check()?;
+        self.clip.check()?;
+        let found = f32::from(self.accumulate);
+        SpecError::unless(self.accumulate > 0, "accumulate", "at least 1", found)
+    }
+}
+
+/// What is wrong with a training plan.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum SpecError {
+    /// A number out of its range.
+    Field {
+        /// Which one.
+        name: &'static str,
+        /// Its range, in words.
+        wanted: &'static str,
+        /// The number given.
+        found: f32,
+    },
+    /// No rule: nothing would learn.
+    NoRules,
+    /// No head: nothing would be minimised.
+    NoHeads,
+    /// Two losses at the same output.
+    TwoHeads {
+        /// Which one.
+        output: u8,
+    },
+    /// Rules choose output channels of one node in ways that do not go together.
+    Channels {
+        /// Its index in the graph.
+        node: usize,
+    },
+}
+
+impl SpecError {
+    /// An error unless a number is in its range.
+    pub(crate) fn unless(
+        fits: bool,
+        name: &'static str,
+        wanted: &'static str,
+        found: f32,
+    ) -> Result<(), Self> {
+        let error = Self::Field {
+            name,
+            wanted,
+            found,
+        };
+        if fits { Ok(()) } else { Err(error) }
+    }
+
+    /// An error unless `value` is finite and at least 0.
+    pub(crate) fn penalty(name: &'static str, value: f32) -> Result<(), Self> {
+        let fits = value >= 0.0 && value.is_finite();
+        Self::unless(fits, name, "finite and at least 0", value)
+    }
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field {
+                name,
+                wanted,
+                found,
+            } => write!(f, "{name} is {found}: it must be {wanted}"),
+            Self::NoRules => f.write_str("no rule says what learns: give at least one"),
+            Self::NoHeads => f.write_str("no head says what is minimised: give at least one loss"),
+            Self::TwoHeads { output } => {
+                write!(f, "two losses at output {output}: one each is possible")
+            }
+            Self::Channels { node } => write!(
+                f,
+                "node {node}: the rules choose output channels more than 64 apart, or by two criteria; give one rule"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for SpecError {}

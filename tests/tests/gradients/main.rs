@@ -60,7 +60,7 @@ fn compare(network: &Network, seed: u64, spec: TrainSpec, steps: usize) {
                 Target::Class(class as u16),
                 (0..outputs).map(|o| f64::from(o == class)).collect(),
             ),
-            Loss::MeanSquaredError => (
+            _ => (
                 Target::Values(&values),
                 values.iter().map(|&v| f64::from(v)).collect(),
             ),
