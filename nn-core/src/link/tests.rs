@@ -161,7 +161,7 @@ fn overhead_covers_every_request_with_one_payload() {
         if matches!(
             request,
             Request::Train {
-                target: LabelBytes::Values(_),
+                target: LabelBytes::Values(_) | LabelBytes::Classes(_),
                 ..
             }
         ) {

@@ -156,6 +156,12 @@ impl<S: Scalar> Rule<S> {
         }
     }
 
+    /// Plain gradient descent.
+    pub(crate) fn plain(learning_rate: f32, rng: XorShift32) -> Self {
+        let pace = Pace::first(learning_rate);
+        Self::new(&Optimizer::SGD, Clip::None, false, pace, rng)
+    }
+
     /// Where its random numbers stand: the next rule goes on from there.
     pub(crate) fn rng(&self) -> XorShift32 {
         self.rng
