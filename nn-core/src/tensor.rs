@@ -210,6 +210,11 @@ impl Tensor {
         self.elements().checked_mul(self.dtype.size()).unwrap_or(0)
     }
 
+    /// Whether it lies in the blob's weights section.
+    pub fn is_weight(&self) -> bool {
+        matches!(self.source, Source::Weight { .. })
+    }
+
     /// The zero point of a per-tensor quantization, else 0.
     pub fn zero_point(&self) -> i32 {
         match self.quant {

@@ -1,5 +1,6 @@
 //! What a session and a trainer share: planned steps, how they run forward, and how they run backward.
 
+mod head;
 mod learning;
 mod pass;
 mod report;
@@ -7,7 +8,8 @@ mod resolve;
 mod setup;
 mod step;
 
-pub(crate) use learning::{Learning, Learns};
+pub(crate) use head::HeadStep;
+pub(crate) use learning::{Learning, Learns, Learnt, MAX_TOP_CHANNELS, Pick, Rules};
 pub(crate) use pass::{Passes, hand_down};
 pub use report::{ArenaParts, ArenaReport};
 pub(crate) use setup::{Parts, lay_out};

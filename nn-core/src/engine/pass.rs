@@ -1,6 +1,6 @@
 //! One pass over the steps, forward or backward.
 
-use crate::engine::{BackFrame, BackStep, Frame, Learning, Slot, Step};
+use crate::engine::{BackFrame, BackStep, Frame, Learning, Pick, Slot, Step};
 use crate::memory::{Memory, Span, numbers, numbers_mut};
 use crate::ops::Activation;
 use crate::scalar::{Q16, Scalar, hash};
@@ -14,6 +14,7 @@ pub(crate) struct Passes<'a> {
     /// From the first node that learns on.
     pub(crate) back_steps: &'a [BackStep],
     pub(crate) slots: &'a [Slot],
+    pub(crate) picks: &'a [Pick],
 }
 
 impl<'a> Passes<'a> {
@@ -51,13 +52,16 @@ impl<'a> Passes<'a> {
         let steps = self.steps.iter().enumerate().skip(first);
         // `rev` needs both lengths; they are the same from the first step that learns on.
         for ((index, step), back) in steps.zip(self.back_steps).rev() {
-            if !back.runs() {
+            if !back.runs {
                 continue;
             }
             let mut frame = Frame::new(step, self.operands)?;
             frame.saved = back.saved;
             frame.seed = Some(hash(seed, index as u32));
-            let back = BackFrame::new(back, self.slots)?;
+            let back = BackFrame::new(back, self.slots, self.picks)?;
+            if let Some(pick) = back.pick {
+                learning.pick(pick, back.delta(), memory)?;
+            }
             for (input, slot) in back.slots.iter().enumerate() {
                 if slot.copy {
                     memory.copy(frame.input(input), slot.at)?;

@@ -17,6 +17,12 @@ pub struct ArenaParts {
     pub back_steps: usize,
     /// Where the gradients at those nodes' inputs go.
     pub slots: usize,
+    /// The losses.
+    pub heads: usize,
+    /// The output channels that learn, of nodes that do not learn in all.
+    pub picks: usize,
+    /// The tensors that learn, where gradients are summed first.
+    pub learnt: usize,
     /// The weights that learn.
     pub weights: usize,
     /// How many numbers are kept for each weight that learns besides itself: velocity, moments, sums of gradients.
@@ -34,6 +40,7 @@ impl ArenaParts {
     /// Bytes of the arena.
     pub fn total(&self) -> usize {
         let tables = self.steps + self.operands + self.back_steps + self.slots;
+        let tables = tables + self.heads + self.picks + self.learnt;
         let learnt = self.weights.saturating_mul(1 + self.copies);
         tables + learnt + self.buffers + self.table + self.padding
     }

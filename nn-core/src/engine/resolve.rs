@@ -1,11 +1,12 @@
 //! From a node and the plan to a step.
 
 use crate::engine::step::slots_of;
-use crate::engine::{BackStep, Code, Slot, Step};
-use crate::memory::{Kind, Plan, Span, derivative_of};
+use crate::engine::{BackStep, Code, Learnt, Pick, Slot, Step};
+use crate::memory::{Kind, Plan, Span, channels, derivative_of, selection};
 use crate::model::{Model, Node};
 use crate::ops::{Activation, Check, OpSet};
-use crate::tensor::{Source, TensorId};
+use crate::tensor::{DType, Source, TensorId};
+use crate::train::Channels;
 
 /// Resolves the nodes of a planned model.
 pub(crate) struct Resolver<'r, 'm> {
@@ -87,14 +88,14 @@ impl Resolver<'_, '_> {
         back.delta = plan.delta(model, node.output).after(self.base);
         back.saved = plan.extra(Kind::Saved, index).after(self.base);
         back.scratch = plan.extra(Kind::BackScratch, index).after(self.base);
-        back.set_runs();
+        back.runs = true;
         let facts = node.op.facts();
         for (parameter, id) in facts.parameters() {
             if plan
                 .training
                 .is_some_and(|training| training.learns(model, id))
             {
-                back.set_learns(parameter);
+                back.set_learns(parameter, facts.is_bias(parameter));
             }
         }
         for ((input, slot), &id) in (0u16..).zip(slots).zip(node.inputs.as_slice()) {
@@ -122,6 +123,51 @@ impl Resolver<'_, '_> {
             slot.at = slot.at.truncated(delta.len);
         }
         Some(back)
+    }
+
+    /// The channels in which node `index` learns; `None` where it learns in all.
+    pub(crate) fn pick(&self, index: usize, node: &Node) -> Option<Pick> {
+        let selection = selection(self.model, index).ok()?;
+        let all = |part: Option<Channels>| part.unwrap_or(Channels::All);
+        let (weight, bias) = (all(selection.weight), all(selection.bias));
+        if weight == Channels::All && bias == Channels::All {
+            return None;
+        }
+        let norms = self.plan.extra(Kind::Norms, u16::try_from(index).ok()?);
+        let channels = channels(self.model, node);
+        Some(Pick {
+            weight,
+            bias,
+            // Buffers are rounded up; norms are one for each channel.
+            norms: norms
+                .after(self.base)
+                .truncated(4 * u32::try_from(channels).ok()?),
+            channels: u16::try_from(channels).ok()?,
+            dtype: self.model.tensor(node.output)?.dtype,
+        })
+    }
+
+    /// The tensors that learn, each once, in the order of the graph.
+    pub(crate) fn learnt(&self, table: &mut [Learnt]) {
+        let Some(training) = &self.plan.training else {
+            return;
+        };
+        for (place, (id, offset, bytes)) in table.iter_mut().zip(training.learnt(self.model)) {
+            let uses = self.model.nodes().iter().filter_map(|node| {
+                let facts = node.op.facts();
+                let mut parameters = facts.parameters();
+                let (index, _) = parameters.find(|(_, parameter)| *parameter == id)?;
+                Some(facts.is_bias(index))
+            });
+            *place = Learnt {
+                span: Span::ram(offset, bytes),
+                dtype: self
+                    .model
+                    .tensor(id)
+                    .map_or(DType::F32, |tensor| tensor.dtype),
+                is_bias: uses.into_iter().next().unwrap_or(false),
+            };
+        }
     }
 
     fn activation(&self, id: TensorId) -> Span {

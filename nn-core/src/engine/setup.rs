@@ -3,13 +3,16 @@
 use core::fmt;
 
 use crate::engine::resolve::Resolver;
-use crate::engine::{ArenaParts, BackStep, Passes, Slot, Step};
-use crate::memory::{ALIGN, Buffer, Memory, Plan, PlanError, Span, Training, carve, round_up};
+use crate::engine::{ArenaParts, BackStep, HeadStep, Learnt, Passes, Pick, Slot, Step};
+use crate::memory::{
+    ALIGN, Buffer, Memory, Plan, PlanError, Span, Training, carve, round_up, selection,
+};
 use crate::model::{Ids, MAX_NODE_INPUTS, Model};
 use crate::ops::{AllOps, OpSet};
+use crate::train::Channels;
 
 /// Why a session or a trainer cannot be set up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum SetupError {
@@ -75,6 +78,9 @@ pub(crate) struct Layout {
     operands: usize,
     back_steps: usize,
     slots: usize,
+    heads: usize,
+    picks: usize,
+    learnt: usize,
     /// Learnt weights.
     pub(crate) weights: usize,
     /// How many numbers are kept for each learnt weight besides itself.
@@ -89,16 +95,30 @@ struct Counts {
     operands: usize,
     back_steps: usize,
     slots: usize,
+    heads: usize,
+    picks: usize,
+    learnt: usize,
 }
 
 impl Counts {
-    fn new(model: &Model, first: usize) -> Self {
+    #[inline(never)]
+    fn new(model: &Model, training: Option<&Training>) -> Self {
         let mut counts = Self {
             steps: 0,
             operands: 0,
             back_steps: 0,
             slots: 0,
+            heads: 0,
+            picks: 0,
+            learnt: 0,
         };
+        let first = training.map_or(usize::MAX, |training| training.first);
+        if let Some(training) = training {
+            counts.heads = training.heads().count();
+            if training.accumulates {
+                counts.learnt = training.learnt(model).count();
+            }
+        }
         for (index, node) in model.nodes().iter().enumerate() {
             let inputs = node.inputs.as_slice().len();
             counts.steps += 1;
@@ -106,6 +126,10 @@ impl Counts {
             if index >= first {
                 counts.back_steps += 1;
                 counts.slots += inputs;
+                let selection = selection(model, index).unwrap_or_default();
+                let parts = [selection.weight, selection.bias];
+                let mut parts = parts.iter().flatten();
+                counts.picks += usize::from(parts.any(|part| *part != Channels::All));
             }
         }
         counts
@@ -114,11 +138,10 @@ impl Counts {
 
 impl Layout {
     pub(super) fn new<K: OpSet>(model: &Model, plan: &Plan) -> Self {
-        let first = plan.training.map_or(usize::MAX, |training| training.first);
-        let counts = Counts::new(model, first);
+        let counts = Counts::new(model, plan.training.as_ref());
         let table = |bytes: usize| round_up(bytes, ALIGN);
         let (weights, copies) = plan.training.map_or((0, 0), |training| {
-            (training.weights as usize, training.copies())
+            (training.weights as usize, usize::from(training.copies))
         });
         let learnt = weights.saturating_mul(1 + copies);
         // While it plans, the last part holds the planner's table.
@@ -131,6 +154,9 @@ impl Layout {
             operands: table(counts.operands * size_of::<Span>()),
             back_steps: table(counts.back_steps * size_of::<BackStep>()),
             slots: table(counts.slots * size_of::<Slot>()),
+            heads: table(counts.heads * size_of::<HeadStep>()),
+            picks: table(counts.picks * size_of::<Pick>()),
+            learnt: table(counts.learnt * size_of::<Learnt>()),
             weights,
             copies,
             shared: plan.shared.max(planning.saturating_sub(shared_at)),
@@ -144,6 +170,9 @@ impl Layout {
             operands: self.operands,
             back_steps: self.back_steps,
             slots: self.slots,
+            heads: self.heads,
+            picks: self.picks,
+            learnt: self.learnt,
             weights: self.weights,
             copies: self.copies,
             buffers: plan.shared,
@@ -162,6 +191,7 @@ impl Layout {
     /// Bytes of the arena.
     pub(crate) fn total(&self) -> usize {
         let tables = self.steps + self.operands + self.back_steps + self.slots;
+        let tables = tables + self.heads + self.picks + self.learnt;
         round_up(tables + self.shared_at() + self.shared, ALIGN)
     }
 }
@@ -185,8 +215,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) inputs: [Span; MAX_NODE_INPUTS],
     /// The graph's outputs.
     pub(crate) outputs: [Span; MAX_NODE_INPUTS],
-    /// Where the gradients at the outputs lie.
-    pub(crate) deltas: [Span; MAX_NODE_INPUTS],
+    pub(crate) heads: &'a [HeadStep],
+    pub(crate) learnt: &'a [Learnt],
 }
 
 /// Divides `arena`, plans, and resolves each node.
@@ -199,12 +229,14 @@ pub(crate) fn lay_out<'a, K: OpSet>(
     if arena.as_ptr().align_offset(ALIGN) != 0 {
         return Err(SetupError::Misaligned);
     }
-    let (first, stated) = if train {
-        (Training::new(model)?.first, model.arena_train())
+    let training = train.then(|| Training::new(model)).transpose()?;
+    let first = training.map_or(usize::MAX, |training| training.first);
+    let stated = if train {
+        model.arena_train()
     } else {
-        (usize::MAX, model.arena_infer())
+        model.arena_infer()
     };
-    let counts = Counts::new(model, first);
+    let counts = Counts::new(model, training.as_ref());
     let found = arena.len();
     let arena = arena.get_mut(..stated).ok_or(SetupError::Arena {
         wanted: stated,
@@ -217,7 +249,10 @@ pub(crate) fn lay_out<'a, K: OpSet>(
     let (steps, rest) = carve(arena, counts.steps, Step::NOTHING).ok_or(too_small)?;
     let (operands, rest) = carve(rest, counts.operands, Span::NOTHING).ok_or(too_small)?;
     let (back_steps, rest) = carve(rest, counts.back_steps, BackStep::NOTHING).ok_or(too_small)?;
-    let (slots, memory) = carve(rest, counts.slots, Slot::NOTHING).ok_or(too_small)?;
+    let (slots, rest) = carve(rest, counts.slots, Slot::NOTHING).ok_or(too_small)?;
+    let (heads, rest) = carve(rest, counts.heads, HeadStep::NOTHING).ok_or(too_small)?;
+    let (picks, rest) = carve(rest, counts.picks, Pick::NOTHING).ok_or(too_small)?;
+    let (learnt, memory) = carve(rest, counts.learnt, Learnt::NOTHING).ok_or(too_small)?;
 
     let entries = Plan::table_len::<K>(model, train);
     let (table, _) = carve(&mut *memory, entries, Buffer::default()).ok_or(too_small)?;
@@ -236,7 +271,7 @@ pub(crate) fn lay_out<'a, K: OpSet>(
         plan: &plan,
         base,
     };
-    let (mut operands_at, mut slots_at) = (0, 0);
+    let (mut operands_at, mut slots_at, mut picks_at) = (0, 0, 0u8);
     for (index, (step, node)) in steps.iter_mut().zip(model.nodes()).enumerate() {
         let own = Step::operands_of(node.inputs.as_slice().len(), &node.op.facts());
         let part = operands
@@ -256,24 +291,41 @@ pub(crate) fn lay_out<'a, K: OpSet>(
                 .back_step::<K>(index, &node, slots_at, part.ok_or(wrong_size)?)
                 .ok_or(SetupError::NotLinked { node: index })?;
             slots_at += own;
+            if let Some(pick) = resolver.pick(index, &node) {
+                let place = picks.get_mut(usize::from(picks_at)).ok_or(wrong_size)?;
+                *place = pick;
+                picks_at = picks_at.checked_add(1).ok_or(PlanError::TooLarge)?;
+                back.pick = picks_at;
+            }
         }
     }
-    let endpoints = |ids: Ids, place: &dyn Fn(u16) -> Span| {
+    resolver.learnt(learnt);
+    let endpoints = |ids: Ids| {
         let mut spans = [Span::NOTHING; MAX_NODE_INPUTS];
         for (span, &id) in spans.iter_mut().zip(ids.as_slice()) {
-            *span = place(id).after(base);
+            *span = plan.activation(model, id).after(base);
         }
         spans
     };
-    let inputs = endpoints(model.inputs(), &|id| plan.activation(model, id));
-    let outputs = endpoints(model.outputs(), &|id| plan.activation(model, id));
-    let deltas = endpoints(model.outputs(), &|id| plan.delta(model, id));
+    let (inputs, outputs) = (endpoints(model.inputs()), endpoints(model.outputs()));
+    if train {
+        let spec = model.train_spec().ok_or(PlanError::NoTrainSpec)?;
+        for (step, head) in heads.iter_mut().zip(&spec.heads) {
+            let ids = model.outputs();
+            let id = ids.as_slice().get(usize::from(head.output)).copied();
+            let id = id.ok_or(wrong_size)?;
+            let output = plan.activation(model, id).after(base);
+            let delta = plan.delta(model, id).after(base);
+            *step = HeadStep::new(model, head, output, delta).ok_or(wrong_size)?;
+        }
+    }
     let training = plan.training;
     let passes = Passes {
         steps,
         operands,
         back_steps,
         slots,
+        picks,
     };
     // The planner's table lay here.
     passes.clear_state(&mut Memory {
@@ -287,6 +339,7 @@ pub(crate) fn lay_out<'a, K: OpSet>(
         training,
         inputs,
         outputs,
-        deltas,
+        heads,
+        learnt,
     })
 }

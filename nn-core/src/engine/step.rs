@@ -1,6 +1,6 @@
 //! A node, resolved: all that running it takes, without looking at the graph again.
 
-use crate::engine::Learning;
+use crate::engine::{Learning, Pick};
 use crate::fixed_point::InputRescale;
 use crate::memory::{Memory, Span};
 use crate::ops::conv2d::ConvStep;
@@ -268,13 +268,14 @@ pub(crate) struct BackStep {
     /// Where its slots begin in the table of slots.
     pub(crate) slots: u16,
     pub(crate) inputs: u8,
-    /// Bit i: parameter i learns. Bit 7: it runs.
+    /// Bit i: parameter i learns. Bit 4 + i: it is a bias.
     pub(crate) flags: u8,
+    /// Its place in the table of picks, from 1; 0 where it learns in all channels.
+    pub(crate) pick: u8,
+    pub(crate) runs: bool,
 }
 
 impl BackStep {
-    const RUNS: u8 = 1 << 7;
-
     /// What a table of backward steps is filled with before each is resolved.
     pub(crate) const NOTHING: Self = Self {
         backward: Code(|_, _, _, _| None),
@@ -284,19 +285,17 @@ impl BackStep {
         slots: 0,
         inputs: 0,
         flags: 0,
+        pick: 0,
+        runs: false,
     };
 
-    pub(crate) fn set_runs(&mut self) {
-        self.flags |= Self::RUNS;
-    }
-
-    pub(crate) fn runs(&self) -> bool {
-        self.flags & Self::RUNS != 0
-    }
-
-    pub(crate) fn set_learns(&mut self, parameter: usize) {
+    pub(crate) fn set_learns(&mut self, parameter: usize, is_bias: bool) {
         // At most four parameters.
-        self.flags |= 1 << (parameter & 3);
+        self.flags |= 1 << (parameter & 3) | u8::from(is_bias) << (4 + (parameter & 3));
+    }
+
+    pub(crate) fn is_bias(&self, parameter: usize) -> bool {
+        self.flags >> (4 + (parameter & 3)) & 1 == 1
     }
 
     pub(crate) fn learns(&self, parameter: usize) -> bool {
@@ -310,13 +309,17 @@ pub(crate) struct BackFrame<'s> {
     pub(crate) back: &'s BackStep,
     /// Its own slots, one for each input.
     pub(crate) slots: &'s [Slot],
+    /// The channels in which it learns, where not in all.
+    pub(crate) pick: Option<&'s Pick>,
 }
 
 impl<'s> BackFrame<'s> {
-    pub(crate) fn new(back: &'s BackStep, slots: &'s [Slot]) -> Option<Self> {
+    pub(crate) fn new(back: &'s BackStep, slots: &'s [Slot], picks: &'s [Pick]) -> Option<Self> {
         let at = usize::from(back.slots);
         let slots = slots.get(at..)?.get(..usize::from(back.inputs))?;
-        Some(Self { back, slots })
+        let pick = usize::from(back.pick).checked_sub(1);
+        let pick = pick.and_then(|pick| picks.get(pick));
+        Some(Self { back, slots, pick })
     }
 
     /// The gradient at the output.

@@ -22,10 +22,12 @@ pub enum Kind {
     BackScratch,
     /// A node's share of a gradient that several nodes add to.
     Share,
+    /// The running norm of each output channel's gradient, from step to step.
+    Norms,
 }
 
 impl Kind {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::Activation,
         Self::Delta,
         Self::Saved,
@@ -33,6 +35,7 @@ impl Kind {
         Self::State,
         Self::BackScratch,
         Self::Share,
+        Self::Norms,
     ];
 
     /// Its name in reports.
@@ -45,6 +48,7 @@ impl Kind {
             Self::State => "state",
             Self::BackScratch => "backward scratch",
             Self::Share => "share of a delta",
+            Self::Norms => "norms",
         }
     }
 }

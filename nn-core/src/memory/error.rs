@@ -2,8 +2,10 @@
 
 use core::fmt;
 
+use crate::train::SpecError;
+
 /// Why a model cannot be planned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum PlanError {
@@ -30,8 +32,21 @@ pub enum PlanError {
         /// The node.
         node: usize,
     },
-    /// Cross-entropy needs a softmax that writes the output and feeds nothing else.
-    Loss,
+    /// The loss at this output does not fit it: the output does not exist or is int8; cross-entropy needs a softmax or
+    /// log-softmax that feeds nothing else, binary cross-entropy a sigmoid; class weights are an f32 vector of the
+    /// output's last dimension.
+    Loss {
+        /// Which of the graph's outputs.
+        output: u8,
+    },
+    /// The training plan has a field out of range.
+    Spec(SpecError),
+    /// Output channels are chosen of a node whose weights have no channel for each of its output's, or those of the
+    /// largest gradients of one with more than 512.
+    Channels {
+        /// The node.
+        node: usize,
+    },
 }
 
 impl fmt::Display for PlanError {
@@ -55,8 +70,14 @@ impl fmt::Display for PlanError {
                 f,
                 "node {node} lies between a layer that learns and the loss, and no gradient passes it"
             ),
-            Self::Loss => f.write_str(
-                "cross-entropy needs a softmax that writes the output and feeds nothing else",
+            Self::Loss { output } => write!(
+                f,
+                "the loss at output {output} does not fit it: it must be f32 or Q16; cross-entropy needs a softmax or log-softmax that feeds nothing else, binary cross-entropy a sigmoid; class weights are an f32 vector of its last dimension"
+            ),
+            Self::Spec(error) => error.fmt(f),
+            Self::Channels { node } => write!(
+                f,
+                "node {node}: its weights have no channel for each of its output's, or has more than 512 to choose the largest from: no output channels can be chosen"
             ),
         }
     }

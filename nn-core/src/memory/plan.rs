@@ -4,10 +4,12 @@
 //! step 2n − i. `docs/memory.md` gives the lifetimes, and the sums that follow from them.
 
 use crate::memory::buffer::{APART, FLOWS, REACHED};
+use crate::memory::training::selection;
 use crate::memory::{Buffer, Kind, PlanError, Span, Training, place};
 use crate::model::{Model, Node};
 use crate::ops::{Activation, AllOps, Check, Needs, OpSet, Output};
 use crate::tensor::{Source, TensorId};
+use crate::train::Channels;
 
 /// How many entries the planner's table needs for `model`, for inference or for its training plan.
 pub fn table_len(model: &Model, train: bool) -> usize {
@@ -16,8 +18,8 @@ pub fn table_len(model: &Model, train: bool) -> usize {
 
 /// A bound of [`table_len`] for any model of so many tensors and nodes.
 pub const fn table_bound(tensors: usize, nodes: usize) -> usize {
-    // A node: a gradient apart, scratch, state, saved values, backward scratch, and four shares.
-    tensors.saturating_add(nodes.saturating_mul(9))
+    // A node: a gradient apart, norms, scratch, state, saved values, backward scratch, and four shares.
+    tensors.saturating_add(nodes.saturating_mul(10))
 }
 
 /// A model's buffers, each with its place.
@@ -52,6 +54,8 @@ impl<'b> Plan<'b> {
             let needs = needs::<K>(model, &node);
             entries += usize::from(needs.scratch > 0) + usize::from(needs.state > 0);
             if train {
+                // Norms of channels.
+                entries += 1;
                 entries += usize::from(needs.saved > 0);
                 entries += usize::from(needs.back_scratch + needs.input_scratch > 0);
                 let inputs = node.inputs.as_slice().iter();
@@ -170,7 +174,7 @@ impl<'b> Plan<'b> {
                 self.set(node.output, FLOWS);
             }
         }
-        for id in training.heads(model) {
+        for id in training.heads() {
             if self.activation_is(id, FLOWS) {
                 self.set(id, REACHED);
             }
@@ -197,14 +201,12 @@ impl<'b> Plan<'b> {
                 }
             }
         }
-        training.check_heads(model, |id| self.contributions(model, id))
+        Ok(())
     }
 
     /// How many gradients meet at a tensor: from nodes that read it, and from losses.
     fn contributions(&self, model: &Model, id: TensorId) -> usize {
-        let heads = self.training.map_or(0, |training| {
-            training.heads(model).filter(|head| *head == id).count()
-        });
+        let heads = usize::from(self.is_head(id));
         let nodes = model.nodes().iter();
         let readers = nodes.filter(|node| self.activation_is(node.output, REACHED));
         let inputs = readers.map(|node| {
@@ -212,6 +214,11 @@ impl<'b> Plan<'b> {
             inputs.filter(|input| **input == id).count()
         });
         heads + inputs.sum::<usize>()
+    }
+
+    /// Whether a loss is formed at a tensor.
+    fn is_head(&self, id: TensorId) -> bool {
+        self.training.is_some_and(|training| training.is_head(id))
     }
 
     #[inline(never)]
@@ -299,8 +306,16 @@ impl<'b> Plan<'b> {
                 }
             }
             let needs = needs::<K>(model, &node);
-            if needs.saved > 0 && !self.is_fused(model, node.output) {
+            let fused = self
+                .training
+                .is_some_and(|training| training.is_fused(node.output));
+            if needs.saved > 0 && !fused {
                 self.add(Kind::Saved, index, needs.saved, index, backward)?;
+            }
+            if picks_top(model, index) {
+                let channels = channels(model, &node);
+                let bytes = channels * size_of::<f32>();
+                self.add(Kind::Norms, index, bytes, 0, u16::MAX)?;
             }
             let mut inputs = node.inputs.as_slice().iter();
             let passes_on = inputs.any(|&id| self.activation_is(id, FLOWS));
@@ -312,19 +327,11 @@ impl<'b> Plan<'b> {
         Ok(())
     }
 
-    /// Whether the loss forms the gradient at the input of the node that writes this output.
-    fn is_fused(&self, model: &Model, id: TensorId) -> bool {
-        self.training
-            .is_some_and(|training| training.is_fused(model, id))
-    }
-
     /// Decides where the gradient of `id` lies; its producer reads it at step `until`.
     #[inline(never)]
     fn place_delta(&mut self, model: &Model, id: TensorId, until: u16) -> Result<(), PlanError> {
         let bytes = model.tensor(id).map_or(0, |tensor| tensor.bytes());
-        let is_head = self
-            .training
-            .is_some_and(|training| training.heads(model).any(|head| head == id));
+        let is_head = self.is_head(id);
         let single = self.contributions(model, id) <= 1;
         let mut born = self.nodes;
         let mut apart = !single;
@@ -372,9 +379,7 @@ impl<'b> Plan<'b> {
 
     /// Whether of all that adds to the gradient of `id` this node's input comes first.
     pub(crate) fn is_first(&self, model: &Model, id: TensorId, index: u16, input: u16) -> bool {
-        let is_head = self
-            .training
-            .is_some_and(|training| training.heads(model).any(|head| head == id));
+        let is_head = self.is_head(id);
         let later = (0u16..).zip(model.nodes()).any(|(other, node)| {
             let mut inputs = (0u16..).zip(node.inputs.as_slice());
             let before = |place: u16| other > index || (other == index && place < input);
@@ -423,6 +428,21 @@ impl<'b> Plan<'b> {
     pub(crate) fn is_apart(&self, id: TensorId) -> bool {
         self.activation_is(id, APART)
     }
+}
+
+/// Whether node `index` learns in the channels of the largest gradients.
+fn picks_top(model: &Model, index: u16) -> bool {
+    let selection = selection(model, usize::from(index)).unwrap_or_default();
+    let parts = [selection.weight, selection.bias];
+    let mut parts = parts.iter().flatten();
+    parts.any(|channels| matches!(channels, Channels::Top { .. }))
+}
+
+/// How many channels the output of a node has.
+pub(crate) fn channels(model: &Model, node: &Node) -> usize {
+    let output = model.tensor(node.output);
+    let last = output.and_then(|output| output.shape.dims().last().copied());
+    last.unwrap_or(0) as usize
 }
 
 /// How many nodes read a tensor, each as often as it reads it.

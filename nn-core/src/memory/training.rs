@@ -1,36 +1,54 @@
 //! Which weights learn, and from which node on the gradient is wanted.
 
-use crate::memory::PlanError;
-use crate::model::Model;
-use crate::ops::Op;
+use crate::engine::MAX_TOP_CHANNELS;
+use crate::memory::{PlanError, derivative_of};
+use crate::model::{Model, Node};
+use crate::ops::{Activation, Op};
 use crate::tensor::{DType, TensorId};
-use crate::train::{Loss, TrainSpec, Trainable};
+use crate::train::{Channels, Ending, Head, Loss, MAX_HEADS, Selection, SpecError};
 
 /// What the backward pass of a model is about.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Training {
-    pub(crate) spec: TrainSpec,
     /// The first node that learns: no gradient passes below.
     pub(crate) first: usize,
     /// Bytes of all learnt weights.
     pub(crate) weights: u32,
-    /// Whether a learnt weight serves at two places of the graph, so that its gradient must be summed before it learns.
-    pub(crate) shared: bool,
+    /// How many numbers are kept for each learnt weight besides itself.
+    pub(crate) copies: u8,
+    /// Whether gradients are summed first, and the optimizer steps later.
+    pub(crate) accumulates: bool,
+    /// The outputs at which a loss is formed.
+    heads: [Option<TensorId>; MAX_HEADS],
+    /// Bit i: the loss of head i forms the gradient at the input of the softmax that makes the output.
+    fused: u8,
 }
 
 impl Training {
+    #[inline(never)]
     pub(crate) fn new(model: &Model) -> Result<Self, PlanError> {
         let spec = model.train_spec().ok_or(PlanError::NoTrainSpec)?;
+        spec.check().map_err(PlanError::Spec)?;
         let mut training = Self {
-            spec,
             first: usize::MAX,
             weights: 0,
-            shared: false,
+            copies: spec.copies() as u8,
+            accumulates: spec.accumulates(),
+            heads: [None; MAX_HEADS],
+            fused: 0,
         };
+        for (index, (place, head)) in training.heads.iter_mut().zip(&spec.heads).enumerate() {
+            let id = check_head(model, head)?;
+            *place = Some(id);
+            if head.loss == Loss::CrossEntropy {
+                training.fused |= 1 << index;
+            }
+        }
         for (index, node) in model.nodes().iter().enumerate() {
             if training.node_learns(model, &node.op) {
                 training.first = training.first.min(index);
             }
+            check_channels(model, index, &node)?;
         }
         let end = |(_, offset, bytes): (TensorId, u32, u32)| offset.checked_add(bytes);
         let end = training.learnt(model).map(end).last().unwrap_or(Some(0));
@@ -40,30 +58,32 @@ impl Training {
         if training.first == usize::MAX {
             return Err(PlanError::NothingToTrain);
         }
+        // A weight that serves at two places has its gradient summed before it learns.
         let shared = |(id, ..): (TensorId, u32, u32)| uses(model, id).count() > 1;
-        let shared = training.learnt(model).any(shared);
-        training.shared = shared;
-        training.check(model)?;
+        if !training.accumulates && training.learnt(model).any(shared) {
+            training.accumulates = true;
+            training.copies += 1;
+        }
         Ok(training)
     }
 
-    /// Checks what the blob alone can tell of the losses.
-    fn check(&self, model: &Model) -> Result<(), PlanError> {
-        self.check_heads(model, |id| {
-            let nodes = model.nodes().iter();
-            let reads = nodes.filter(|node| node.inputs.as_slice().contains(&id));
-            1 + reads.count()
-        })
-    }
-
-    /// Whether a weight tensor learns: the plan names a node of which it is a parameter.
+    /// Whether a weight tensor learns: the plan names it at a node of which it is a parameter.
     pub(crate) fn learns(&self, model: &Model, id: TensorId) -> bool {
-        let is_real = |id| {
-            let dtype = model.tensor(id).map(|tensor| tensor.dtype);
-            matches!(dtype, Some(DType::F32 | DType::Q16))
-        };
-        let mut named = uses(model, id).filter(|(node, _)| self.spec.trainable.names(model, *node));
-        named.next().is_some() && is_real(id)
+        let dtype = model.tensor(id).map(|tensor| tensor.dtype);
+        let mut named = uses(model, id).filter(|&(node, place)| {
+            let is_bias = model.nodes().nth(node).is_some_and(|node| {
+                let facts = node.op.facts();
+                facts.is_bias(place)
+            });
+            let selection = selection(model, node).unwrap_or_default();
+            let part = if is_bias {
+                selection.bias
+            } else {
+                selection.weight
+            };
+            part.is_some()
+        });
+        matches!(dtype, Some(DType::F32 | DType::Q16)) && named.next().is_some()
     }
 
     /// Whether a parameter of this operator learns.
@@ -94,39 +114,103 @@ impl Training {
             Some((id, offset, bytes as u32))
         })
     }
-}
-
-impl Training {
-    /// How many numbers are kept for each learnt weight besides itself.
-    pub(crate) fn copies(&self) -> usize {
-        usize::from(self.spec.sgd.momentum != 0.0 || self.shared)
-    }
 
     /// The outputs at which a loss is formed.
-    pub(crate) fn heads(&self, model: &Model) -> impl Iterator<Item = TensorId> {
-        model.outputs().first().into_iter()
+    pub(crate) fn heads(&self) -> impl Iterator<Item = TensorId> {
+        self.heads.into_iter().flatten()
     }
 
-    /// Whether the loss at this output forms the gradient at the input of the node that writes it.
-    pub(crate) fn is_fused(&self, model: &Model, id: TensorId) -> bool {
-        self.spec.loss == Loss::CrossEntropy && self.heads(model).any(|head| head == id)
+    /// Whether a loss is formed at this tensor.
+    pub(crate) fn is_head(&self, id: TensorId) -> bool {
+        self.heads().any(|head| head == id)
     }
 
-    /// Checks that each loss fits its output, at which `contributions` gradients meet.
-    pub(crate) fn check_heads(
-        &self,
-        model: &Model,
-        contributions: impl Fn(TensorId) -> usize,
-    ) -> Result<(), PlanError> {
-        for id in self.heads(model) {
-            let producer = model.nodes().iter().find(|node| node.output == id);
-            let is_softmax =
-                producer.is_some_and(|node| matches!(node.op, Op::Softmax(_) | Op::LogSoftmax));
-            if self.is_fused(model, id) && (!is_softmax || contributions(id) != 1) {
-                return Err(PlanError::Loss);
-            }
+    /// Whether the loss at this output forms the gradient at the input of the softmax that makes it.
+    pub(crate) fn is_fused(&self, id: TensorId) -> bool {
+        let heads = self.heads.iter().enumerate();
+        let mut fused = heads.filter(|(index, _)| self.fused >> index & 1 == 1);
+        fused.any(|(_, head)| *head == Some(id))
+    }
+}
+
+/// What of node `index` the plan names.
+#[inline(never)]
+pub(crate) fn selection(model: &Model, index: usize) -> Result<Selection, SpecError> {
+    let Some(spec) = model.train_spec() else {
+        return Ok(Selection::default());
+    };
+    let nodes = model.nodes().iter();
+    let later = nodes.skip(index.saturating_add(1));
+    let later = later.filter(|node| model.is_trainable(&node.op)).count();
+    spec.selection(index, later)
+}
+
+/// The output at which a loss is to be formed.
+fn check_head(model: &Model, head: &Head) -> Result<TensorId, PlanError> {
+    let fault = PlanError::Loss {
+        output: head.output,
+    };
+    let outputs = model.outputs();
+    let id = outputs.as_slice().get(usize::from(head.output)).copied();
+    let id = id.ok_or(fault)?;
+    let output = model.tensor(id).ok_or(fault)?;
+    let is_real = matches!(output.dtype, DType::F32 | DType::Q16);
+    if !is_real || !head.loss.accepts(ending(model, id)) {
+        return Err(fault);
+    }
+    // The gradient is formed below the softmax: nobody else may add to it above.
+    let mut nodes = model.nodes().iter();
+    if head.loss == Loss::CrossEntropy && nodes.any(|node| node.inputs.as_slice().contains(&id)) {
+        return Err(fault);
+    }
+    if let Some(weights) = head.class_weights {
+        let weights = model.tensor(weights).ok_or(fault)?;
+        let classes = output.shape.dims().last().copied();
+        let fits = weights.dtype == DType::F32
+            && weights.is_weight()
+            && weights.shape.rank() == 1
+            && weights.shape.dims().last().copied() == classes;
+        if !fits {
+            return Err(fault);
         }
+    }
+    Ok(id)
+}
+
+/// What makes an output.
+pub(crate) fn ending(model: &Model, id: TensorId) -> Ending {
+    let producer = model.nodes().iter().find(|node| node.output == id);
+    match producer.map(|node| node.op) {
+        Some(Op::Softmax(None)) => Ending::Softmax,
+        Some(Op::LogSoftmax) => Ending::LogSoftmax,
+        _ if derivative_of(model, id) == Activation::Sigmoid => Ending::Sigmoid,
+        _ => Ending::Other,
+    }
+}
+
+/// Output channels can be chosen where the weight's last dimension is the output's.
+fn check_channels(model: &Model, index: usize, node: &Node) -> Result<(), PlanError> {
+    let selection = selection(model, index).map_err(PlanError::Spec)?;
+    let parts = [selection.weight, selection.bias];
+    let mut chosen = parts.iter().flatten().filter(|c| **c != Channels::All);
+    if chosen.next().is_none() || !model.is_trainable(&node.op) {
+        return Ok(());
+    }
+    let last = |id: TensorId| {
+        let tensor = model.tensor(id)?;
+        tensor.shape.dims().last().copied()
+    };
+    let facts = node.op.facts();
+    let mut parameters = facts.parameters();
+    let top = parts
+        .iter()
+        .flatten()
+        .any(|c| matches!(c, Channels::Top { .. }));
+    let few = !top || last(node.output) <= Some(MAX_TOP_CHANNELS as u32);
+    if few && parameters.all(|(_, id)| last(id) == last(node.output)) {
         Ok(())
+    } else {
+        Err(PlanError::Channels { node: index })
     }
 }
 
@@ -142,23 +226,4 @@ fn uses<'a>(model: &'a Model, id: TensorId) -> impl Iterator<Item = (usize, usiz
                 (parameter == Some(id)).then_some((index, place))
             })
         })
-}
-
-impl Trainable {
-    /// Whether it names node `index`, which has weights that can learn.
-    fn names(&self, model: &Model, index: usize) -> bool {
-        match *self {
-            Self::All => true,
-            Self::Last(count) => {
-                let after = model
-                    .nodes()
-                    .iter()
-                    .skip(index.saturating_add(1))
-                    .filter(|node| model.is_trainable(&node.op))
-                    .count();
-                after < usize::from(count)
-            }
-            Self::Nodes(mask) => index < 64 && (mask >> index) & 1 == 1,
-        }
-    }
 }

@@ -29,7 +29,7 @@ pub struct Graph<'g> {
 }
 
 /// Why a blob cannot be written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[non_exhaustive]
 pub enum EncodeError {
     /// `out` is too small.

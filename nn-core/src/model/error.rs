@@ -2,11 +2,12 @@
 
 use core::fmt;
 
+use crate::memory::PlanError;
 use crate::ops::NodeFault;
 use crate::tensor::TensorId;
 
 /// Why [`Model::load`](crate::model::Model::load) refused a blob.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum LoadError {
@@ -83,8 +84,10 @@ pub enum LoadError {
         /// The tensor named, where there is one.
         id: Option<TensorId>,
     },
-    /// The training plan has a rate that is not a finite number of at least 0, or does not fit the graph.
-    TrainSpec,
+    /// The training plan has a field out of range, or does not fit the graph.
+    TrainSpec(PlanError),
+    /// The header states an arena for training, and there is no training plan.
+    NoTrainSpec,
 }
 
 /// A rule that a tensor breaks.
@@ -149,8 +152,9 @@ impl fmt::Display for LoadError {
                 write!(f, "tensor {id} cannot be an input or output of the graph")
             }
             Self::Endpoint { id: None } => f.write_str("the graph has no input or no output"),
-            Self::TrainSpec => f.write_str(
-                "the training plan has a rate that is not finite and at least 0, or names no trainable node",
+            Self::TrainSpec(error) => write!(f, "training plan: {error}"),
+            Self::NoTrainSpec => f.write_str(
+                "the header states an arena for training, and the model has no training plan",
             ),
         }
     }

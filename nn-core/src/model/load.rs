@@ -1,6 +1,6 @@
 //! The checks that a blob passes before anything runs.
 
-use crate::memory::PlanError;
+use crate::model::TrainPlan;
 use crate::model::header::{ALIGN, checksum};
 use crate::model::{
     HEADER_LEN, Header, Ids, LoadError, MAGIC, Model, Node, NodeFault, Seq, TensorFault, VERSION,
@@ -91,7 +91,12 @@ fn parse<'m>(header: Header, graph: &'m [u8], weights: &'m [u8]) -> Result<Model
     let (nodes, rest) = Seq::<Node>::take(rest).ok_or(0usize)?;
     let (inputs, rest) = postcard::take_from_bytes::<Ids>(rest).map_err(|_| 0usize)?;
     let (outputs, rest) = postcard::take_from_bytes::<Ids>(rest).map_err(|_| 0usize)?;
-    let (train, rest) = postcard::take_from_bytes::<Option<TrainSpec>>(rest).map_err(|_| 0usize)?;
+    let plan = rest;
+    let (spec, rest) = postcard::take_from_bytes::<Option<TrainSpec>>(rest).map_err(|_| 0usize)?;
+    let train = match spec {
+        Some(_) => TrainPlan::Blob(plan),
+        None => TrainPlan::None,
+    };
     if !rest.is_empty() {
         return Err(rest.len());
     }
@@ -247,17 +252,14 @@ fn check_multipliers(model: &Model, node: &Node) -> Result<(), NodeFault> {
 }
 
 fn check_train(model: &Model) -> Result<(), LoadError> {
-    let Some(spec) = model.train else {
+    if !model.learns() {
         return if model.header.arena_train == 0 {
             Ok(())
         } else {
-            Err(LoadError::TrainSpec)
+            Err(LoadError::NoTrainSpec)
         };
-    };
-    if !spec.sgd.is_valid() {
-        return Err(LoadError::TrainSpec);
     }
     crate::memory::Training::new(model)
         .map(|_| ())
-        .map_err(|_: PlanError| LoadError::TrainSpec)
+        .map_err(LoadError::TrainSpec)
 }

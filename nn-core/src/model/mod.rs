@@ -28,6 +28,15 @@ use crate::ops::{AllOps, Op, OpSet};
 use crate::tensor::{DType, Source, Tensor, TensorId};
 use crate::train::TrainSpec;
 
+/// Where a model's training plan is.
+#[derive(Debug, Clone, Copy)]
+enum TrainPlan<'m> {
+    None,
+    /// At the front of these bytes of the graph section.
+    Blob(&'m [u8]),
+    Given(&'m TrainSpec),
+}
+
 /// A model whose blob has passed every check. Cheap to copy: it borrows the blob.
 #[derive(Debug, Clone, Copy)]
 pub struct Model<'m> {
@@ -37,7 +46,7 @@ pub struct Model<'m> {
     nodes: Seq<'m, Node<'m>>,
     inputs: Ids,
     outputs: Ids,
-    train: Option<TrainSpec>,
+    train: TrainPlan<'m>,
     weights: &'m [u8],
 }
 
@@ -111,15 +120,30 @@ impl<'m> Model<'m> {
     }
 
     /// What a device may train, and how; `None` for a model that only runs.
+    ///
+    /// Decodes it from the blob: for setting up, not for a loop.
+    #[inline(never)]
     pub fn train_spec(&self) -> Option<TrainSpec> {
-        self.train
+        match self.train {
+            TrainPlan::None => None,
+            TrainPlan::Blob(bytes) => {
+                let decoded = postcard::take_from_bytes::<Option<TrainSpec>>(bytes);
+                decoded.ok()?.0
+            }
+            TrainPlan::Given(spec) => Some(*spec),
+        }
+    }
+
+    /// Whether it has a training plan.
+    pub fn learns(&self) -> bool {
+        !matches!(self.train, TrainPlan::None)
     }
 
     /// The same model with another training plan, to see what it would cost. The header still states the arena of the
     /// blob's own plan, so a trainer takes the model only where both are of one size.
     #[must_use]
-    pub fn with_train_spec(mut self, train: Option<TrainSpec>) -> Self {
-        self.train = train;
+    pub fn with_train_spec(mut self, train: Option<&'m TrainSpec>) -> Self {
+        self.train = train.map_or(TrainPlan::None, TrainPlan::Given);
         self
     }
 

@@ -195,13 +195,13 @@ fn run_backward<S: Learns>(
     let reads = [back.delta(), weight.frozen];
     let writes = [x, back.scratch(), w, a, b, c];
     let ([delta, frozen], [x, plane, w, a, b, c]) = memory.borrow(reads, writes)?;
-    let weights = learning.weights::<S>(frozen, [w, a, b, c])?;
+    let weights = learning.weights::<S>(&weight, frozen, [w, a, b, c])?;
     let (x, plane) = (numbers_mut(x)?, numbers_mut(plane)?);
     conv.backward(x, back.slot(0).below, weights, numbers(delta)?, plane);
     let bias = learning.parameter(frame, back, 1);
     if bias.learns() {
-        let ([delta], bias) = memory.borrow([back.delta()], bias.learning)?;
-        if let Weights::Learning(bias) = learning.weights::<S>(&[], bias)? {
+        let ([delta], places) = memory.borrow([back.delta()], bias.learning)?;
+        if let Weights::Learning(bias) = learning.weights::<S>(&bias, &[], places)? {
             conv.backward_bias(bias, numbers(delta)?);
         }
     }

@@ -156,7 +156,7 @@ fn run_backward<S: Learns>(
     let reads = [back.delta(), weight.frozen];
     let writes = [x, back.scratch(), w, a, b, c];
     let ([delta, frozen], [x, column, w, a, b, c]) = memory.borrow(reads, writes)?;
-    let weights = learning.weights::<S>(frozen, [w, a, b, c])?;
+    let weights = learning.weights::<S>(&weight, frozen, [w, a, b, c])?;
     let (x, below, delta) = (numbers_mut(x)?, back.slot(0).below, numbers(delta)?);
     if rows == 1 {
         backward(x, below, weights, delta);
@@ -165,9 +165,9 @@ fn run_backward<S: Learns>(
     }
     let bias = learning.parameter(frame, back, 1);
     if bias.learns() {
-        let ([delta], bias) = memory.borrow([back.delta()], bias.learning)?;
+        let ([delta], places) = memory.borrow([back.delta()], bias.learning)?;
         let delta = numbers(delta)?;
-        if let Weights::Learning(bias) = learning.weights::<S>(&[], bias)? {
+        if let Weights::Learning(bias) = learning.weights::<S>(&bias, &[], places)? {
             backward_bias(bias, delta, length(delta, rows));
         }
     }

@@ -62,6 +62,11 @@ impl Facts {
         }
     }
 
+    /// Whether parameter `index` is a bias.
+    pub(crate) fn is_bias(&self, index: usize) -> bool {
+        index < MAX_PARAMETERS && self.biases >> index & 1 == 1
+    }
+
     /// The tensors that can learn.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = (usize, TensorId)> {
         let parameters = self.parameters.into_iter().enumerate();

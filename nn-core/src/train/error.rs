@@ -23,6 +23,13 @@ pub enum TrainError {
         /// How many were given.
         found: usize,
     },
+    /// Another number of targets than the plan has heads.
+    Targets {
+        /// How many heads there are.
+        wanted: usize,
+        /// How many targets were given.
+        found: usize,
+    },
     /// A rate that is not finite, negative, or a momentum of 1 or more.
     Rate,
     /// Momentum asked of a plan that has no room for velocities: export it with a momentum.
@@ -42,6 +49,9 @@ impl fmt::Display for TrainError {
             }
             Self::Values { wanted, found } => {
                 write!(f, "{found} values: {wanted} finite ones wanted")
+            }
+            Self::Targets { wanted, found } => {
+                write!(f, "{found} targets: the plan has {wanted} heads")
             }
             Self::Rate => f.write_str(
                 "rates must be finite and at least 0, and the momentum less than 1",

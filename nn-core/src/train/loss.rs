@@ -82,16 +82,6 @@ impl Loss {
             _ => Ending::Other,
         }
     }
-
-    /// The loss of `output`, a vector.
-    pub(crate) fn value(self, output: &[f32], target: &Target) -> f32 {
-        Criterion::new(self, self.ending()).value(output, target)
-    }
-
-    /// Overwrites `output` by the gradient. `activation` made the output, and its derivative is due here.
-    pub(crate) fn gradient(self, output: &mut [f32], target: &Target, activation: Activation) {
-        Criterion::new(self, self.ending()).gradient(output, target, activation);
-    }
 }
 
 /// What the output should have been.
@@ -125,11 +115,6 @@ impl Row<'_> {
 impl<'t> Target<'t> {
     /// The class of a step that has none: it adds no loss, and does not count in the mean.
     pub const IGNORED: u16 = u16::MAX;
-
-    /// Whether it fits `outputs` outputs of one step.
-    pub(crate) fn check(&self, outputs: usize) -> Result<(), TrainError> {
-        self.check_rows(outputs, outputs)
-    }
 
     /// Whether it fits `outputs` outputs in rows of `classes`.
     fn check_rows(&self, outputs: usize, classes: usize) -> Result<(), TrainError> {

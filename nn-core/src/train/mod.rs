@@ -11,9 +11,8 @@ mod loss;
 mod optimizer;
 mod schedule;
 mod sgd;
-pub mod spec;
+mod spec;
 mod trainer;
-#[allow(dead_code, reason = "the engine's rewrite takes the rest up")]
 mod update;
 
 pub use channels::{ChannelMask, mask_words, select_top, update_norms};
@@ -22,8 +21,10 @@ pub use list::List;
 pub use loss::{Criterion, Ending, Loss, Target};
 pub use optimizer::{Clip, Method, Optimizer};
 pub use schedule::{Course, Schedule};
-pub use sgd::{Sgd, TrainSpec, Trainable};
-pub use spec::{Channels, Head, MAX_HEADS, MAX_RULES, Part, Selection, SpecError, TrainRule};
+pub use sgd::Sgd;
+pub use spec::{
+    Channels, Head, MAX_HEADS, MAX_RULES, Part, Selection, SpecError, TrainRule, TrainSpec,
+    Trainable,
+};
 pub use trainer::{StepReport, Trainer};
-#[allow(unused_imports, reason = "the engine's rewrite takes them up")]
 pub(crate) use update::{MAX_COPIES, Pace, Rule, Sums, Update};

@@ -1,20 +1,6 @@
-//! The rates of stochastic gradient descent, and the training plan of the first blobs: `spec.rs` takes its place.
+//! The rates of stochastic gradient descent, as one value.
 
 use serde::{Deserialize, Serialize};
-
-use crate::scalar::{Scalar, XorShift32};
-use crate::train::{Clip, Loss, Optimizer, Pace, Rule};
-
-/// The nodes that learn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Trainable {
-    /// Each node with f32 weights.
-    All,
-    /// The last so many of them.
-    Last(u8),
-    /// Those of the first 64 nodes of the graph whose bit is set.
-    Nodes(u64),
-}
 
 /// Stochastic gradient descent, as in PyTorch: g ← g + weight_decay · w; v ← momentum · v + g;
 /// w ← w − learning_rate · v. Weight decay takes biases too.
@@ -37,26 +23,4 @@ impl Sgd {
             && in_range(self.momentum)
             && self.momentum < 1.0
     }
-
-    /// The rates in the numbers of the weights.
-    pub(crate) fn rule<S: Scalar>(&self) -> Rule<S> {
-        Rule::new(
-            &Optimizer::from(*self),
-            Clip::None,
-            false,
-            Pace::first(self.learning_rate),
-            XorShift32::new(1),
-        )
-    }
-}
-
-/// A training plan.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-pub struct TrainSpec {
-    /// What learns.
-    pub trainable: Trainable,
-    /// What is minimised.
-    pub loss: Loss,
-    /// How.
-    pub sgd: Sgd,
 }

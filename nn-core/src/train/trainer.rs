@@ -1,21 +1,22 @@
 //! A model that learns.
 
 use crate::digest::Fnv1a;
-use crate::engine::{self, Learning, Parts, Passes, SetupError};
-use crate::memory::{Memory, Span, derivative_of, numbers, numbers_mut};
+use crate::engine::{self, HeadStep, Learning, Learnt, Parts, Passes, Rules, SetupError};
+use crate::memory::{Memory, PlanError, Span, Training, numbers};
 use crate::model::{MAX_NODE_INPUTS, Model};
-use crate::ops::{Activation, AllOps, OpSet};
+use crate::ops::{AllOps, OpSet};
+use crate::scalar::{XorShift32, hash};
 use crate::session::RunError;
-use crate::tensor::TensorId;
-use crate::train::{Loss, Sgd, Target, TrainError};
+use crate::tensor::DType;
+use crate::train::{Clip, Method, Optimizer, Pace, Schedule, Sgd, Target, TrainError};
 
 /// What a training step tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct StepReport {
-    /// The loss before the update.
+    /// The loss before the update, summed over the heads.
     pub loss: f32,
-    /// The largest output before the update, the first of equals.
+    /// The largest output of the first head before the update, the first of equals; of a sequence its last step's.
     pub prediction: u16,
 }
 
@@ -27,15 +28,26 @@ pub struct Trainer<'a> {
     memory: &'a mut [u8],
     inputs: [Span; MAX_NODE_INPUTS],
     outputs: [Span; MAX_NODE_INPUTS],
-    deltas: [Span; MAX_NODE_INPUTS],
+    heads: &'a [HeadStep],
+    learnt: &'a [Learnt],
     weights_len: usize,
-    copies: usize,
-    loss: Loss,
-    sgd: Sgd,
+    copies: u8,
+    optimizer: Optimizer,
+    learning_rate: f32,
+    schedule: Schedule,
+    clip: Clip,
+    accumulate: u16,
+    accumulates: bool,
+    seed: u32,
     learning: Learning,
-    output_activation: Activation,
-    /// How many steps were taken.
-    count: u32,
+    /// Samples seen.
+    samples: u32,
+    /// Steps of the optimizer taken.
+    steps: u32,
+    /// Samples whose gradients are summed, and not yet stepped from.
+    pending: u16,
+    /// Whether the rates must be formed anew before the next step.
+    stale: bool,
 }
 
 impl<'a> Trainer<'a> {
@@ -55,34 +67,38 @@ impl<'a> Trainer<'a> {
             training,
             inputs,
             outputs,
-            deltas,
+            heads,
+            learnt,
         } = engine::lay_out::<K>(&model, arena, true)?;
-        let training = training.ok_or(SetupError::Plan(crate::memory::PlanError::NoTrainSpec))?;
-        let output_activation = model
-            .outputs()
-            .first()
-            .map_or(Activation::None, |id: TensorId| derivative_of(&model, id));
-        let sgd = training.spec.sgd;
+        let missing = SetupError::Plan(PlanError::NoTrainSpec);
+        let training = training.ok_or(missing)?;
+        let spec = model.train_spec().ok_or(missing)?;
+        let pace = Pace::first(spec.schedule.rate(spec.learning_rate, 0));
+        let rng = XorShift32::new(spec.seed);
+        let rules = Rules::new(&spec.optimizer, spec.clip, training.accumulates, pace, rng);
         let mut trainer = Self {
             model,
             passes,
             memory,
             inputs,
             outputs,
-            deltas,
+            heads,
+            learnt,
             weights_len: layout.weights,
-            copies: layout.copies,
-            loss: training.spec.loss,
-            sgd,
-            learning: Learning {
-                f32: sgd.rule(),
-                q16: sgd.rule(),
-                // Checked by the planner to fit.
-                stride: layout.weights as u32,
-                copies: layout.copies as u8,
-            },
-            output_activation,
-            count: 0,
+            copies: training.copies,
+            optimizer: spec.optimizer,
+            learning_rate: spec.learning_rate,
+            schedule: spec.schedule,
+            clip: spec.clip,
+            accumulate: spec.accumulate,
+            accumulates: training.accumulates,
+            seed: spec.seed,
+            // Checked by the planner to fit.
+            learning: Learning::new(rules, layout.weights as u32, training.copies),
+            samples: 0,
+            steps: 0,
+            pending: 0,
+            stale: false,
         };
         trainer.reset();
         Ok(trainer)
@@ -93,23 +109,76 @@ impl<'a> Trainer<'a> {
         self.model
     }
 
-    /// The rates.
-    pub fn sgd(&self) -> Sgd {
-        self.sgd
+    /// The base learning rate.
+    pub fn learning_rate(&self) -> f32 {
+        self.learning_rate
     }
 
-    /// Sets the rates. A momentum needs a plan that was exported with one.
+    /// Sets the base learning rate, from which the plan's schedule goes on.
+    pub fn set_learning_rate(&mut self, learning_rate: f32) -> Result<(), TrainError> {
+        if !(learning_rate >= 0.0 && learning_rate.is_finite()) {
+            return Err(TrainError::Rate);
+        }
+        self.learning_rate = learning_rate;
+        self.stale = true;
+        Ok(())
+    }
+
+    /// The optimizer.
+    pub fn optimizer(&self) -> Optimizer {
+        self.optimizer
+    }
+
+    /// Sets the optimizer. One that keeps more numbers for each weight than the plan has room for is refused.
+    pub fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<(), TrainError> {
+        if optimizer.check().is_err() {
+            return Err(TrainError::Rate);
+        }
+        let wanted = optimizer.copies() + usize::from(self.accumulates);
+        if wanted > usize::from(self.copies) {
+            return Err(TrainError::NoVelocities);
+        }
+        if core::mem::discriminant(&self.optimizer.method)
+            != core::mem::discriminant(&optimizer.method)
+        {
+            // What another method kept means something else.
+            self.clear_copies();
+        }
+        self.optimizer = optimizer;
+        self.stale = true;
+        Ok(())
+    }
+
+    /// The rates of stochastic gradient descent; a momentum of 0 for another optimizer.
+    pub fn sgd(&self) -> Sgd {
+        Sgd {
+            learning_rate: self.learning_rate,
+            momentum: match self.optimizer.method {
+                Method::Sgd { momentum, .. } => momentum,
+                _ => 0.0,
+            },
+            weight_decay: self.optimizer.weight_decay,
+        }
+    }
+
+    /// Sets the rates of stochastic gradient descent. A momentum needs a plan that was exported with room for it.
     pub fn set_sgd(&mut self, sgd: Sgd) -> Result<(), TrainError> {
         if !sgd.is_valid() {
             return Err(TrainError::Rate);
         }
-        if sgd.momentum != 0.0 && self.copies == 0 {
-            return Err(TrainError::NoVelocities);
-        }
-        self.sgd = sgd;
-        self.learning.f32 = sgd.rule();
-        self.learning.q16 = sgd.rule();
-        Ok(())
+        let nesterov = match self.optimizer.method {
+            Method::Sgd { nesterov, .. } => nesterov && sgd.momentum > 0.0,
+            _ => false,
+        };
+        self.set_optimizer(Optimizer {
+            method: Method::Sgd {
+                momentum: sgd.momentum,
+                nesterov,
+            },
+            weight_decay: sgd.weight_decay,
+            ..self.optimizer
+        })?;
+        self.set_learning_rate(sgd.learning_rate)
     }
 
     /// The bytes of the `index`th input, to be written before every run and every step.
@@ -129,40 +198,105 @@ impl<'a> Trainer<'a> {
         self.memory.get(span.range())
     }
 
-    /// Learns from the sample in the input: forward, loss, backward, update.
+    /// Learns from the sample in the input: forward, loss, backward, update. For a plan of one head.
     ///
     /// On an error no weight has changed.
     pub fn step(&mut self, target: Target) -> Result<StepReport, TrainError> {
-        let [output, ..] = self.outputs;
-        let [delta, ..] = self.deltas;
-        target.check(output.len as usize / size_of::<f32>())?;
-        let seed = self.count;
+        self.step_heads(&[target])
+    }
+
+    /// Learns from the sample in the inputs, with a target for each head of the plan, in their order.
+    ///
+    /// On an error no weight has changed.
+    pub fn step_heads(&mut self, targets: &[Target]) -> Result<StepReport, TrainError> {
+        let (wanted, found) = (self.heads.len(), targets.len());
+        if wanted != found {
+            return Err(TrainError::Targets { wanted, found });
+        }
+        for (head, target) in self.heads.iter().zip(targets) {
+            head.check(target)?;
+        }
+        self.form_rates();
+        let seed = hash(self.seed, self.samples);
         self.forward(Some(seed)).ok_or(TrainError::Memory)?;
-        let report = {
-            let mut memory = Memory {
-                flash: &[],
-                ram: &mut *self.memory,
-            };
-            memory.copy(output, delta).ok_or(TrainError::Memory)?;
-            let output = self.memory.get_mut(delta.range()).and_then(numbers_mut);
-            let output: &mut [f32] = output.ok_or(TrainError::Memory)?;
-            let loss = self.loss.value(output, &target);
-            if !loss.is_finite() || output.iter().any(|y| !y.is_finite()) {
-                return Err(TrainError::Diverged);
-            }
-            let report = StepReport {
-                loss,
-                prediction: argmax(output),
-            };
-            self.loss.gradient(output, &target, self.output_activation);
-            report
+        let mut memory = Memory {
+            flash: self.model.weights(),
+            ram: &mut *self.memory,
         };
-        self.backward(seed).ok_or(TrainError::Memory)?;
-        self.count = self.count.wrapping_add(1);
+        let mut report = StepReport {
+            loss: 0.0,
+            prediction: 0,
+        };
+        for (index, (head, target)) in self.heads.iter().zip(targets).enumerate() {
+            let (loss, prediction) = head.value(target, &mut memory)?;
+            report.loss += loss;
+            if index == 0 {
+                report.prediction = prediction;
+            }
+        }
+        for (head, target) in self.heads.iter().zip(targets) {
+            head.gradient(target, &mut memory)
+                .ok_or(TrainError::Memory)?;
+        }
+        self.passes
+            .backward(&mut memory, &mut self.learning, seed)
+            .ok_or(TrainError::Memory)?;
+        self.samples = self.samples.wrapping_add(1);
+        if !self.accumulates {
+            self.stepped();
+            return Ok(report);
+        }
+        self.pending = self.pending.saturating_add(1);
+        if self.pending >= self.accumulate {
+            self.step_from_sums()?;
+        }
         Ok(report)
     }
 
-    /// All learnt parameters in the order of the graph, each weight before its bias: f32, little-endian.
+    /// Steps from the gradients summed so far, of fewer samples than the plan accumulates: at the end of an epoch.
+    /// Nothing where there are none.
+    pub fn flush(&mut self) -> Result<(), TrainError> {
+        if self.pending == 0 {
+            return Ok(());
+        }
+        self.form_rates();
+        self.step_from_sums()
+    }
+
+    fn step_from_sums(&mut self) -> Result<(), TrainError> {
+        let mut memory = Memory {
+            flash: self.model.weights(),
+            ram: &mut *self.memory,
+        };
+        self.learning
+            .step_from_sums(self.learnt, self.pending, self.clip, &mut memory)
+            .ok_or(TrainError::Memory)?;
+        self.pending = 0;
+        self.stepped();
+        Ok(())
+    }
+
+    /// Counts a step of the optimizer.
+    fn stepped(&mut self) {
+        self.steps = self.steps.wrapping_add(1);
+        // Adam's corrections change from step to step.
+        self.stale |= self.schedule != Schedule::CONSTANT || self.optimizer.keeps_f32();
+    }
+
+    fn form_rates(&mut self) {
+        if !self.stale {
+            return;
+        }
+        self.stale = false;
+        let pace = Pace {
+            rate: self.schedule.rate(self.learning_rate, self.steps),
+            step: self.steps.saturating_add(1),
+        };
+        self.learning
+            .set_pace(&self.optimizer, self.clip, self.accumulates, pace);
+    }
+
+    /// All learnt parameters in the order of the graph, each weight before its bias: little-endian, f32 or Q16.
     pub fn weights(&self) -> &[u8] {
         self.memory.get(..self.weights_len).unwrap_or(&[])
     }
@@ -194,21 +328,40 @@ impl<'a> Trainer<'a> {
             wanted: self.weights_len.saturating_sub(offset) / size_of::<f32>(),
             found: bytes.len() / size_of::<f32>(),
         };
-        let (values, rest) = bytes.as_chunks::<4>();
-        let finite = values.iter().all(|v| f32::from_le_bytes(*v).is_finite());
+        let finite = self.are_finite(offset, bytes);
         let weights = self.memory.get_mut(..self.weights_len).unwrap_or(&mut []);
         let end = offset.saturating_add(bytes.len());
         match weights.get_mut(offset..end) {
-            Some(part) if finite && rest.is_empty() && offset.is_multiple_of(4) => {
+            Some(part) if finite && (offset | bytes.len()).is_multiple_of(4) => {
                 part.copy_from_slice(bytes);
             }
             _ => return Err(refused),
         }
-        self.clear_velocities();
+        self.clear_copies();
         Ok(())
     }
 
-    /// Back to the blob's weights; velocities become 0.
+    /// Whether bytes that are to lie at `offset` of the weights are finite where those are f32.
+    fn are_finite(&self, offset: usize, bytes: &[u8]) -> bool {
+        let Ok(training) = Training::new(&self.model) else {
+            return false;
+        };
+        let mut floats = training.learnt(&self.model).filter(|(id, ..)| {
+            let tensor = self.model.tensor(*id);
+            tensor.is_none_or(|tensor| tensor.dtype == DType::F32)
+        });
+        floats.all(|(_, first, len)| {
+            let start = (first as usize).saturating_sub(offset).min(bytes.len());
+            let end = (first as usize).saturating_add(len as usize);
+            let end = end.saturating_sub(offset).min(bytes.len());
+            let part = bytes.get(start..end).unwrap_or(&[]);
+            let (values, _) = part.as_chunks::<4>();
+            values.iter().all(|v| f32::from_le_bytes(*v).is_finite())
+        })
+    }
+
+    /// Back to the blob's weights, and to the plan's first step; what the optimizer kept becomes 0, and so does the
+    /// state of recurrent layers. Rates that were set stay.
     pub fn reset(&mut self) {
         let learnt = self.memory.get_mut(..self.weights_len).unwrap_or(&mut []);
         let mut learnt = learnt.iter_mut();
@@ -218,7 +371,14 @@ impl<'a> Trainer<'a> {
                 *to = *from;
             }
         }
-        self.clear_velocities();
+        self.clear_copies();
+        self.reset_state();
+        let pace = Pace::first(self.schedule.rate(self.learning_rate, 0));
+        let rng = XorShift32::new(self.seed);
+        let rules = Rules::new(&self.optimizer, self.clip, self.accumulates, pace, rng);
+        // Checked by the planner to fit.
+        self.learning = Learning::new(rules, self.weights_len as u32, self.copies);
+        (self.samples, self.steps, self.stale) = (0, 0, false);
     }
 
     /// Begins a new sequence: the state of every recurrent layer becomes 0.
@@ -231,11 +391,14 @@ impl<'a> Trainer<'a> {
         });
     }
 
-    fn clear_velocities(&mut self) {
-        let end = self.weights_len.saturating_mul(1 + self.copies);
-        if let Some(velocities) = self.memory.get_mut(self.weights_len..end) {
-            velocities.fill(0);
+    fn clear_copies(&mut self) {
+        let end = self
+            .weights_len
+            .saturating_mul(1 + usize::from(self.copies));
+        if let Some(copies) = self.memory.get_mut(self.weights_len..end) {
+            copies.fill(0);
         }
+        self.pending = 0;
     }
 
     fn forward(&mut self, seed: Option<u32>) -> Option<()> {
@@ -246,14 +409,6 @@ impl<'a> Trainer<'a> {
         self.passes.forward(&mut memory, seed, |_, _, _| {})
     }
 
-    fn backward(&mut self, seed: u32) -> Option<()> {
-        let mut memory = Memory {
-            flash: self.model.weights(),
-            ram: &mut *self.memory,
-        };
-        self.passes.backward(&mut memory, &mut self.learning, seed)
-    }
-
     /// The output of the last run as f32; `None` where it is of another type.
     pub fn output_f32(&self, index: usize) -> Option<&[f32]> {
         let output = self.model.output(index)?;
@@ -262,16 +417,4 @@ impl<'a> Trainer<'a> {
         }
         numbers(self.output(index)?)
     }
-}
-
-/// The index of the largest value, the first of equals.
-fn argmax(values: &[f32]) -> u16 {
-    let mut best = (0u16, f32::NEG_INFINITY);
-    for (index, &value) in values.iter().enumerate() {
-        if value > best.1 {
-            // An output has at most 65,535 classes that a target can name.
-            best = (u16::try_from(index).unwrap_or(u16::MAX), value);
-        }
-    }
-    best.0
 }

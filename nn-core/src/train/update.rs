@@ -186,6 +186,7 @@ pub(crate) struct Update<'w, S: Scalar> {
 
 impl<'w, S: Scalar> Update<'w, S> {
     /// Weights with at most one number kept for each.
+    #[cfg(test)]
     pub(crate) fn new(weight: &'w mut [S], buffer: &'w mut [S], rule: &'w mut Rule<S>) -> Self {
         Self::with_copies(weight, [buffer, &mut [], &mut []], rule)
     }

@@ -274,7 +274,7 @@ pub(crate) fn run_backward<S: Learns, C: Cell<S>>(
         let ([frozen], writes) = memory.borrow([kernel.frozen], writes)?;
         let [saved, scratch, x, w, a, b, c] = writes;
         let kept = Kept::new::<C>(&walk, numbers_mut(saved)?, numbers_mut(scratch)?)?;
-        let weights = learning.weights::<S>(frozen, [w, a, b, c])?;
+        let weights = learning.weights::<S>(&kernel, frozen, [w, a, b, c])?;
         let (gates, column) = (&*kept.saved.gates, kept.column);
         backward_input::<S, C>(&walk, numbers_mut(x)?, below, weights, gates, column);
     }
@@ -289,7 +289,7 @@ pub(crate) fn run_backward<S: Learns, C: Cell<S>>(
         let [saved, scratch, w, a, b, c] = writes;
         let kept = Kept::new::<C>(&walk, numbers_mut(saved)?, numbers_mut(scratch)?)?;
         let (gates, hidden) = (&*kept.saved.gates, &*kept.saved.states);
-        if let Weights::Learning(update) = learning.weights::<S>(&[], [w, a, b, c])? {
+        if let Weights::Learning(update) = learning.weights::<S>(&parameter, &[], [w, a, b, c])? {
             match index {
                 1 => cell.learn_recurrent(&walk, update, gates, hidden),
                 2 => backward_bias::<S, C>(&walk, update, gates),
