@@ -122,7 +122,7 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
     let input = model.input(0).map_or(0, |tensor| tensor.bytes());
     let output = model.output(0).map_or(0, |tensor| tensor.bytes());
     let values = match model.train_spec() {
-        Some(spec) if spec.loss != Loss::CrossEntropy => output,
+        Some(spec) if spec.loss() != Loss::CrossEntropy => output,
         _ => 0,
     };
     let arena = model.arena_infer().max(model.arena_train());

@@ -55,15 +55,15 @@ fn blob(out: &mut [u8], learns: bool) -> usize {
         nodes: &nodes,
         inputs: Ids::one(0),
         outputs: Ids::one(3),
-        train: learns.then_some(TrainSpec {
-            trainable: Trainable::All,
-            loss: Loss::MeanSquaredError,
-            sgd: Sgd {
+        train: learns.then_some(TrainSpec::with_rates(
+            Trainable::All,
+            Loss::MeanSquaredError,
+            Sgd {
                 learning_rate: 0.1,
                 momentum: 0.0,
                 weight_decay: 0.0,
             },
-        }),
+        )),
     };
     nn_core::model::encode(&graph, &weights, out, &mut [Buffer::default(); 16]).unwrap()
 }

@@ -63,15 +63,15 @@ impl Case {
 
     /// What nn-core says. The gradient is what a step of rate 1 takes off the parameters.
     pub fn answer(&self) -> Answer {
-        let spec = TrainSpec {
-            trainable: Trainable::All,
-            loss: self.loss,
-            sgd: Sgd {
+        let spec = TrainSpec::with_rates(
+            Trainable::All,
+            self.loss,
+            Sgd {
                 learning_rate: 1.0,
                 momentum: 0.0,
                 weight_decay: 0.0,
             },
-        };
+        );
         let blob = self.network.blob(&self.parameters, Some(spec));
         let model = Model::load(&blob).expect("a valid blob");
         let mut arena = poisoned_arena(model.arena_train());

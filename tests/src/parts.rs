@@ -103,15 +103,15 @@ impl Parts {
             ],
             inputs: vec![0],
             outputs: vec![9],
-            train: Some(TrainSpec {
-                trainable: Trainable::All,
-                loss: Loss::CrossEntropy,
-                sgd: Sgd {
+            train: Some(TrainSpec::with_rates(
+                Trainable::All,
+                Loss::CrossEntropy,
+                Sgd {
                     learning_rate: 0.01,
                     momentum: 0.5,
                     weight_decay: 0.0,
                 },
-            }),
+            )),
             weights: bytemuck::cast_slice(&values).to_vec(),
         }
     }

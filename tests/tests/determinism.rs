@@ -75,15 +75,15 @@ fn network() -> Network {
 }
 
 fn spec(loss: Loss, momentum: f32, weight_decay: f32) -> TrainSpec {
-    TrainSpec {
-        trainable: Trainable::All,
+    TrainSpec::with_rates(
+        Trainable::All,
         loss,
-        sgd: Sgd {
+        Sgd {
             learning_rate: 0.05,
             momentum,
             weight_decay,
         },
-    }
+    )
 }
 
 /// The digests that every machine must reach. They change when the order of a reduction does, and that is a new

@@ -19,15 +19,15 @@ const BOARDS: [&str; 4] = ["microbit", "an385", "an386", "an500"];
 const STEPS: usize = 50;
 
 fn plan(loss: Loss, trainable: Trainable) -> Option<TrainSpec> {
-    Some(TrainSpec {
+    Some(TrainSpec::with_rates(
         trainable,
         loss,
-        sgd: Sgd {
+        Sgd {
             learning_rate: 0.05,
             momentum: 0.5,
             weight_decay: 0.001,
         },
-    })
+    ))
 }
 
 /// Every f32 operator that learns or passes a gradient, for 16 KB of RAM.

@@ -32,15 +32,15 @@ fn neuron() -> Parts {
         }],
         inputs: vec![0],
         outputs: vec![3],
-        train: Some(TrainSpec {
-            trainable: Trainable::Last(1),
-            loss: Loss::MeanSquaredError,
-            sgd: Sgd {
+        train: Some(TrainSpec::with_rates(
+            Trainable::Last(1),
+            Loss::MeanSquaredError,
+            Sgd {
                 learning_rate: 0.125,
                 momentum: 0.0,
                 weight_decay: 0.0,
             },
-        }),
+        )),
         weights: bytemuck::cast_slice(&[0.5f32, -1.0, 0.25]).to_vec(),
     }
 }
@@ -267,10 +267,11 @@ fn a_reader_written_from_the_page_agrees() {
     for _ in 0..30 {
         let network = tests::network::Network::draw(&mut random);
         let parameters = network.draw_parameters(&mut random);
-        let plan = TrainSpec {
-            trainable: Trainable::Nodes(u64::MAX),
-            ..neuron().train.unwrap()
-        };
+        let plan = neuron()
+            .train
+            .unwrap()
+            .with_rules(&[Trainable::Nodes(u64::MAX).into()]);
+        let plan = plan.expect("one rule");
         compare(&network.blob(&parameters, Some(plan)));
     }
     let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");

@@ -48,15 +48,15 @@ fn the_planner_s_table_has_entries_of_the_documented_size() {
 }
 
 fn plan(trainable: Trainable, momentum: f32) -> Option<TrainSpec> {
-    Some(TrainSpec {
+    Some(TrainSpec::with_rates(
         trainable,
-        loss: Loss::CrossEntropy,
-        sgd: Sgd {
+        Loss::CrossEntropy,
+        Sgd {
             learning_rate: 0.01,
             momentum,
             weight_decay: 0.0,
         },
-    })
+    ))
 }
 
 /// (arena for inference, arena for training).

@@ -220,15 +220,15 @@ struct Compared {
 }
 
 fn compare(net: &Net, output: TensorId, random: &mut Random) -> Compared {
-    let spec = TrainSpec {
-        trainable: Trainable::All,
-        loss: Loss::MeanSquaredError,
-        sgd: Sgd {
+    let spec = TrainSpec::with_rates(
+        Trainable::All,
+        Loss::MeanSquaredError,
+        Sgd {
             learning_rate: 1.0,
             momentum: 0.0,
             weight_decay: 0.0,
         },
-    };
+    );
     let blob = net.finish(&[output], Some(spec));
     let model = Model::load(&blob).expect("a valid blob");
     let dtype = net.dtype();

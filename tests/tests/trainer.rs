@@ -19,11 +19,7 @@ fn with_trainer(momentum: f32, check: impl FnOnce(&mut Trainer)) {
         layers: vec![Layer::dense(4, Activation::None), Layer::Softmax],
     };
     let parameters = network.draw_parameters(&mut Random::new(6));
-    let spec = TrainSpec {
-        trainable: Trainable::All,
-        loss: Loss::CrossEntropy,
-        sgd: Sgd { momentum, ..SGD },
-    };
+    let spec = TrainSpec::with_rates(Trainable::All, Loss::CrossEntropy, Sgd { momentum, ..SGD });
     let blob = network.blob(&parameters, Some(spec));
     let model = Model::load(&blob).unwrap();
     let mut arena = poisoned_arena(model.arena_train());

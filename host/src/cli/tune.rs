@@ -107,16 +107,16 @@ impl How {
             )
         })?;
         let sgd = Sgd {
-            learning_rate: self.learning_rate.unwrap_or(spec.sgd.learning_rate),
-            momentum: self.momentum.unwrap_or(spec.sgd.momentum),
-            weight_decay: self.weight_decay.unwrap_or(spec.sgd.weight_decay),
+            learning_rate: self.learning_rate.unwrap_or(spec.rates().learning_rate),
+            momentum: self.momentum.unwrap_or(spec.rates().momentum),
+            weight_decay: self.weight_decay.unwrap_or(spec.rates().weight_decay),
         };
         ensure!(sgd.is_valid(), TrainError::Rate);
         Ok(Plan {
             training: source.load(Part::Train, Some(self.samples))?,
             test: source.load(Part::Test, Some(self.test))?,
             passes: self.passes,
-            sgd: (sgd != spec.sgd).then_some(sgd),
+            sgd: (sgd != spec.rates()).then_some(sgd),
             checkpoints: self.checkpoints,
         })
     }
@@ -174,7 +174,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     }
     if args.json {
         let model = blob.model();
-        let own = model.train_spec().map(|spec| spec.sgd);
+        let own = model.train_spec().map(|spec| spec.rates());
         let sgd = plan.sgd.or(own).context("a plan has rates")?;
         ui.json(&Report {
             model: args.model.display().to_string(),

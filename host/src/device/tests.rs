@@ -26,11 +26,7 @@ fn blob() -> Blob {
         momentum: 0.0,
         weight_decay: 0.0,
     };
-    let spec = TrainSpec {
-        trainable: Trainable::All,
-        loss: Loss::CrossEntropy,
-        sgd,
-    };
+    let spec = TrainSpec::with_rates(Trainable::All, Loss::CrossEntropy, sgd);
     let bytes = builder.finish(&[x], Some(spec)).unwrap();
     Blob::new(Path::new("line.mote"), bytes).unwrap()
 }

@@ -3,7 +3,7 @@
 use nn_core::digest::Fnv1a;
 use nn_core::model::{Model, cost};
 use nn_core::tensor::{DType, Tensor};
-use nn_core::train::{Loss, Trainable};
+use nn_core::train::{Loss, Selection};
 use serde::Serialize;
 
 use crate::blob::Blob;
@@ -167,28 +167,26 @@ fn train_plan(model: &Model) -> Option<TrainPlan> {
         })
         .map(|(index, node)| (index, node.name))
         .collect();
-    let first_of_last = |count: u8| learnable.len().saturating_sub(usize::from(count));
     let trainable = learnable
         .iter()
         .enumerate()
-        .filter(|&(place, &(node, _))| match spec.trainable {
-            Trainable::All => true,
-            Trainable::Last(count) => place >= first_of_last(count),
-            Trainable::Nodes(mask) => node < 64 && (mask >> node) & 1 == 1,
+        .filter(|&(place, &(node, _))| {
+            let selection = spec.selection(node, learnable.len() - 1 - place);
+            selection.is_ok_and(|selection| selection != Selection::default())
         })
         .map(|(_, (_, name))| (*name).to_owned())
         .collect();
     Some(TrainPlan {
         trainable,
-        loss: match spec.loss {
+        loss: match spec.loss() {
             Loss::CrossEntropy => "cross_entropy",
             Loss::MeanSquaredError => "mse",
             Loss::BinaryCrossEntropy => "binary_cross_entropy",
             Loss::MeanAbsoluteError => "mae",
             Loss::Huber { .. } => "huber",
         },
-        learning_rate: spec.sgd.learning_rate,
-        momentum: spec.sgd.momentum,
-        weight_decay: spec.sgd.weight_decay,
+        learning_rate: spec.rates().learning_rate,
+        momentum: spec.rates().momentum,
+        weight_decay: spec.rates().weight_decay,
     })
 }

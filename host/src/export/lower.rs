@@ -220,18 +220,18 @@ fn spec(train: &DeviceTraining, mask: u64) -> TrainSpec {
         }
         TrainableLayers::Named(_) => Trainable::Nodes(mask),
     };
-    TrainSpec {
+    TrainSpec::with_rates(
         trainable,
-        loss: match train.loss {
+        match train.loss {
             recipe::Loss::CrossEntropy => Loss::CrossEntropy,
             recipe::Loss::Mse => Loss::MeanSquaredError,
         },
-        sgd: Sgd {
+        Sgd {
             learning_rate: train.learning_rate,
             momentum: train.momentum,
             weight_decay: train.weight_decay,
         },
-    }
+    )
 }
 
 impl Layer {

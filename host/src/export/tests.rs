@@ -232,7 +232,7 @@ fn layers_that_learn_by_name_become_nodes() {
     let model = Model::load(&lowered.bytes).unwrap();
     // conv2d_1 avg_pool2d_1 dequantize conv2d_2 max_pool2d_1 flatten_1 dense_1 dense_2 dense_3 …
     let wanted = Trainable::Nodes(1 << 3 | 1 << 8);
-    assert_eq!(model.train_spec().unwrap().trainable, wanted);
+    assert_eq!(model.train_spec().unwrap().nodes(), wanted);
 }
 
 fn floats(bytes: &[u8]) -> Vec<f64> {

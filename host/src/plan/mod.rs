@@ -130,7 +130,7 @@ impl PlanReport {
     pub fn of(model: &Model<'_>, train: Option<TrainSpec>) -> Result<Self, PlanError> {
         let own = model.train_spec() == train;
         let header = model.header();
-        let model = model.with_train_spec(train);
+        let model = model.with_train_spec(train.as_ref());
         let plan = |train: bool, header: Option<u32>| {
             let mut table = vec![Buffer::default(); table_len(&model, train)];
             let report = ArenaReport::new(&model, train, &mut table)?;
@@ -169,7 +169,7 @@ impl PlanReport {
 /// What each option that costs memory would change.
 fn options(model: &Model<'_>, spec: TrainSpec, total: usize) -> Vec<OptionCost> {
     let cost = |(option, spec): (String, TrainSpec)| {
-        let model = model.with_train_spec(Some(spec));
+        let model = model.with_train_spec(Some(&spec));
         let mut table = vec![Buffer::default(); table_len(&model, true)];
         let bytes = nn_core::arena_len(&model, true, &mut table).ok()?;
         // Arenas are below 2^31 bytes.
@@ -251,7 +251,9 @@ fn owner(model: &Model<'_>, buffer: &Buffer) -> String {
     match buffer.kind() {
         Kind::Activation | Kind::Delta => tensor_name(model, buffer.owner),
         Kind::Share => format!("{}, input {}", node(buffer.owner / 4), buffer.owner % 4),
-        Kind::Saved | Kind::Scratch | Kind::State | Kind::BackScratch => node(buffer.owner),
+        Kind::Saved | Kind::Scratch | Kind::State | Kind::BackScratch | Kind::Norms => {
+            node(buffer.owner)
+        }
     }
 }
 

@@ -148,13 +148,13 @@ impl SpecRequest {
     pub fn apply(&self, model: &Model<'_>) -> Result<TrainSpec, SpecError> {
         let mut spec = model.train_spec().unwrap_or_else(|| plain(model));
         if let Some(trained) = &self.trained {
-            spec.trainable = trained.resolve(model)?;
+            spec.rules = nn_core::train::List::one(trained.resolve(model)?.into());
         }
         for choice in &self.options {
             match *choice {
-                Choice::LearningRate(rate) => spec.sgd.learning_rate = rate,
-                Choice::Momentum(share) => spec.sgd.momentum = share,
-                Choice::WeightDecay(decay) => spec.sgd.weight_decay = decay,
+                Choice::LearningRate(rate) => spec.learning_rate = rate,
+                Choice::Momentum(share) => spec = spec.with_momentum(share),
+                Choice::WeightDecay(decay) => spec.optimizer.weight_decay = decay,
             }
         }
         Ok(spec)
@@ -168,19 +168,19 @@ fn plain(model: &Model<'_>) -> TrainSpec {
     let softmax = nodes.any(|node| {
         Some(node.output) == last && matches!(node.op, Op::Softmax(_) | Op::LogSoftmax)
     });
-    TrainSpec {
-        trainable: Trainable::All,
-        loss: if softmax {
+    TrainSpec::with_rates(
+        Trainable::All,
+        if softmax {
             Loss::CrossEntropy
         } else {
             Loss::MeanSquaredError
         },
-        sgd: Sgd {
+        Sgd {
             learning_rate: 0.01,
             momentum: 0.0,
             weight_decay: 0.0,
         },
-    }
+    )
 }
 
 impl Trained {
@@ -229,13 +229,11 @@ fn learnable(model: &Model<'_>) -> Vec<String> {
 
 /// The plan with each option that costs memory, by the option's name.
 pub(super) fn variants(spec: TrainSpec) -> Vec<(String, TrainSpec)> {
-    let with = |momentum: f32| TrainSpec {
-        sgd: Sgd {
-            momentum,
-            ..spec.sgd
-        },
-        ..spec
+    let with = |momentum: f32| spec.with_momentum(momentum);
+    let momentum = if spec.rates().momentum == 0.0 {
+        0.9
+    } else {
+        0.0
     };
-    let momentum = if spec.sgd.momentum == 0.0 { 0.9 } else { 0.0 };
     vec![(format!("momentum={momentum}"), with(momentum))]
 }

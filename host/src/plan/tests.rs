@@ -48,11 +48,7 @@ fn blob(train: Option<TrainSpec>) -> AlignedBytes {
 }
 
 fn spec(trainable: Trainable, momentum: f32) -> TrainSpec {
-    TrainSpec {
-        trainable,
-        loss: Loss::CrossEntropy,
-        sgd: sgd(momentum),
-    }
+    TrainSpec::with_rates(trainable, Loss::CrossEntropy, sgd(momentum))
 }
 
 fn sum(arena: &ArenaPlan) -> usize {

@@ -15,8 +15,7 @@ pub const MAX_HEADS: usize = 4;
 /// A training plan.
 ///
 /// ```
-/// use nn_core::train::Loss;
-/// use nn_core::train::spec::{TrainSpec, Trainable};
+/// use nn_core::train::{Loss, TrainSpec, Trainable};
 /// let spec = TrainSpec::sgd(Trainable::Last(1), Loss::CrossEntropy, 0.01).with_momentum(0.9);
 /// assert_eq!(spec.check(), Ok(()));
 /// assert_eq!(spec.copies(), 1);
@@ -334,9 +333,32 @@ impl TrainSpec {
 
     /// The same with one rule for `part` of the nodes that the first rule names.
     pub fn with_part(mut self, part: Part) -> Self {
-        let nodes = self.rules.iter().next().map_or(Trainable::All, |r| r.nodes);
+        let nodes = self.nodes();
         self.rules = List::one(TrainRule { nodes, part });
         self
+    }
+
+    /// The nodes of the first rule.
+    pub fn nodes(&self) -> Trainable {
+        self.rules.iter().next().map_or(Trainable::All, |r| r.nodes)
+    }
+
+    /// The loss of the first head.
+    pub fn loss(&self) -> Loss {
+        let head = self.heads.iter().next();
+        head.map_or(Loss::MeanSquaredError, |head| head.loss)
+    }
+
+    /// The rates of stochastic gradient descent; a momentum of 0 for another optimizer.
+    pub fn rates(&self) -> Sgd {
+        Sgd {
+            learning_rate: self.learning_rate,
+            momentum: match self.optimizer.method {
+                Method::Sgd { momentum, .. } => momentum,
+                _ => 0.0,
+            },
+            weight_decay: self.optimizer.weight_decay,
+        }
     }
 
     /// Whether gradients are summed first, and the optimizer steps later.

@@ -157,9 +157,9 @@ impl<S: Scalar> Rule<S> {
     }
 
     /// Plain gradient descent.
-    pub(crate) fn plain(learning_rate: f32, rng: XorShift32) -> Self {
-        let pace = Pace::first(learning_rate);
-        Self::new(&Optimizer::SGD, Clip::None, false, pace, rng)
+    #[cfg(test)]
+    pub(crate) fn plain(rate: f32, rng: XorShift32) -> Self {
+        Self::new(&Optimizer::SGD, Clip::None, false, Pace::first(rate), rng)
     }
 
     /// Where its random numbers stand: the next rule goes on from there.

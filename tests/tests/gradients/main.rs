@@ -30,6 +30,7 @@ fn learning(network: &Network, trainable: Trainable) -> Vec<bool> {
             .into_iter()
             .filter(|i| mask >> i & 1 == 1)
             .collect(),
+        Trainable::Node(node) => vec![usize::from(node)],
     };
     let each = counts.iter().enumerate();
     each.flat_map(|(i, (w, b))| vec![nodes.contains(&i); w + b])
@@ -45,7 +46,7 @@ fn compare(network: &Network, seed: u64, spec: TrainSpec, steps: usize) {
     let mut arena = poisoned_arena(model.arena_train());
     let mut trainer = Trainer::new(model, arena.as_mut_slice()).expect("a trainer");
 
-    let learns = learning(network, spec.trainable);
+    let learns = learning(network, spec.nodes());
     let mut expected: Vec<f64> = parameters.iter().map(|&w| f64::from(w)).collect();
     let mut velocities = vec![0.0; expected.len()];
     let outputs: usize = network.output().iter().product();
@@ -55,7 +56,7 @@ fn compare(network: &Network, seed: u64, spec: TrainSpec, steps: usize) {
         x.iter_mut().step_by(3).for_each(|x| *x = 0.0);
         let class = random.size(0, outputs - 1);
         let values = random.values(outputs, 1.0);
-        let (target, wanted): (Target, Vec<f64>) = match spec.loss {
+        let (target, wanted): (Target, Vec<f64>) = match spec.loss() {
             Loss::CrossEntropy => (
                 Target::Class(class as u16),
                 (0..outputs).map(|o| f64::from(o == class)).collect(),
@@ -66,9 +67,15 @@ fn compare(network: &Network, seed: u64, spec: TrainSpec, steps: usize) {
             ),
         };
         let x64: Vec<f64> = x.iter().map(|&x| f64::from(x)).collect();
-        let loss = reference::loss(network, &expected, &x64, &wanted, spec.loss);
-        let gradient = reference::gradient(network, &expected, &x64, &wanted, spec.loss);
-        reference::descend(&mut expected, &mut velocities, &gradient, &learns, spec.sgd);
+        let loss = reference::loss(network, &expected, &x64, &wanted, spec.loss());
+        let gradient = reference::gradient(network, &expected, &x64, &wanted, spec.loss());
+        reference::descend(
+            &mut expected,
+            &mut velocities,
+            &gradient,
+            &learns,
+            spec.rates(),
+        );
 
         let input = trainer.input_mut(0).expect("an input");
         input.copy_from_slice(bytemuck::cast_slice(&x));
@@ -98,11 +105,7 @@ fn compare(network: &Network, seed: u64, spec: TrainSpec, steps: usize) {
 }
 
 fn all(loss: Loss) -> TrainSpec {
-    TrainSpec {
-        trainable: Trainable::All,
-        loss,
-        sgd: PLAIN,
-    }
+    TrainSpec::with_rates(Trainable::All, loss, PLAIN)
 }
 
 fn chain(input: &[usize], layers: Vec<Layer>) -> Network {

@@ -22,10 +22,7 @@ fn momentum_and_weight_decay_over_steps() {
             momentum,
             weight_decay,
         };
-        let spec = TrainSpec {
-            sgd,
-            ..all(Loss::MeanSquaredError)
-        };
+        let spec = TrainSpec::with_rates(Trainable::All, Loss::MeanSquaredError, sgd);
         compare(&network, seed, spec, 6);
     }
 }
@@ -66,11 +63,7 @@ fn what_learns_is_what_the_plan_names() {
         Trainable::Nodes(!(1 << 4)),
     ] {
         for loss in [Loss::CrossEntropy, Loss::MeanSquaredError] {
-            let spec = TrainSpec {
-                trainable,
-                loss,
-                sgd,
-            };
+            let spec = TrainSpec::with_rates(trainable, loss, sgd);
             compare(&network, 3, spec, 4);
         }
     }
@@ -92,15 +85,15 @@ fn random_chains() {
             0 => Trainable::Last(random.size(1, with_weights) as u8),
             _ => Trainable::All,
         };
-        let spec = TrainSpec {
+        let spec = TrainSpec::with_rates(
             trainable,
             loss,
-            sgd: Sgd {
+            Sgd {
                 learning_rate: 0.1,
                 momentum: random.pick(&[0.0, 0.8]),
                 weight_decay: random.pick(&[0.0, 0.02]),
             },
-        };
+        );
         compare(&network, seed, spec, 2);
     }
 }

@@ -8,9 +8,9 @@ use nn_core::model::{HEADER_LEN, Model};
 use nn_core::ops::Activation;
 use nn_core::session::Session;
 use nn_core::tensor::DType;
-use nn_core::train::{Loss, Target, TrainSpec, Trainer};
+use nn_core::train::{Loss, Target, TrainSpec, Trainable, Trainer};
 use tests::network::{Network, poisoned_arena};
-use tests::parts::{Parts, refresh_crc, set_word, word};
+use tests::parts::{refresh_crc, set_word, word};
 use tests::random::Random;
 use tests::sequence::{Gives, Graph, Kind, recurrent};
 
@@ -80,10 +80,7 @@ fn survives(mut blob: AlignedBytes, what: impl Fn() -> String) -> bool {
 fn drawn(random: &mut Random) -> AlignedBytes {
     let network = Network::draw(random);
     let parameters = network.draw_parameters(random);
-    let plan = TrainSpec {
-        loss: Loss::MeanSquaredError,
-        ..Parts::float().train.expect("a plan")
-    };
+    let plan = TrainSpec::sgd(Trainable::All, Loss::MeanSquaredError, 0.01).with_momentum(0.5);
     network.blob(&parameters, Some(plan))
 }
 
@@ -98,10 +95,7 @@ fn recurrent_layers() -> AlignedBytes {
             node(Kind::Lstm, Gives::Last, &[2, 1, 1]),
         ],
     };
-    let plan = TrainSpec {
-        loss: Loss::MeanSquaredError,
-        ..Parts::float().train.expect("a plan")
-    };
+    let plan = TrainSpec::sgd(Trainable::All, Loss::MeanSquaredError, 0.01).with_momentum(0.5);
     let parameters = graph.draw(&mut Random::new(6));
     graph.blob(DType::F32, &parameters, Some(plan))
 }

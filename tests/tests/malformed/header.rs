@@ -171,7 +171,7 @@ fn a_wrong_arena_size_is_refused_when_it_is_used() {
     let lying = changed(&Parts::integer().encode().unwrap(), |bytes| {
         set_word(bytes, ARENA_TRAIN, 64);
     });
-    assert_eq!(error(&lying), LoadError::TrainSpec);
+    assert_eq!(error(&lying), LoadError::NoTrainSpec);
 }
 
 #[test]

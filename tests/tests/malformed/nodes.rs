@@ -1,9 +1,10 @@
 //! Nodes, inputs, outputs and training plans that break a rule.
 
+use nn_core::memory::PlanError;
 use nn_core::model::{Ids, LoadError, NodeFault};
 use nn_core::ops::{Activation, Conv2d, Dense, Op, Pool2d};
 use nn_core::tensor::{DType, Quant, Shape};
-use nn_core::train::{Loss, Sgd, Trainable};
+use nn_core::train::{Clip, Head, Loss, SpecError, TrainSpec, Trainable};
 use tests::parts::Parts;
 
 use crate::{float, integer};
@@ -103,10 +104,11 @@ fn number_types() {
     assert_eq!(requant, node_fault(0, of(4, DType::I32, DType::F32)));
     let real = integer(|parts| parts.tensors[6].dtype = DType::I32);
     assert_eq!(real, node_fault(1, of(6, DType::F32, DType::I32)));
-    for dtype in [DType::Q16, DType::I32] {
-        let input = float(|parts| parts.tensors[0].dtype = dtype);
-        assert_eq!(input, node_fault(0, of(0, DType::F32, dtype)));
-    }
+    let input = float(|parts| parts.tensors[0].dtype = DType::I32);
+    assert_eq!(input, node_fault(0, of(0, DType::F32, DType::I32)));
+    // A convolution computes in Q16 where all of it is Q16.
+    let input = float(|parts| parts.tensors[0].dtype = DType::Q16);
+    assert_eq!(input, node_fault(0, of(3, DType::Q16, DType::F32)));
     let other_way = float(|parts| parts.nodes[4].op = Op::Dequantize);
     assert_eq!(other_way, node_fault(4, of(8, DType::I8, DType::F32)));
     let quantize = float(|parts| parts.nodes[4].op = Op::Quantize);
@@ -151,9 +153,9 @@ fn shapes_that_do_not_follow() {
     assert_eq!(table, node_fault(0, NodeFault::Shape(4)));
     let scales = integer(|parts| parts.tensors[1].shape = Shape::new(&[1]).unwrap());
     assert_eq!(scales, node_fault(0, NodeFault::Shape(1)));
-    // A softmax over a map.
+    // A softmax keeps its input's shape.
     let softmax = float(|parts| parts.nodes[2].op = Op::Softmax(None));
-    assert_eq!(softmax, node_fault(2, NodeFault::Shape(4)));
+    assert_eq!(softmax, node_fault(2, NodeFault::Shape(5)));
 }
 
 #[test]
@@ -248,43 +250,72 @@ fn endpoints() {
 
 #[test]
 fn training_plans() {
-    let refused = Err(LoadError::TrainSpec);
-    let sgd =
-        |change: &dyn Fn(&mut Sgd)| float(|p| change(&mut p.train.as_mut().expect("a plan").sgd));
+    let nothing = Err(LoadError::TrainSpec(PlanError::NothingToTrain));
+    let loss = Err(LoadError::TrainSpec(PlanError::Loss { output: 0 }));
+    let field = |found: Result<(), LoadError>, field: &str| match found {
+        Err(LoadError::TrainSpec(PlanError::Spec(SpecError::Field { name, .. }))) => {
+            assert_eq!(name, field);
+        }
+        other => panic!("{field}: {other:?}"),
+    };
+    let plan = |change: &dyn Fn(TrainSpec) -> TrainSpec| float(|p| p.train = p.train.map(change));
     for rate in [f32::NAN, f32::INFINITY, -0.1] {
-        assert_eq!(sgd(&|sgd| sgd.learning_rate = rate), refused);
-        assert_eq!(sgd(&|sgd| sgd.momentum = rate), refused);
-        assert_eq!(sgd(&|sgd| sgd.weight_decay = rate), refused);
+        let rated = |mut spec: TrainSpec| {
+            spec.learning_rate = rate;
+            spec
+        };
+        field(plan(&rated), "learning_rate");
+        field(plan(&|spec| spec.with_momentum(rate)), "momentum");
+        field(plan(&|spec| spec.with_weight_decay(rate)), "weight_decay");
     }
-    assert_eq!(sgd(&|sgd| sgd.momentum = 1.0), refused);
-    let plan = Parts::float().train;
-    // Nothing to train: no node named, none of the named with weights, none in f32.
-    for trainable in [
+    field(plan(&|spec| spec.with_momentum(1.0)), "momentum");
+    field(plan(&|spec| spec.with_accumulation(0)), "accumulate");
+    field(plan(&|spec| spec.with_clip(Clip::Norm(0.0))), "clip");
+    let heads =
+        |heads: &[Head]| float(|p| p.train = p.train.and_then(|spec| spec.with_heads(heads)));
+    let none = Err(LoadError::TrainSpec(PlanError::Spec(SpecError::NoHeads)));
+    assert_eq!(heads(&[]), none);
+    let second = Err(LoadError::TrainSpec(PlanError::Loss { output: 1 }));
+    assert_eq!(heads(&[Head::new(Loss::MeanSquaredError).at(1)]), second);
+    // Nothing to train: no node named, none of the named with weights, none in real numbers.
+    for nodes in [
         Trainable::Last(0),
         Trainable::Nodes(0),
         Trainable::Nodes(0b10110),
+        Trainable::Node(40),
     ] {
-        let found = float(|p| p.train.as_mut().expect("a plan").trainable = trainable);
-        assert_eq!(found, refused);
+        let found = plan(&|spec| spec.with_rules(&[nodes.into()]).expect("one rule"));
+        assert_eq!(found, nothing);
     }
     let int8 = integer(|p| {
-        p.train = plan;
-        p.train.as_mut().expect("a plan").loss = Loss::MeanSquaredError;
+        p.train = Some(TrainSpec::sgd(Trainable::All, Loss::MeanSquaredError, 0.1));
     });
-    assert_eq!(int8, refused);
-    // Cross-entropy without a softmax at the end.
+    assert_eq!(int8, nothing);
+    // Cross-entropy without a softmax at the end, or with one that feeds another node.
     let logits = float(|p| {
         p.nodes.pop();
         p.outputs[0] = 8;
     });
-    assert_eq!(logits, refused);
-    // A branch above what learns: two readers, or an output in the middle.
-    assert_eq!(float(|p| p.outputs.push(8)), refused);
+    assert_eq!(logits, loss);
+    let fed = float(|p| {
+        p.tensors.push(p.tensors[9]);
+        let mut again = p.nodes[4];
+        (again.inputs, again.output) = (Ids::one(9), 10);
+        p.nodes.push(again);
+    });
+    assert_eq!(fed, loss);
+    // Class weights that are no weight, no vector, and such as fit.
+    let weighted = |id| heads(&[Head::new(Loss::CrossEntropy).with_class_weights(id)]);
+    assert_eq!(weighted(0), loss);
+    assert_eq!(weighted(6), loss);
+    assert_eq!(weighted(7), Ok(()));
+    // A branch that no loss reads, and an output in the middle, are as good as any.
+    assert_eq!(float(|p| p.outputs.push(8)), Ok(()));
     let branch = float(|p| {
         p.tensors.push(p.tensors[9]);
         let mut again = p.nodes[4];
         again.output = 10;
         p.nodes.push(again);
     });
-    assert_eq!(branch, refused);
+    assert_eq!(branch, Ok(()));
 }

@@ -138,15 +138,15 @@ fn graphs(kind: Kind) -> Vec<(&'static str, Graph)> {
 }
 
 fn spec(loss: Loss, rate: f32) -> TrainSpec {
-    TrainSpec {
-        trainable: Trainable::All,
+    TrainSpec::with_rates(
+        Trainable::All,
         loss,
-        sgd: Sgd {
+        Sgd {
             learning_rate: rate,
             momentum: 0.0,
             weight_decay: 0.0,
         },
-    }
+    )
 }
 
 /// Random inputs of a graph.
