@@ -108,7 +108,7 @@ fn run_backward<S: Learns>(
     let (mean, scale) = (frame.constant(0), frame.constant(1));
     let reads = [back.delta(), gamma.frozen, mean, scale];
     let ([delta, frozen, mean, scale], [x, w, a, b, c]) = memory.borrow(reads, [x, w, a, b, c])?;
-    let weights = learning.weights::<S>(frozen, [w, a, b, c])?;
+    let weights = learning.weights::<S>(&gamma, frozen, [w, a, b, c])?;
     let statistics = Statistics {
         mean: numbers(mean)?,
         scale: numbers(scale)?,
@@ -116,10 +116,10 @@ fn run_backward<S: Learns>(
     backward(numbers_mut(x)?, below, weights, statistics, numbers(delta)?);
     let beta = learning.parameter(frame, back, 1);
     if beta.learns() {
-        let ([delta, mean], beta) =
+        let ([delta, mean], places) =
             memory.borrow([back.delta(), frame.constant(0)], beta.learning)?;
         let channels = numbers::<S>(mean)?.len();
-        if let Weights::Learning(beta) = learning.weights::<S>(&[], beta)? {
+        if let Weights::Learning(beta) = learning.weights::<S>(&beta, &[], places)? {
             backward_beta(beta, numbers(delta)?, channels);
         }
     }

@@ -3,7 +3,7 @@
 use nn_core::model::{LoadError, NodeFault};
 use nn_core::ops::{AvgPool2d, BatchNorm, Conv2d, Dropout, Op, Pool2d};
 use nn_core::tensor::{DType, Shape};
-use nn_core::train::Loss;
+use nn_core::train::{Head, Loss};
 use tests::parts::Parts;
 
 use crate::{float, integer};
@@ -109,7 +109,8 @@ fn batch_norms() {
                 mean: 7,
                 scale: 7,
             };
-            parts.train.as_mut().unwrap().loss = Loss::MeanSquaredError;
+            let heads = [Head::new(Loss::MeanSquaredError)];
+            parts.train = parts.train.and_then(|spec| spec.with_heads(&heads));
             change(parts, &mut norm);
             parts.nodes[4].op = Op::BatchNorm(norm);
         })
@@ -157,7 +158,8 @@ fn dropouts() {
     assert_eq!(found, fault(0, dtype));
     let over = |dims: &[usize]| {
         float(|parts| {
-            parts.train.as_mut().unwrap().loss = Loss::MeanSquaredError;
+            let heads = [Head::new(Loss::MeanSquaredError)];
+            parts.train = parts.train.and_then(|spec| spec.with_heads(&heads));
             parts.nodes[4].op = dropout;
             parts.tensors[9].shape = shape(dims);
         })
