@@ -9,6 +9,10 @@ use self_cell::{MutBorrow, self_cell};
 use super::{Device, DeviceError, DeviceInfo};
 use crate::{blob::Blob, export::AlignedBytes};
 
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, and it is as large as the larger"
+)]
 enum Engine<'a> {
     Session(Session<'a>),
     Trainer(Trainer<'a>),

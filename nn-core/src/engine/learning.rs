@@ -78,6 +78,8 @@ pub(crate) struct Learnt {
     pub(crate) span: Span,
     pub(crate) dtype: DType,
     pub(crate) is_bias: bool,
+    /// Which channels learn, of how many.
+    pub(crate) channels: Option<(Channels, u16)>,
 }
 
 impl Learnt {
@@ -85,6 +87,7 @@ impl Learnt {
         span: Span::NOTHING,
         dtype: DType::F32,
         is_bias: false,
+        channels: None,
     };
 }
 
@@ -247,6 +250,9 @@ impl Learning {
         let mut update = Update::<S>::with_copies(numbers_mut(weight)?, copies, rule);
         if tensor.is_bias {
             update = update.biases();
+        }
+        if let Some((Channels::Window { first, mask }, count)) = tensor.channels {
+            update = update.only(usize::from(count), ChannelMask::Window { first, mask });
         }
         update.step_from_sums(factor);
         Some(())

@@ -153,19 +153,28 @@ impl Resolver<'_, '_> {
             return;
         };
         for (place, (id, offset, bytes)) in table.iter_mut().zip(training.learnt(self.model)) {
-            let uses = self.model.nodes().iter().filter_map(|node| {
+            let nodes = self.model.nodes().iter().enumerate();
+            let mut uses = nodes.filter_map(|(index, node)| {
                 let facts = node.op.facts();
                 let mut parameters = facts.parameters();
-                let (index, _) = parameters.find(|(_, parameter)| *parameter == id)?;
-                Some(facts.is_bias(index))
+                let (place, _) = parameters.find(|(_, parameter)| *parameter == id)?;
+                let is_bias = facts.is_bias(place);
+                let pick = self.pick(index, &node);
+                let channels = pick.map(|pick| {
+                    let part = if is_bias { pick.bias } else { pick.weight };
+                    (part, pick.channels)
+                });
+                Some((is_bias, channels))
             });
+            let (is_bias, channels) = uses.next().unwrap_or((false, None));
             *place = Learnt {
                 span: Span::ram(offset, bytes),
                 dtype: self
                     .model
                     .tensor(id)
                     .map_or(DType::F32, |tensor| tensor.dtype),
-                is_bias: uses.into_iter().next().unwrap_or(false),
+                is_bias,
+                channels,
             };
         }
     }

@@ -42,7 +42,7 @@ pub enum PlanError {
     /// The training plan has a field out of range.
     Spec(SpecError),
     /// Output channels are chosen of a node whose weights have no channel for each of its output's, or those of the
-    /// largest gradients of one with more than 512.
+    /// largest gradients of one with more than 512, or of one in a plan that sums gradients before it steps.
     Channels {
         /// The node.
         node: usize,
@@ -77,7 +77,7 @@ impl fmt::Display for PlanError {
             Self::Spec(error) => error.fmt(f),
             Self::Channels { node } => write!(
                 f,
-                "node {node}: its weights have no channel for each of its output's, or has more than 512 to choose the largest from: no output channels can be chosen"
+                "node {node}: its weights have no channel for each of its output's, or more than 512 to choose the largest from, or gradients are summed first: its output channels cannot be chosen"
             ),
         }
     }

@@ -9,7 +9,6 @@ use crate::memory::{Buffer, Kind, PlanError, Span, Training, place};
 use crate::model::{Model, Node};
 use crate::ops::{Activation, AllOps, Check, Needs, OpSet, Output};
 use crate::tensor::{Source, TensorId};
-use crate::train::Channels;
 
 /// How many entries the planner's table needs for `model`, for inference or for its training plan.
 pub fn table_len(model: &Model, train: bool) -> usize {
@@ -433,9 +432,7 @@ impl<'b> Plan<'b> {
 /// Whether node `index` learns in the channels of the largest gradients.
 fn picks_top(model: &Model, index: u16) -> bool {
     let selection = selection(model, usize::from(index)).unwrap_or_default();
-    let parts = [selection.weight, selection.bias];
-    let mut parts = parts.iter().flatten();
-    parts.any(|channels| matches!(channels, Channels::Top { .. }))
+    selection.picks_top()
 }
 
 /// How many channels the output of a node has.

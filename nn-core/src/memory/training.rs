@@ -64,6 +64,16 @@ impl Training {
             training.accumulates = true;
             training.copies += 1;
         }
+        // Sums of several samples, of several choices of channels, would belong to no choice.
+        let top = |index| {
+            let selection = selection(model, index).unwrap_or_default();
+            selection.picks_top()
+        };
+        if let Some(node) = (0..model.nodes().len()).find(|index| top(*index)) {
+            if training.accumulates {
+                return Err(PlanError::Channels { node });
+            }
+        }
         Ok(training)
     }
 
@@ -202,11 +212,7 @@ fn check_channels(model: &Model, index: usize, node: &Node) -> Result<(), PlanEr
     };
     let facts = node.op.facts();
     let mut parameters = facts.parameters();
-    let top = parts
-        .iter()
-        .flatten()
-        .any(|c| matches!(c, Channels::Top { .. }));
-    let few = !top || last(node.output) <= Some(MAX_TOP_CHANNELS as u32);
+    let few = !selection.picks_top() || last(node.output) <= Some(MAX_TOP_CHANNELS as u32);
     if few && parameters.all(|(_, id)| last(id) == last(node.output)) {
         Ok(())
     } else {

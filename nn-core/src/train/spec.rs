@@ -170,6 +170,15 @@ pub struct Selection {
     pub bias: Option<Channels>,
 }
 
+impl Selection {
+    /// Whether channels are chosen by their gradients.
+    pub fn picks_top(&self) -> bool {
+        let parts = [self.weight, self.bias];
+        let mut parts = parts.iter().flatten();
+        parts.any(|channels| matches!(channels, Channels::Top { .. }))
+    }
+}
+
 impl Trainable {
     /// Whether it names the node at `index` of the graph, after which `later` nodes have weights to learn.
     pub fn names(self, index: usize, later: usize) -> bool {

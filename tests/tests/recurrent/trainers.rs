@@ -1,6 +1,6 @@
 //! Learning.
 
-use nn_core::train::{Target, Trainer};
+use nn_core::train::{List, Target, Trainer};
 
 use super::*;
 
@@ -85,7 +85,7 @@ fn a_frozen_layer_passes_the_gradient_on() {
         // The first learns through two that do not; the middle one alone; the first and the last.
         for mask in [0b001, 0b010, 0b101] {
             let mut spec = spec(Loss::MeanSquaredError, 1.0);
-            spec.trainable = Trainable::Nodes(mask);
+            spec.rules = List::one(Trainable::Nodes(mask).into());
             let blob = graph.blob(DType::F32, &parameters, Some(spec));
             let mut arena = AlignedBytes::zeroed(0);
             let mut trainer = trainer(&blob, &mut arena);
