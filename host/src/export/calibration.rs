@@ -4,7 +4,6 @@ use nn_core::model::Model;
 use nn_core::session::Session;
 use rayon::prelude::*;
 
-use super::lower::{Fusion, Numbers};
 use super::{AlignedBytes, ExportError, Network};
 use crate::data::DataSet;
 use crate::sample;
@@ -50,8 +49,7 @@ impl Ranges {
         if set.is_empty() {
             return Err(ExportError::NoSamples);
         }
-        // Fused as int8 fuses, so that each output that int8 stores is seen.
-        let lowered = network.lower_as(Numbers::F32, Fusion::Int8, "calibration", None)?;
+        let lowered = network.lower_to_calibrate()?;
         let model = Model::load(&lowered.bytes).map_err(nn_core::model::EncodeError::Invalid);
         let model = model.map_err(super::BuildError::from)?;
         let indices: Vec<usize> = (0..set.len()).collect();

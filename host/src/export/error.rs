@@ -84,6 +84,25 @@ pub enum ExportError {
         /// The output channel.
         channel: usize,
     },
+    /// A layer that has no int8 form here.
+    #[error(
+        "layer `{layer}`: a {operator} has no int8 form here; export the formats f32 or q16, or name it or a layer \
+         below it in [export.train] and export head or head-q16 (`--format f32`)"
+    )]
+    NoInt8 {
+        /// The layer.
+        layer: String,
+        /// What it is.
+        operator: &'static str,
+    },
+    /// A layer that nn-core has no operator for.
+    #[error("layer `{layer}`: a {operator} can be trained, but not run on a device yet")]
+    Unsupported {
+        /// The layer.
+        layer: String,
+        /// What it is.
+        operator: &'static str,
+    },
     /// int8 asked of a network that was not calibrated.
     #[error("layer `{layer}`: int8 needs calibrated ranges, found none for it")]
     Uncalibrated {

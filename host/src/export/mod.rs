@@ -18,6 +18,7 @@ mod inspection;
 mod lower;
 mod network;
 mod quantization;
+mod read;
 mod run;
 
 pub use aligned::AlignedBytes;

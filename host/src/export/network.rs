@@ -1,11 +1,15 @@
 //! A recipe's layers with a checkpoint's weights, as they run: without dropout, each activation
-//! apart.
+//! apart, batch normalization folded into the layer below it where that can be.
 
-use nn_core::ops::Pool2d;
+use std::collections::HashSet;
+
+use nn_core::ops::{Pool2d, Rrelu};
 
 use super::ExportError;
+use super::fold::BatchNorm;
+use super::read::Reader;
 use crate::checkpoint::Checkpoint;
-use crate::recipe::{self, Activation, LayerKind, Padding, Pair, Recipe, ResolvedLayer};
+use crate::recipe::{Activation, Feed, Gives, LayerKind, Recipe, ResolvedLayer};
 
 /// A trained network.
 #[derive(Debug, Clone)]
@@ -14,6 +18,8 @@ pub struct Network {
     /// Height, width and channels of the image that it reads.
     pub(super) input: [usize; 3],
     pub(super) layers: Vec<Layer>,
+    /// What it gives, head by head.
+    pub(super) outputs: Vec<Feed>,
 }
 
 /// One step of a network.
@@ -23,6 +29,11 @@ pub(super) struct Layer {
     /// activation's.
     pub(super) name: String,
     pub(super) kind: Kind,
+    /// What it reads; indices are those of [`Network::layers`].
+    pub(super) inputs: Vec<Feed>,
+    /// The number of its weights, where other layers have the same.
+    pub(super) shared: Option<usize>,
+    pub(super) output_shape: Vec<usize>,
 }
 
 /// What a layer computes.
@@ -32,20 +43,66 @@ pub(super) enum Kind {
     Dense(Dense),
     MaxPool2d(Pool2d),
     AvgPool2d(Pool2d),
-    Flatten,
+    /// The same numbers in the output's shape.
+    Reshape,
+    Transpose(Vec<usize>),
+    Pad(Vec<[usize; 2]>),
+    Concat(usize),
+    Add,
+    Mul,
+    Repeat,
+    BatchNorm(BatchNorm),
+    Prelu(Vec<f32>),
+    Rrelu(Rrelu),
+    /// `[vocabulary, units]`.
+    Embedding(Vec<f32>, [usize; 2]),
+    OneHot,
+    Recurrent(Recurrent),
     Activation(Activation),
+}
+
+impl Kind {
+    /// What it is called in messages.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Conv2d(_) => "conv2d",
+            Self::Dense(_) => "dense",
+            Self::MaxPool2d(_) => "max_pool2d",
+            Self::AvgPool2d(_) => "avg_pool2d",
+            Self::Reshape => "reshape",
+            Self::Transpose(_) => "transpose",
+            Self::Pad(_) => "pad",
+            Self::Concat(_) => "concat",
+            Self::Add => "add",
+            Self::Mul => "mul",
+            Self::Repeat => "repeat",
+            Self::BatchNorm(_) => "batch_norm",
+            Self::Prelu(_) => "prelu",
+            Self::Rrelu(_) => "rrelu",
+            Self::Embedding(..) => "embedding",
+            Self::OneHot => "one_hot",
+            Self::Recurrent(recurrent) => match recurrent.cell {
+                Cell::Rnn(_) => "rnn",
+                Cell::Lstm => "lstm",
+                Cell::Gru => "gru",
+            },
+            Self::Activation(activation) => activation.name(),
+        }
+    }
 }
 
 /// A convolution.
 #[derive(Debug, Clone)]
 pub(super) struct Conv2d {
-    /// `[out, kernel_h, kernel_w, in]`.
+    /// `[out, kernel_h, kernel_w, in / groups]`.
     pub(super) weight: Vec<f32>,
     /// Its shape.
     pub(super) shape: [usize; 4],
     pub(super) bias: Vec<f32>,
     pub(super) stride: [u16; 2],
     pub(super) padding: [u8; 4],
+    pub(super) dilation: [u8; 2],
+    pub(super) groups: u16,
 }
 
 /// A dense layer.
@@ -58,6 +115,38 @@ pub(super) struct Dense {
     pub(super) bias: Vec<f32>,
 }
 
+/// A recurrent layer.
+#[derive(Debug, Clone)]
+pub(super) struct Recurrent {
+    pub(super) cell: Cell,
+    /// Forward, and backward where it is bidirectional.
+    pub(super) directions: Vec<RecurrentWeights>,
+    pub(super) gives: Gives,
+    pub(super) stateful: bool,
+    pub(super) truncate: u16,
+}
+
+/// Which recurrent layer.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Cell {
+    Rnn(nn_core::ops::Activation),
+    Lstm,
+    Gru,
+}
+
+/// The weights of one direction of a recurrent layer.
+#[derive(Debug, Clone)]
+pub(super) struct RecurrentWeights {
+    /// `[features, gates · units]`.
+    pub(super) kernel: Vec<f32>,
+    /// `[units, gates · units]`.
+    pub(super) recurrent: Vec<f32>,
+    /// `[gates · units]`.
+    pub(super) bias: Vec<f32>,
+    /// GRU: `[3 · units]`, of the recurrent kernel alone.
+    pub(super) recurrent_bias: Option<Vec<f32>>,
+}
+
 impl Network {
     /// The layers of `recipe` with the weights of `checkpoint`.
     ///
@@ -65,164 +154,171 @@ impl Network {
     /// A parameter that is missing, too many, of another shape, or not finite; a window that the
     /// blob format cannot hold.
     pub fn new(recipe: &Recipe, checkpoint: &Checkpoint) -> Result<Self, ExportError> {
-        let mut layers = Vec::new();
-        let mut known = Vec::new();
-        for layer in recipe.layers() {
-            let kind = match &layer.kind {
-                LayerKind::Conv2d(conv) => Kind::Conv2d(read_conv(layer, conv, checkpoint)?),
-                LayerKind::Dense(_) => Kind::Dense(read_dense(layer, checkpoint)?),
-                LayerKind::MaxPool2d(pool) => Kind::MaxPool2d(window(layer, pool)?),
-                LayerKind::AvgPool2d(pool) => Kind::AvgPool2d(window(layer, pool)?),
-                LayerKind::Flatten => Kind::Flatten,
-                LayerKind::Activation(Activation::None) | LayerKind::Dropout(_) => continue,
-                LayerKind::Activation(activation) => Kind::Activation(*activation),
-            };
-            let has_parameters = matches!(kind, Kind::Conv2d(_) | Kind::Dense(_));
-            layers.push(Layer {
-                name: layer.name.clone(),
-                kind,
-            });
-            if has_parameters {
-                known.extend([weight_name(layer), bias_name(layer)]);
-                let activation = layer.kind.activation();
-                if activation != Activation::None {
-                    let kind = LayerKind::Activation(activation);
-                    layers.push(Layer {
-                        name: format!("{}.{}", layer.name, kind.type_name()),
-                        kind: Kind::Activation(activation),
-                    });
-                }
-            }
-        }
-        let unknown: Vec<&str> = checkpoint
-            .parameters()
-            .map(|(name, _)| name)
-            .filter(|name| !known.iter().any(|known| known == name))
-            .collect();
-        if !unknown.is_empty() {
-            let found = unknown.join(", ");
-            return Err(ExportError::Unknown { found });
-        }
-        Ok(Self {
+        check_known(recipe, checkpoint)?;
+        let mut network = Self {
             name: recipe.name.clone(),
             input: recipe.set().shape,
-            layers,
-        })
-    }
-}
-
-fn weight_name(layer: &ResolvedLayer) -> String {
-    format!("{}.weight", layer.name)
-}
-
-fn bias_name(layer: &ResolvedLayer) -> String {
-    format!("{}.bias", layer.name)
-}
-
-/// The tensor `name`, of finite numbers.
-fn read<'c>(
-    checkpoint: &'c Checkpoint,
-    name: String,
-    shape: &[usize],
-) -> Result<&'c [f32], ExportError> {
-    let values = &checkpoint.tensor(&name, shape)?.values;
-    match values.iter().position(|value| !value.is_finite()) {
-        Some(index) => Err(ExportError::NotFinite {
-            name,
-            index,
-            found: values[index],
-        }),
-        None => Ok(values),
-    }
-}
-
-fn read_conv(
-    layer: &ResolvedLayer,
-    conv: &recipe::Conv2d,
-    checkpoint: &Checkpoint,
-) -> Result<Conv2d, ExportError> {
-    let (out, inputs) = (
-        conv.filters.get(),
-        layer.input_shape.last().copied().unwrap_or(0),
-    );
-    let (height, width) = (conv.kernel.height(), conv.kernel.width());
-    let weight = read(
-        checkpoint,
-        weight_name(layer),
-        &[out, inputs, height, width],
-    )?;
-    let bias = read(checkpoint, bias_name(layer), &[out])?;
-    let geometry = geometry(layer, conv.kernel, conv.stride, conv.padding)?;
-    // libtorch's OIHW to OHWI.
-    let mut transposed = Vec::with_capacity(weight.len());
-    for filter in weight.chunks_exact(inputs * height * width) {
-        for tap in 0..height * width {
-            transposed.extend(filter.iter().skip(tap).step_by(height * width));
+            layers: Vec::new(),
+            outputs: Vec::new(),
+        };
+        let shared: HashSet<usize> = recipe.layers().iter().filter_map(|l| l.shares).collect();
+        // Where the output of each layer of the recipe is.
+        let mut places: Vec<Feed> = Vec::new();
+        for (index, layer) in recipe.layers().iter().enumerate() {
+            let inputs = layer.inputs.iter().map(|feed| match *feed {
+                Feed::Image => Feed::Image,
+                Feed::Layer(index) => places[index],
+            });
+            let inputs: Vec<Feed> = inputs.collect();
+            let owner = layer.shares.unwrap_or(index);
+            let reader = Reader {
+                layer,
+                owner: &recipe.layers()[owner].name,
+                checkpoint,
+            };
+            let shared = shared.contains(&owner).then_some(owner);
+            let place = network.add(layer, inputs, shared, &reader, recipe)?;
+            places.push(place);
         }
+        let heads = recipe.train.heads.iter();
+        network.outputs = heads.map(|head| places[head.layer]).collect();
+        Ok(network)
     }
-    Ok(Conv2d {
-        weight: transposed,
-        shape: [out, height, width, inputs],
-        bias: bias.to_vec(),
-        stride: geometry.stride,
-        padding: geometry.padding,
-    })
+
+    /// Adds a layer of the recipe; tells where its output is.
+    fn add(
+        &mut self,
+        layer: &ResolvedLayer,
+        inputs: Vec<Feed>,
+        shared: Option<usize>,
+        reader: &Reader<'_>,
+        recipe: &Recipe,
+    ) -> Result<Feed, ExportError> {
+        let below = inputs[0];
+        let kind = match &layer.kind {
+            LayerKind::Activation(Activation::None) | LayerKind::Dropout(_) => return Ok(below),
+            LayerKind::BatchNorm(norm) => {
+                let norm = reader.batch_norm(norm.epsilon)?;
+                let sole = reads(recipe, layer.inputs[0]) == 1;
+                if sole && self.fold(below, &norm) {
+                    return Ok(below);
+                }
+                Kind::BatchNorm(norm)
+            }
+            LayerKind::GlobalMaxPool | LayerKind::GlobalAvgPool => {
+                let pool = reader.whole()?;
+                let kind = match layer.kind {
+                    LayerKind::GlobalMaxPool => Kind::MaxPool2d(pool),
+                    _ => Kind::AvgPool2d(pool),
+                };
+                let mut shape = vec![1; layer.input_shape.len()];
+                if let Some(last) = shape.last_mut() {
+                    *last = layer.output_shape[0];
+                }
+                let pooled = self.push(layer.name.clone(), kind, inputs, None, shape);
+                let name = format!("{}.flatten", layer.name);
+                return Ok(self.push(
+                    name,
+                    Kind::Reshape,
+                    vec![pooled],
+                    None,
+                    layer.output_shape.clone(),
+                ));
+            }
+            kind => reader.kind(kind)?,
+        };
+        let has_own = !matches!(kind, Kind::Activation(_));
+        let shape = || layer.output_shape.clone();
+        let mut place = self.push(layer.name.clone(), kind, inputs, shared, shape());
+        let activation = layer.kind.activation();
+        if has_own && activation != Activation::None {
+            let name = format!("{}.{}", layer.name, activation.name());
+            let kind = Kind::Activation(activation);
+            let before = vec![place];
+            place = self.push(name, kind, before, None, shape());
+        }
+        Ok(place)
+    }
+
+    fn push(
+        &mut self,
+        name: String,
+        kind: Kind,
+        inputs: Vec<Feed>,
+        shared: Option<usize>,
+        output_shape: Vec<usize>,
+    ) -> Feed {
+        self.layers.push(Layer {
+            name,
+            kind,
+            inputs,
+            shared,
+            output_shape,
+        });
+        Feed::Layer(self.layers.len() - 1)
+    }
+
+    /// Folds a batch normalization into the layer below it; `false` where that is none with weights
+    /// of its own.
+    fn fold(&mut self, below: Feed, norm: &BatchNorm) -> bool {
+        let Feed::Layer(index) = below else {
+            return false;
+        };
+        let layer = &mut self.layers[index];
+        let (weight, bias) = match &mut layer.kind {
+            _ if layer.shared.is_some() => return false,
+            Kind::Conv2d(conv) => (&mut conv.weight, &mut conv.bias),
+            Kind::Dense(dense) => (&mut dense.weight, &mut dense.bias),
+            _ => return false,
+        };
+        norm.fold_into(weight, bias);
+        true
+    }
+
+    /// How often something is read: by layers, and as an output.
+    pub(super) fn reads(&self, feed: Feed) -> usize {
+        let inputs = self.layers.iter().flat_map(|layer| &layer.inputs);
+        let all = inputs.chain(&self.outputs);
+        all.filter(|read| **read == feed).count()
+    }
+
+    /// For each layer, whether one of these names lies below it, or is its own.
+    pub(super) fn above(&self, names: &[&str]) -> Vec<bool> {
+        let mut above: Vec<bool> = Vec::new();
+        for layer in &self.layers {
+            let from_below = layer.inputs.iter().any(|feed| match *feed {
+                Feed::Image => false,
+                Feed::Layer(index) => above[index],
+            });
+            above.push(from_below || names.contains(&layer.name.as_str()));
+        }
+        above
+    }
 }
 
-fn read_dense(layer: &ResolvedLayer, checkpoint: &Checkpoint) -> Result<Dense, ExportError> {
-    let shape = [
-        layer.output_shape.iter().product(),
-        layer.input_shape.iter().product(),
-    ];
-    let weight = read(checkpoint, weight_name(layer), &shape)?;
-    let bias = read(checkpoint, bias_name(layer), &shape[..1])?;
-    Ok(Dense {
-        weight: weight.to_vec(),
-        shape,
-        bias: bias.to_vec(),
-    })
+/// How often the recipe's layers and heads read something.
+fn reads(recipe: &Recipe, feed: Feed) -> usize {
+    let inputs = recipe.layers().iter().flat_map(|layer| &layer.inputs);
+    let heads = recipe.train.heads.iter();
+    let heads = heads.filter(|head| Feed::Layer(head.layer) == feed);
+    inputs.filter(|read| **read == feed).count() + heads.count()
 }
 
-fn window(layer: &ResolvedLayer, pool: &recipe::Pool2d) -> Result<Pool2d, ExportError> {
-    geometry(layer, pool.size, pool.stride(), pool.padding)
-}
-
-fn geometry(
-    layer: &ResolvedLayer,
-    kernel: Pair,
-    stride: Pair,
-    padding: Padding,
-) -> Result<Pool2d, ExportError> {
-    let along = |axis: usize, kernel: usize, stride: usize| {
-        let input = layer.input_shape.get(axis).copied().unwrap_or(0);
-        // The recipe has checked that windows fit.
-        let windows = padding.windows(input, kernel, stride);
-        windows.map_or((0, 0), |windows| (windows.before, windows.after))
-    };
-    let (top, bottom) = along(0, kernel.height(), stride.height());
-    let (left, right) = along(1, kernel.width(), stride.width());
-    Ok(Pool2d {
-        kernel: [
-            narrow(layer, kernel.height())?,
-            narrow(layer, kernel.width())?,
-        ],
-        stride: [
-            narrow(layer, stride.height())?,
-            narrow(layer, stride.width())?,
-        ],
-        padding: [
-            narrow(layer, top)?,
-            narrow(layer, left)?,
-            narrow(layer, bottom)?,
-            narrow(layer, right)?,
-        ],
-    })
-}
-
-/// A size as the blob holds it.
-fn narrow<T: TryFrom<usize>>(layer: &ResolvedLayer, found: usize) -> Result<T, ExportError> {
-    T::try_from(found).map_err(|_| ExportError::Window {
-        layer: layer.name.clone(),
-        found,
-    })
+/// Whether the checkpoint has no parameter that the recipe has no layer for.
+fn check_known(recipe: &Recipe, checkpoint: &Checkpoint) -> Result<(), ExportError> {
+    let tensors = recipe.layers().iter().flat_map(|layer| {
+        let tensors = layer.tensors().into_iter();
+        tensors.map(move |tensor| format!("{}.{}", layer.name, tensor.name))
+    });
+    let known: HashSet<String> = tensors.collect();
+    let unknown: Vec<&str> = checkpoint
+        .parameters()
+        .map(|(name, _)| name)
+        .filter(|name| !known.contains(*name))
+        .collect();
+    if unknown.is_empty() {
+        return Ok(());
+    }
+    let found = unknown.join(", ");
+    Err(ExportError::Unknown { found })
 }

@@ -58,6 +58,12 @@ pub struct PartBytes {
     pub back_steps: usize,
     /// Where the gradients at their inputs go.
     pub slots: usize,
+    /// The losses.
+    pub heads: usize,
+    /// The output channels that learn, of layers that do not learn in all.
+    pub picks: usize,
+    /// The tensors that learn, where gradients are summed first.
+    pub learnt: usize,
     /// The weights that learn.
     pub weights: usize,
     /// Their copies: velocity, moments, sums of gradients.
@@ -216,6 +222,9 @@ impl From<ArenaParts> for PartBytes {
             operands: parts.operands,
             back_steps: parts.back_steps,
             slots: parts.slots,
+            heads: parts.heads,
+            picks: parts.picks,
+            learnt: parts.learnt,
             weights: parts.weights,
             copies: parts.weights * parts.copies,
             buffers: parts.buffers,
@@ -227,12 +236,15 @@ impl From<ArenaParts> for PartBytes {
 
 impl PartBytes {
     /// Each part's name and bytes.
-    pub fn named(&self) -> [(&'static str, usize); 9] {
+    pub fn named(&self) -> [(&'static str, usize); 12] {
         [
             ("steps", self.steps),
             ("operands", self.operands),
             ("backward steps", self.back_steps),
             ("slots", self.slots),
+            ("losses", self.heads),
+            ("chosen channels", self.picks),
+            ("learnt tensors", self.learnt),
             ("learnt weights", self.weights),
             ("their copies", self.copies),
             ("buffers", self.buffers),

@@ -95,17 +95,13 @@ pub struct DeviceTraining {
     /// Share of the weight added to its gradient.
     #[serde(default)]
     pub weight_decay: f32,
-    /// What learning makes small.
-    #[serde(default = "cross_entropy")]
-    pub loss: Loss,
+    /// What learning makes small; what training made small when not given.
+    #[serde(default)]
+    pub loss: Option<Loss>,
 }
 
 fn learning_rate() -> f32 {
     0.01
-}
-
-fn cross_entropy() -> Loss {
-    Loss::CrossEntropy
 }
 
 /// Which layers learn on the device: `"all"`, `"last:K"`, or a list of names.

@@ -5,9 +5,14 @@
 
 mod error;
 mod export;
+mod graph;
+mod head;
 mod layer;
 mod optimize;
+mod parameters;
+mod shape;
 mod size;
+mod window;
 
 use std::path::Path;
 
@@ -17,9 +22,18 @@ use toml::Spanned;
 pub use error::RecipeError;
 use error::{Misfit, Source, within};
 pub use export::{DeviceTraining, Export, Format, TrainableLayers};
-pub use layer::{Activation, Conv2d, Dense, Dropout, LayerKind, Padding, Pool2d, Windows, shape};
+pub use graph::{Feed, ResolvedLayer};
+pub use head::{Aim, Head};
+pub use layer::{
+    Activation, BatchNorm, Concat, Conv1d, Conv2d, Convolution, Dense, DepthwiseConv2d, Dropout,
+    Embedding, Gives, LayerKind, Merge, OneHot, Pad, Pool2d, Recurrent, Repeat, Reshape, Rrelu,
+    Transpose,
+};
 pub use optimize::{Adam, Cosine, Loss, OneCycle, OptimizerKind, Schedule, Sgd, Step};
+pub use parameters::{Parameter, Role};
+pub use shape::shape;
 pub use size::{Pair, Size};
+pub use window::{Padding, Windows};
 
 use crate::data::{self, SetInfo};
 
@@ -71,8 +85,8 @@ pub struct Augment {
 /// The section `[train]`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Train {
-    /// What training makes small.
-    pub loss: Loss,
+    /// What training makes small: each output of the network, with its loss.
+    pub heads: Vec<Head>,
     /// How often every training sample is seen.
     pub epochs: usize,
     /// Samples in one step.
@@ -83,21 +97,6 @@ pub struct Train {
     pub optimizer: OptimizerKind,
     /// How the learning rate changes.
     pub schedule: Schedule,
-}
-
-/// A layer in its place: named, with its shapes.
-#[derive(Debug, Clone, PartialEq)]
-pub struct ResolvedLayer {
-    /// The name of the layer, and of its tensors in a checkpoint: `conv2d_1`.
-    pub name: String,
-    /// What it computes.
-    pub kind: LayerKind,
-    /// `[height, width, channels]` or `[features]`.
-    pub input_shape: Vec<usize>,
-    /// `[height, width, channels]` or `[features]`.
-    pub output_shape: Vec<usize>,
-    /// Weights and biases.
-    pub parameters: usize,
 }
 
 #[derive(Deserialize)]
@@ -116,7 +115,10 @@ struct RawRecipe {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawTrain {
-    loss: Loss,
+    #[serde(default)]
+    loss: Option<Loss>,
+    #[serde(default)]
+    head: Vec<Spanned<head::RawHead>>,
     epochs: Size,
     batch: Size,
     seed: u64,
@@ -161,11 +163,11 @@ impl Recipe {
             source,
         })?;
 
-        let layers = read_layers(&source, raw.layer, set)?;
+        let layers = graph::read_layers(&source, raw.layer, set)?;
 
         let start = raw.train.span().start;
-        let train = read_train(&source, raw.train.into_inner())?;
-        check_output(&train, &layers, set)
+        let train = read_train(&source, raw.train, &layers, set)?;
+        graph::check(&layers, &train.heads)
             .map_err(|misfit| source.misfit(start, "[train]", misfit))?;
 
         let export = match raw.export {
@@ -194,7 +196,7 @@ impl Recipe {
         })
     }
 
-    /// The layers in order, with their shapes; the first one's input is an image of the data set.
+    /// The layers in order, with their shapes; each reads layers before it, or an image of the data set.
     pub fn layers(&self) -> &[ResolvedLayer] {
         &self.layers
     }
@@ -279,59 +281,15 @@ fn tagged<T>(
     }
 }
 
-fn read_layers(
+fn read_train(
     source: &Source<'_>,
-    tables: Vec<Spanned<toml::Table>>,
+    raw: Spanned<RawTrain>,
+    layers: &[ResolvedLayer],
     set: &SetInfo,
-) -> Result<Vec<ResolvedLayer>, RecipeError> {
-    let mut layers: Vec<ResolvedLayer> = Vec::with_capacity(tables.len());
-    for (index, mut table) in tables.into_iter().enumerate() {
-        let start = table.span().start;
-        let place = format!("layer {}", index + 1);
-        let given = table.as_mut().remove("name");
-        let kind = tagged(source, table, &place, LayerKind::TYPES, LayerKind::read)?;
-        let place = format!("{place} ({})", kind.type_name());
-        let misfit = |misfit| source.misfit(start, &place, misfit);
-
-        let name = match given {
-            Some(toml::Value::String(name)) => {
-                check_name(&name).map_err(|problem| {
-                    misfit(Misfit {
-                        field: Some("name"),
-                        ..problem
-                    })
-                })?;
-                name
-            }
-            Some(other) => return Err(misfit(Misfit::field("name", "a string", other))),
-            None => {
-                let before = layers
-                    .iter()
-                    .filter(|layer| layer.kind.type_name() == kind.type_name());
-                format!("{}_{}", kind.type_name(), before.count() + 1)
-            }
-        };
-        if layers.iter().any(|layer| layer.name == name) {
-            let found = format!("`{name}` a second time");
-            return Err(misfit(Misfit::field("name", "a name of its own", found)));
-        }
-        let input_shape = match layers.last() {
-            Some(layer) => layer.output_shape.clone(),
-            None => set.shape.to_vec(),
-        };
-        let (output_shape, parameters) = kind.resolve(&input_shape).map_err(misfit)?;
-        layers.push(ResolvedLayer {
-            name,
-            kind,
-            input_shape,
-            output_shape,
-            parameters,
-        });
-    }
-    Ok(layers)
-}
-
-fn read_train(source: &Source<'_>, raw: RawTrain) -> Result<Train, RecipeError> {
+) -> Result<Train, RecipeError> {
+    let start = raw.span().start;
+    let raw = raw.into_inner();
+    let heads = head::read(source, start, raw.loss, raw.head, layers, set)?;
     let start = raw.optimizer.span().start;
     let place = "[train] optimizer";
     let optimizer = tagged(
@@ -359,46 +317,13 @@ fn read_train(source: &Source<'_>, raw: RawTrain) -> Result<Train, RecipeError> 
     };
     let (epochs, batch) = (raw.epochs.get(), raw.batch.get());
     Ok(Train {
-        loss: raw.loss,
+        heads,
         epochs,
         batch,
         seed: raw.seed,
         optimizer,
         schedule,
     })
-}
-
-/// Whether the network ends as its loss and the data set's classes want.
-fn check_output(train: &Train, layers: &[ResolvedLayer], set: &SetInfo) -> Result<(), Misfit> {
-    let Some(last) = layers.last() else {
-        return Err(Misfit::new("at least one [[layer]]", "none"));
-    };
-    if last.output_shape != [set.classes.len()] {
-        let wanted = format!(
-            "{} outputs, one for each class of {}",
-            set.classes.len(),
-            set.name
-        );
-        let found = format!("{} of layer `{}`", shape(&last.output_shape), last.name);
-        return Err(Misfit::new(wanted, found));
-    }
-    let activation = last.kind.activation();
-    if train.loss == Loss::CrossEntropy && activation != Activation::Softmax {
-        let wanted = "a softmax at the end, which cross_entropy needs";
-        return Err(Misfit::field(
-            "loss",
-            wanted,
-            format!("layer `{}`", last.name),
-        ));
-    }
-    if let Some(early) = layers[..layers.len() - 1]
-        .iter()
-        .find(|layer| layer.kind.activation() == Activation::Softmax)
-    {
-        let found = format!("it in layer `{}`", early.name);
-        return Err(Misfit::new("softmax at the end only", found));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -10,8 +10,27 @@ use super::error::{Misfit, within};
 pub enum Loss {
     /// `−ln p`, with `p` the probability that softmax gives the right class.
     CrossEntropy,
-    /// The mean of the squared differences to the one-hot class.
+    /// `−t ln p − (1 − t) ln(1 − p)` of each output by itself, with `p` from a sigmoid; their mean.
+    BinaryCrossEntropy,
+    /// The mean of the squared differences.
     Mse,
+    /// The mean of the differences, without their signs.
+    Mae,
+    /// Half the square up to a difference of 1, straight beyond it; the mean.
+    Huber,
+}
+
+impl Loss {
+    /// What recipes call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CrossEntropy => "cross_entropy",
+            Self::BinaryCrossEntropy => "binary_cross_entropy",
+            Self::Mse => "mse",
+            Self::Mae => "mae",
+            Self::Huber => "huber",
+        }
+    }
 }
 
 /// How gradients change weights. Moments are kept in the checkpoint.

@@ -13,6 +13,10 @@ const LARGEST: u64 = 1 << 16;
 pub struct Size(usize);
 
 impl Size {
+    pub(super) fn one() -> Self {
+        Self(1)
+    }
+
     /// The count.
     pub fn get(self) -> usize {
         self.0

@@ -5,7 +5,8 @@ use tch::{Kind, Reduction, Tensor};
 
 use super::TrainError;
 use super::batch::Batch;
-use crate::recipe::{Activation, Loss, Recipe};
+use super::network::Outputs;
+use crate::recipe::{Activation, Aim, Loss, Recipe};
 
 /// How well a network reads samples.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -20,47 +21,97 @@ pub struct Score {
     pub accuracy: f64,
 }
 
-/// What training makes small.
-#[derive(Debug, Clone, Copy)]
+/// What training makes small: the weighted sum of the heads' losses.
+#[derive(Debug, Clone)]
 pub(super) struct Objective {
+    heads: Vec<Criterion>,
+}
+
+/// One head's.
+#[derive(Debug, Clone, Copy)]
+struct Criterion {
     loss: Loss,
-    /// Whether the network ends with a softmax.
-    softmax: bool,
+    weight: f64,
+    target: Aim,
+    /// What the head ends with.
+    ending: Activation,
 }
 
 impl Objective {
     pub(super) fn of(recipe: &Recipe) -> Self {
-        let last = recipe.layers().last().map(|layer| layer.kind.activation());
+        let heads = recipe.train.heads.iter().map(|head| Criterion {
+            loss: head.loss,
+            weight: head.weight,
+            target: head.target,
+            ending: recipe.layers()[head.layer].kind.activation(),
+        });
         Self {
-            loss: recipe.train.loss,
-            softmax: last == Some(Activation::Softmax),
+            heads: heads.collect(),
         }
     }
 
     /// The loss of a batch, summed over its samples.
-    pub(super) fn sum(&self, logits: &Tensor, batch: &Batch) -> Result<Tensor, TrainError> {
-        Ok(match self.loss {
-            Loss::CrossEntropy => {
-                let weight: Option<&Tensor> = None;
-                logits.f_cross_entropy_loss(&batch.labels, weight, Reduction::Sum, -100, 0.0)?
+    pub(super) fn sum(&self, outputs: &Outputs, batch: &Batch) -> Result<Tensor, TrainError> {
+        let mut sum: Option<Tensor> = None;
+        for (criterion, output) in self.heads.iter().zip(&outputs.heads) {
+            let mut loss = criterion.sum(output, batch)?;
+            if criterion.weight != 1.0 {
+                loss = loss.f_mul_scalar(criterion.weight)?;
             }
-            Loss::Mse => {
-                let classes = logits.size().last().copied().unwrap_or(1);
-                let wanted = batch.labels.f_one_hot(classes)?.f_to_kind(Kind::Float)?;
-                let output = match self.softmax {
-                    true => logits.f_softmax(-1, None)?,
-                    false => logits.shallow_clone(),
-                };
-                let squares = output.f_mse_loss(&wanted, Reduction::Sum)?;
-                squares.f_mul_scalar(1.0 / classes as f64)?
-            }
-        })
+            sum = Some(match sum {
+                None => loss,
+                Some(sum) => sum.f_add(&loss)?,
+            });
+        }
+        sum.ok_or_else(|| TrainError::NoParameter("a head".to_owned()))
     }
 }
 
-/// How many samples of a batch are read rightly.
-pub(super) fn correct(logits: &Tensor, batch: &Batch) -> Result<u64, TrainError> {
-    let right = logits.f_argmax(-1, false)?.f_eq_tensor(&batch.labels)?;
+impl Criterion {
+    /// `output` is what comes before the softmax, or the sigmoid that binary cross-entropy takes in.
+    fn sum(&self, output: &Tensor, batch: &Batch) -> Result<Tensor, TrainError> {
+        if self.loss == Loss::CrossEntropy {
+            let weight: Option<&Tensor> = None;
+            return Ok(output.f_cross_entropy_loss(
+                &batch.labels,
+                weight,
+                Reduction::Sum,
+                -100,
+                0.0,
+            )?);
+        }
+        let output = output.f_flatten(1, -1)?;
+        let outputs = output.size().last().copied().unwrap_or(1);
+        let wanted = match self.target {
+            Aim::Class => batch.labels.f_one_hot(outputs)?.f_to_kind(Kind::Float)?,
+            Aim::Image => batch.images.f_flatten(1, -1)?,
+        };
+        let output = match self.ending {
+            Activation::Softmax => output.f_softmax(-1, None)?,
+            Activation::LogSoftmax => output.f_log_softmax(-1, None)?,
+            _ => output,
+        };
+        let sum = match self.loss {
+            Loss::BinaryCrossEntropy => output.f_binary_cross_entropy_with_logits::<Tensor>(
+                &wanted,
+                None,
+                None,
+                Reduction::Sum,
+            )?,
+            Loss::Mae => output.f_l1_loss(&wanted, Reduction::Sum)?,
+            Loss::Huber => output.f_huber_loss(&wanted, Reduction::Sum, 1.0)?,
+            Loss::Mse | Loss::CrossEntropy => output.f_mse_loss(&wanted, Reduction::Sum)?,
+        };
+        Ok(sum.f_mul_scalar(1.0 / outputs as f64)?)
+    }
+}
+
+/// How many samples of a batch the first head reads rightly.
+pub(super) fn correct(outputs: &Outputs, batch: &Batch) -> Result<u64, TrainError> {
+    let Some(scores) = outputs.heads.first() else {
+        return Ok(0);
+    };
+    let right = scores.f_argmax(-1, false)?.f_eq_tensor(&batch.labels)?;
     let count = right.f_sum(Kind::Int64)?.f_int64_value(&[])?;
     // A count: never negative.
     Ok(count.unsigned_abs())

@@ -158,7 +158,7 @@ pub fn train(
         let set = recipe.set().load(options.data.as_deref(), Part::Test)?;
         let all: Vec<usize> = (0..set.len()).collect();
         let objective = Objective::of(recipe);
-        Some(workers.evaluate(&training.network, &set, &all, objective)?)
+        Some(workers.evaluate(&training.network, &set, &all, &objective)?)
     } else {
         None
     };

@@ -1,19 +1,24 @@
 //! A recipe's layers in libtorch.
 //!
-//! Images are NCHW here, as libtorch wants them. `flatten` puts them in HWC order, as the device
-//! lays them out, so the rows of a dense layer's weight after it are in HWC order as well.
+//! Images are NCHW here, as libtorch wants them; sequences are `[N, steps, features]`. Layers for which the order of
+//! axes matters work on images in the device's order, NHWC: `flatten` puts them in HWC order, so the rows of a dense
+//! layer's weight after it are in HWC order as well.
+
+mod layers;
+mod recurrent;
 
 use std::sync::Arc;
 
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use super::TrainError;
 use super::values::from_values;
 use crate::checkpoint::{Checkpoint, Values};
 use crate::data::Stream;
-use crate::recipe::{Activation, Conv2d, LayerKind, Padding, Pool2d, Recipe, ResolvedLayer};
+use crate::recipe::{Activation, Feed, LayerKind, Loss, Recipe, ResolvedLayer, Role};
+use layers::{activate, device_order, libtorch_order};
 
-/// A weight or a bias.
+/// A weight, a bias, or a statistic.
 pub(super) struct Parameter {
     /// `conv2d_1.weight`.
     pub(super) name: Arc<str>,
@@ -21,11 +26,32 @@ pub(super) struct Parameter {
     pub(super) tensor: Tensor,
 }
 
-/// The layers and their parameters: the weight and the bias of each layer that has any, in order.
+/// The layers and their parameters: those of each layer that has any, in order.
 pub(super) struct Network {
     layers: Arc<[ResolvedLayer]>,
+    /// The heads' layers, and whether each is wanted before its softmax or sigmoid.
+    heads: Arc<[(usize, bool)]>,
     pub(super) parameters: Vec<Parameter>,
+    /// Means and variances of batch normalizations, by turns.
+    pub(super) statistics: Vec<Parameter>,
+    /// For each layer, its tensors.
+    slots: Arc<[Vec<Slot>]>,
     device: Device,
+}
+
+/// Where a layer's tensor is.
+#[derive(Clone, Copy)]
+enum Slot {
+    Parameter(usize),
+    Statistic(usize),
+}
+
+/// What a network gives.
+pub(super) struct Outputs {
+    /// Of each head, `[N, …]`: before the softmax it ends with, or the sigmoid that its loss takes in; logits.
+    pub(super) heads: Vec<Tensor>,
+    /// In training, mean and variance that each batch normalization met.
+    pub(super) statistics: Vec<Tensor>,
 }
 
 /// Dropout's chance: a stream for each layer and shard in each step.
@@ -37,66 +63,44 @@ pub(super) struct Chance {
     pub(super) shard: u32,
 }
 
-/// Shapes of a layer's weight and bias in libtorch's layout; `None` when it has no parameters.
-fn parameter_shapes(layer: &ResolvedLayer) -> Option<[Vec<usize>; 2]> {
-    match &layer.kind {
-        LayerKind::Conv2d(conv) => {
-            let filters = conv.filters.get();
-            let inputs = layer.input_shape.last().copied().unwrap_or(0);
-            let weight = vec![filters, inputs, conv.kernel.height(), conv.kernel.width()];
-            Some([weight, vec![filters]])
-        }
-        LayerKind::Dense(dense) => {
-            let units = dense.units.get();
-            let inputs = layer.input_shape.iter().product();
-            Some([vec![units, inputs], vec![units]])
-        }
-        _ => None,
-    }
-}
-
 fn size(value: usize) -> i64 {
     // Sizes come from a recipe, which keeps them far below 2^63.
     value as i64
 }
 
 impl Network {
-    /// New weights: He's uniform initialization before ReLU, Glorot's elsewhere; biases 0.
+    /// New weights: He's uniform initialization before ReLU, Glorot's elsewhere, PyTorch's in recurrent layers;
+    /// biases 0.
     ///
     /// Sources: He et al. 2015, equation 10; Glorot and Bengio 2010, equation 16.
     pub(super) fn new(recipe: &Recipe, seed: u64, device: Device) -> Result<Self, TrainError> {
-        let mut parameters = Vec::new();
-        for (index, layer) in recipe.layers().iter().enumerate() {
-            let Some([weight, bias]) = parameter_shapes(layer) else {
-                continue;
-            };
-            let window: usize = weight[2..].iter().product();
-            let (fan_in, fan_out) = (weight[1] * window, weight[0] * window);
-            let next = recipe
-                .layers()
-                .get(index + 1)
-                .map(|layer| layer.kind.activation());
-            let relu = [Some(layer.kind.activation()), next].contains(&Some(Activation::Relu));
-            let variance = if relu {
-                2.0 / fan_in as f32
-            } else {
-                2.0 / (fan_in + fan_out) as f32
-            };
-            let bound = (3.0 * variance).sqrt();
+        Self::with(recipe, device, |index, layer| {
+            let activations = readers(recipe, index).map(|layer| layer.kind.activation());
+            let mut activations = activations.chain([layer.kind.activation()]);
+            let relu = activations.any(is_rectifier);
             let mut stream = Stream::new(seed, Stream::INIT, 0, index as u64);
-            let count: usize = weight.iter().product();
-            let values = (0..count).map(|_| stream.uniform(-bound, bound)).collect();
-            let zeros = vec![0.0; bias[0]];
-            for (kind, shape, values) in [("weight", weight, values), ("bias", bias, zeros)] {
-                let name = format!("{}.{kind}", layer.name).into();
-                let tensor = parameter(&Values { shape, values }, device)?;
-                parameters.push(Parameter { name, tensor });
-            }
-        }
-        Ok(Self {
-            layers: recipe.layers().into(),
-            parameters,
-            device,
+            let tensors = layer.tensors().into_iter();
+            let first = tensors.map(|tensor| {
+                let count: usize = tensor.shape.iter().product();
+                let mut even = |bound: f32| -> Vec<f32> {
+                    (0..count).map(|_| stream.uniform(-bound, bound)).collect()
+                };
+                let values = match tensor.role {
+                    Role::Weight { fan_in, fan_out } => {
+                        let variance = if relu {
+                            2.0 / fan_in as f32
+                        } else {
+                            2.0 / (fan_in + fan_out) as f32
+                        };
+                        even((3.0 * variance).sqrt())
+                    }
+                    Role::Uniform(bound) => even(bound),
+                    Role::Constant(value) | Role::Statistic(value) => vec![value; count],
+                };
+                let shape = tensor.shape;
+                Values { shape, values }
+            });
+            Ok(first.collect())
         })
     }
 
@@ -106,23 +110,58 @@ impl Network {
         checkpoint: &Checkpoint,
         device: Device,
     ) -> Result<Self, TrainError> {
-        let mut parameters = Vec::new();
-        for layer in recipe.layers() {
-            let Some(shapes) = parameter_shapes(layer) else {
+        Self::with(recipe, device, |_, layer| {
+            let tensors = layer.tensors().into_iter();
+            let values = tensors.map(|tensor| {
+                let name = format!("{}.{}", layer.name, tensor.name);
+                Ok(checkpoint.tensor(&name, &tensor.shape)?.clone())
+            });
+            values.collect()
+        })
+    }
+
+    /// The network whose layers' tensors `values` gives.
+    fn with(
+        recipe: &Recipe,
+        device: Device,
+        values: impl Fn(usize, &ResolvedLayer) -> Result<Vec<Values>, TrainError>,
+    ) -> Result<Self, TrainError> {
+        let (mut parameters, mut statistics) = (Vec::new(), Vec::new());
+        let mut slots: Vec<Vec<Slot>> = Vec::new();
+        for (index, layer) in recipe.layers().iter().enumerate() {
+            if let Some(owner) = layer.shares {
+                slots.push(slots[owner].clone());
                 continue;
-            };
-            for (kind, shape) in ["weight", "bias"].into_iter().zip(shapes) {
-                let name = format!("{}.{kind}", layer.name);
-                let tensor = parameter(checkpoint.tensor(&name, &shape)?, device)?;
-                parameters.push(Parameter {
-                    name: name.into(),
-                    tensor,
-                });
             }
+            let mut own = Vec::new();
+            for (tensor, values) in layer.tensors().into_iter().zip(values(index, layer)?) {
+                let name = format!("{}.{}", layer.name, tensor.name).into();
+                if tensor.role.learns() {
+                    own.push(Slot::Parameter(parameters.len()));
+                    let tensor = parameter(&values, device)?;
+                    parameters.push(Parameter { name, tensor });
+                } else {
+                    own.push(Slot::Statistic(statistics.len()));
+                    let tensor = from_values(&values, device)?;
+                    statistics.push(Parameter { name, tensor });
+                }
+            }
+            slots.push(own);
         }
+        let heads = recipe.train.heads.iter().map(|head| {
+            let before = match recipe.layers()[head.layer].kind.activation() {
+                Activation::Softmax | Activation::LogSoftmax => true,
+                Activation::Sigmoid => head.loss == Loss::BinaryCrossEntropy,
+                _ => false,
+            };
+            (head.layer, before)
+        });
         Ok(Self {
             layers: recipe.layers().into(),
+            heads: heads.collect(),
             parameters,
+            statistics,
+            slots: slots.into(),
             device,
         })
     }
@@ -135,62 +174,90 @@ impl Network {
         };
         Self {
             layers: Arc::clone(&self.layers),
+            heads: Arc::clone(&self.heads),
             parameters: self.parameters.iter().map(share).collect(),
+            statistics: self.statistics.iter().map(share).collect(),
+            slots: Arc::clone(&self.slots),
             device: self.device,
         }
     }
 
-    /// What the last layer gives before its softmax, if it ends with one: logits, `[N, classes]`.
-    ///
-    /// `images` are `[N, H, W, C]`. With `chance`, dropout is at work.
+    /// What the heads give for `images`, which are `[N, H, W, C]`. With `chance`, dropout is at work, and batches are
+    /// normalized by themselves.
     pub(super) fn forward(
         &self,
         images: &Tensor,
         chance: Option<Chance>,
-    ) -> Result<Tensor, TrainError> {
-        let mut parameters = self.parameters.iter();
-        let mut values = images.f_permute([0, 3, 1, 2])?;
+    ) -> Result<Outputs, TrainError> {
+        let image = libtorch_order(images)?;
+        let mut values: Vec<Tensor> = Vec::with_capacity(self.layers.len());
+        let mut heads: Vec<Option<Tensor>> = self.heads.iter().map(|_| None).collect();
+        let mut statistics = Vec::new();
         for (index, layer) in self.layers.iter().enumerate() {
-            let mut learnt = || {
-                let name = || format!("{}.weight", layer.name);
-                let weight = parameters
-                    .next()
-                    .ok_or_else(|| TrainError::NoParameter(name()))?;
-                let bias = parameters
-                    .next()
-                    .ok_or_else(|| TrainError::NoParameter(name()))?;
-                Ok::<_, TrainError>((&weight.tensor, &bias.tensor))
-            };
-            values = match &layer.kind {
-                LayerKind::Conv2d(conv) => {
-                    let (weight, bias) = learnt()?;
-                    convolve(&values, weight, bias, conv, layer)?
+            let inputs = layer.inputs.iter().map(|feed| match *feed {
+                Feed::Image => &image,
+                Feed::Layer(index) => &values[index],
+            });
+            let inputs: Vec<&Tensor> = inputs.collect();
+            let before = self.layer(index, layer, &inputs, chance, &mut statistics)?;
+            let value = activate(&before, layer.kind.activation())?;
+            for (head, &(place, wanted_before)) in heads.iter_mut().zip(self.heads.iter()) {
+                if place == index {
+                    let value = if wanted_before { &before } else { &value };
+                    *head = Some(device_order(value)?);
                 }
-                LayerKind::Dense(_) => {
-                    let (weight, bias) = learnt()?;
-                    values.f_linear(weight, Some(bias))?
-                }
-                LayerKind::MaxPool2d(pool) => max_pool(&values, pool, layer)?,
-                LayerKind::AvgPool2d(pool) => avg_pool(&values, pool, layer)?,
-                LayerKind::Flatten if values.dim() == 4 => {
-                    values.f_permute([0, 2, 3, 1])?.f_flatten(1, -1)?
-                }
-                LayerKind::Flatten | LayerKind::Activation(_) => values,
-                LayerKind::Dropout(dropout) => match chance {
-                    Some(chance) => self.dropout(&values, dropout.rate, chance, index)?,
-                    None => values,
-                },
-            };
-            values = match layer.kind.activation() {
-                Activation::None => values,
-                Activation::Relu => values.f_relu()?,
-                Activation::Sigmoid => values.f_sigmoid()?,
-                Activation::Tanh => values.f_tanh()?,
-                // Only ever the last: the loss takes logits.
-                Activation::Softmax => return Ok(values),
-            };
+            }
+            values.push(value);
         }
-        Ok(values)
+        let heads = heads.into_iter().flatten().collect();
+        Ok(Outputs { heads, statistics })
+    }
+
+    /// What a layer gives before its activation.
+    fn layer(
+        &self,
+        index: usize,
+        layer: &ResolvedLayer,
+        inputs: &[&Tensor],
+        chance: Option<Chance>,
+        statistics: &mut Vec<Tensor>,
+    ) -> Result<Tensor, TrainError> {
+        let tensors = self.slots[index].iter().map(|slot| match *slot {
+            Slot::Parameter(index) => &self.parameters[index].tensor,
+            Slot::Statistic(index) => &self.statistics[index].tensor,
+        });
+        let tensors: Vec<&Tensor> = tensors.collect();
+        match &layer.kind {
+            LayerKind::Dropout(dropout) => match chance {
+                Some(chance) => self.dropout(inputs[0], dropout.rate, chance, index),
+                None => Ok(inputs[0].shallow_clone()),
+            },
+            LayerKind::Rrelu(rrelu) => {
+                let (lower, upper) = (rrelu.lower, rrelu.upper);
+                self.rrelu(inputs[0], [lower, upper], chance, index)
+            }
+            LayerKind::BatchNorm(norm) => match chance {
+                None => layers::normalize(inputs[0], &tensors, norm.epsilon),
+                Some(_) => layers::normalize_batch(inputs[0], &tensors, norm.epsilon, statistics),
+            },
+            kind if kind.recurrent().is_some() => recurrent::run(kind, inputs[0], &tensors),
+            _ => layers::run(layer, inputs, &tensors),
+        }
+    }
+
+    /// Takes over what the batch normalizations met, shard by shard.
+    pub(super) fn observe(&mut self, shards: &[Vec<Tensor>]) -> Result<(), TrainError> {
+        let norms = self.layers.iter().filter_map(|layer| match &layer.kind {
+            LayerKind::BatchNorm(norm) => Some([norm.momentum; 2]),
+            _ => None,
+        });
+        let shares: Vec<f64> = norms.flatten().collect();
+        for met in shards {
+            for ((statistic, met), share) in self.statistics.iter_mut().zip(met).zip(&shares) {
+                statistic.tensor = statistic.tensor.f_lerp(met, *share)?;
+            }
+        }
+        Ok(())
     }
 
     fn dropout(
@@ -200,115 +267,64 @@ impl Network {
         chance: Chance,
         layer: usize,
     ) -> Result<Tensor, TrainError> {
-        let place = (layer as u64) << 32 | u64::from(chance.shard);
-        let mut stream = Stream::new(chance.seed, Stream::DROPOUT, chance.step, place);
         let (rate, kept) = (rate as f32, (1.0 / (1.0 - rate)) as f32);
-        let mask: Vec<f32> = (0..values.numel())
-            .map(|_| {
-                if stream.uniform(0.0, 1.0) < rate {
-                    0.0
-                } else {
-                    kept
-                }
-            })
-            .collect();
-        let mask = Tensor::f_from_slice(&mask)?
-            .f_reshape(values.size())?
-            .f_to(self.device)?;
+        let mask = self.draw(values, chance, layer, |stream| {
+            if stream.uniform(0.0, 1.0) < rate {
+                0.0
+            } else {
+                kept
+            }
+        })?;
         Ok(values.f_mul(&mask)?)
     }
+
+    fn rrelu(
+        &self,
+        values: &Tensor,
+        [lower, upper]: [f32; 2],
+        chance: Option<Chance>,
+        layer: usize,
+    ) -> Result<Tensor, TrainError> {
+        let below = match chance {
+            None => values.f_mul_scalar(f64::from(lower + upper) / 2.0)?,
+            Some(chance) => {
+                let draw = |stream: &mut Stream| stream.uniform(lower, upper);
+                values.f_mul(&self.draw(values, chance, layer, draw)?)?
+            }
+        };
+        Ok(values.f_where_self(&values.f_ge(0.0)?, &below)?)
+    }
+
+    /// A number by chance for each value.
+    fn draw(
+        &self,
+        values: &Tensor,
+        chance: Chance,
+        layer: usize,
+        number: impl Fn(&mut Stream) -> f32,
+    ) -> Result<Tensor, TrainError> {
+        let place = (layer as u64) << 32 | u64::from(chance.shard);
+        let mut stream = Stream::new(chance.seed, Stream::DROPOUT, chance.step, place);
+        let drawn: Vec<f32> = (0..values.numel()).map(|_| number(&mut stream)).collect();
+        Ok(Tensor::f_from_slice(&drawn)?
+            .f_reshape(values.size())?
+            .f_to(self.device)?)
+    }
+}
+
+/// The layers that read layer `index`.
+fn readers(recipe: &Recipe, index: usize) -> impl Iterator<Item = &ResolvedLayer> {
+    let layers = recipe.layers().iter();
+    layers.filter(move |layer| layer.inputs.contains(&Feed::Layer(index)))
+}
+
+fn is_rectifier(activation: Activation) -> bool {
+    use Activation::{LeakyRelu, Relu, Relu6};
+    matches!(activation, Relu | Relu6 | LeakyRelu(_))
 }
 
 fn parameter(values: &Values, device: Device) -> Result<Tensor, TrainError> {
     Ok(from_values(values, device)?.f_set_requires_grad(true)?)
-}
-
-/// Padding of an image, libtorch's way round: columns first.
-struct Edges {
-    /// The padding of rows and columns, when it is the same before and after.
-    even: Option<[i64; 2]>,
-    /// Left, right, top, bottom.
-    all: [i64; 4],
-}
-
-fn edges(padding: Padding, layer: &ResolvedLayer, kernel: [usize; 2], stride: [usize; 2]) -> Edges {
-    let along = |axis: usize| {
-        let input = layer.input_shape.get(axis).copied().unwrap_or(0);
-        // The recipe has checked that windows fit.
-        padding
-            .windows(input, kernel[axis], stride[axis])
-            .map_or((0, 0), |w| (w.before, w.after))
-    };
-    let ((top, bottom), (left, right)) = (along(0), along(1));
-    let even = (top == bottom && left == right).then_some([size(top), size(left)]);
-    Edges {
-        even,
-        all: [size(left), size(right), size(top), size(bottom)],
-    }
-}
-
-fn convolve(
-    values: &Tensor,
-    weight: &Tensor,
-    bias: &Tensor,
-    conv: &Conv2d,
-    layer: &ResolvedLayer,
-) -> Result<Tensor, TrainError> {
-    let kernel = [conv.kernel.height(), conv.kernel.width()];
-    let stride = [conv.stride.height(), conv.stride.width()];
-    let edges = edges(conv.padding, layer, kernel, stride);
-    let stride = stride.map(size);
-    Ok(match edges.even {
-        Some(even) => values.f_conv2d(weight, Some(bias), stride, even, [1, 1], 1)?,
-        None => {
-            let padded = values.f_constant_pad_nd(edges.all)?;
-            padded.f_conv2d(weight, Some(bias), stride, [0, 0], [1, 1], 1)?
-        }
-    })
-}
-
-fn pool_windows(pool: &Pool2d) -> ([usize; 2], [usize; 2]) {
-    let stride = pool.stride();
-    (
-        [pool.size.height(), pool.size.width()],
-        [stride.height(), stride.width()],
-    )
-}
-
-fn max_pool(values: &Tensor, pool: &Pool2d, layer: &ResolvedLayer) -> Result<Tensor, TrainError> {
-    let (kernel, stride) = pool_windows(pool);
-    let edges = edges(pool.padding, layer, kernel, stride);
-    let (kernel, stride) = (kernel.map(size), stride.map(size));
-    Ok(match edges.even {
-        Some(even) => values.f_max_pool2d(kernel, stride, even, [1, 1], false)?,
-        None => values
-            .f_pad(edges.all, "constant", f64::NEG_INFINITY)?
-            .f_max_pool2d(kernel, stride, [0, 0], [1, 1], false)?,
-    })
-}
-
-fn avg_pool(values: &Tensor, pool: &Pool2d, layer: &ResolvedLayer) -> Result<Tensor, TrainError> {
-    let (kernel, stride) = pool_windows(pool);
-    let edges = edges(pool.padding, layer, kernel, stride);
-    let (kernel, stride) = (kernel.map(size), stride.map(size));
-    if let Some(even) = edges.even {
-        return Ok(values.f_avg_pool2d(kernel, stride, even, false, false, None)?);
-    }
-    // The mean over what is no padding: sums, divided by how many values each window holds.
-    let sums = |values: &Tensor| {
-        values.f_constant_pad_nd(edges.all)?.f_avg_pool2d(
-            kernel,
-            stride,
-            [0, 0],
-            false,
-            true,
-            Some(1),
-        )
-    };
-    let one = Tensor::f_ones(&values.size()[2..], (Kind::Float, values.device()))?
-        .f_unsqueeze(0)?
-        .f_unsqueeze(0)?;
-    Ok(sums(values)?.f_div(&sums(&one)?)?)
 }
 
 #[cfg(test)]

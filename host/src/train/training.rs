@@ -170,7 +170,7 @@ impl<'t> Training<'t> {
             };
             let learnt = self
                 .workers
-                .learn(&self.network, samples, objective, chance)?;
+                .learn(&self.network, samples, &objective, chance)?;
             learning_rate = rate(self.progress.step);
             if !learnt.loss.is_finite() {
                 let (epoch, batch) = (epoch + 1, self.progress.batch + 1);
@@ -182,6 +182,7 @@ impl<'t> Training<'t> {
                     learning_rate,
                 });
             }
+            self.network.observe(&learnt.statistics)?;
             let parameters = &mut self.network.parameters;
             self.optimizer
                 .step(parameters, &learnt.gradients, learning_rate)?;
@@ -213,7 +214,7 @@ impl<'t> Training<'t> {
                 let objective = Objective::of(self.recipe);
                 Some(
                     self.workers
-                        .evaluate(&self.network, self.set, held_out, objective)?,
+                        .evaluate(&self.network, self.set, held_out, &objective)?,
                 )
             }
         };
@@ -240,7 +241,8 @@ impl<'t> Training<'t> {
 
     fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
         let mut tensors = BTreeMap::new();
-        for parameter in &self.network.parameters {
+        let network = &self.network;
+        for parameter in network.parameters.iter().chain(&network.statistics) {
             tensors.insert(parameter.name.to_string(), to_values(&parameter.tensor)?);
         }
         tensors.extend(self.optimizer.moments(&self.network.parameters)?);

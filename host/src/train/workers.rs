@@ -42,6 +42,8 @@ pub(super) struct Learnt {
     pub(super) correct: u64,
     /// Of the mean loss, one for each parameter.
     pub(super) gradients: Vec<Tensor>,
+    /// What each shard's batch normalizations met, in the order of the shards.
+    pub(super) statistics: Vec<Vec<Tensor>>,
 }
 
 impl Workers {
@@ -60,7 +62,7 @@ impl Workers {
         &self,
         network: &Network,
         samples: Samples<'_>,
-        objective: Objective,
+        objective: &Objective,
         chance: Chance,
     ) -> Result<Learnt, TrainError> {
         let scale = 1.0 / samples.indices.len().max(1) as f64;
@@ -76,16 +78,17 @@ impl Workers {
                 shard: shard as u32,
                 ..chance
             };
-            let logits = network.forward(&batch.images, Some(chance))?;
-            let loss = objective.sum(&logits, &batch)?;
+            let outputs = network.forward(&batch.images, Some(chance))?;
+            let loss = objective.sum(&outputs, &batch)?;
             let weights: Vec<&Tensor> = network.parameters.iter().map(|p| &p.tensor).collect();
             let mean = loss.f_mul_scalar(scale)?;
             let gradients = Tensor::f_run_backward(&[mean], &weights, false, false)?;
             let loss = loss.f_double_value(&[])?;
             Ok(Learnt {
                 loss,
-                correct: correct(&logits, &batch)?,
+                correct: correct(&outputs, &batch)?,
                 gradients,
+                statistics: vec![outputs.statistics],
             })
         };
         let learnt: Vec<Learnt> = self.pool.install(|| {
@@ -104,15 +107,15 @@ impl Workers {
         network: &Network,
         set: &DataSet,
         indices: &[usize],
-        objective: Objective,
+        objective: &Objective,
     ) -> Result<Score, TrainError> {
         let plain = Augmenter::new(set.shape, 0, 0.0, 0);
         let read = |(network, indices): (Network, &[usize])| {
             let _no_grad = tch::no_grad_guard();
             let batch = Loader::new(set, self.device).load(indices, &plain, 0)?;
-            let logits = network.forward(&batch.images, None)?;
-            let loss = objective.sum(&logits, &batch)?.f_double_value(&[])?;
-            Ok((loss, correct(&logits, &batch)?))
+            let outputs = network.forward(&batch.images, None)?;
+            let loss = objective.sum(&outputs, &batch)?.f_double_value(&[])?;
+            Ok((loss, correct(&outputs, &batch)?))
         };
         let shards = self.shards(network, indices, EVALUATE);
         let read: Vec<(f64, u64)> = self.pool.install(|| {
@@ -155,8 +158,10 @@ fn sum(shards: Vec<Learnt>) -> Result<Learnt, TrainError> {
         loss: 0.0,
         correct: 0,
         gradients: Vec::new(),
+        statistics: Vec::new(),
     };
     for shard in shards {
+        total.statistics.extend(shard.statistics);
         total.loss += shard.loss;
         total.correct += shard.correct;
         if total.gradients.is_empty() {

@@ -59,16 +59,35 @@ impl Builder {
         stride: [u16; 2],
         padding: [u8; 4],
     ) -> Result<TensorId, BuildError> {
-        let (weight, bias, requant) = self.int8_parameters(layer)?;
         let conv = Conv2d {
-            weight,
-            bias: Some(bias),
-            requant: Some(requant),
+            weight: 0,
+            bias: None,
+            requant: None,
             stride,
             padding,
             dilation: [1, 1],
             groups: 1,
             activation: layer.activation,
+        };
+        self.conv2d_i8_of(name, x, layer, conv)
+    }
+
+    /// A convolution in int8 with the stride, padding, dilation and groups of `geometry`; a depthwise one has weights
+    /// `[1, kernel_h, kernel_w, out]`.
+    pub fn conv2d_i8_of(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        layer: &Int8Layer,
+        geometry: Conv2d,
+    ) -> Result<TensorId, BuildError> {
+        let (weight, bias, requant) = self.int8_parameters(layer)?;
+        let conv = Conv2d {
+            weight,
+            bias: Some(bias),
+            requant: Some(requant),
+            activation: layer.activation,
+            ..geometry
         };
         let shape = conv
             .output_shape(self.tensor(x).shape, &self.tensor(weight))

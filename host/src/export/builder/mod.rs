@@ -138,6 +138,17 @@ impl Builder {
         Ok(id)
     }
 
+    /// How many nodes there are.
+    pub(super) fn nodes(&self) -> usize {
+        self.nodes.len()
+    }
+
+    /// Whether a node has weights that can learn.
+    pub(super) fn has_parameters(&self, node: usize) -> bool {
+        let entry = self.nodes.get(node);
+        entry.is_some_and(|entry| entry.op.parameters().next().is_some())
+    }
+
     /// A weight tensor. Each lies on a 16-byte boundary of the weights section.
     pub fn weight(
         &mut self,

@@ -45,7 +45,6 @@ fn q16_computes_what_f32_does_within_its_bound() {
 
 /// The same class, again and again: its loss falls, and the first weights stay what they were.
 #[test]
-#[ignore = "losses are not formed in Q16 yet"]
 fn a_q16_blob_learns() {
     let fixture = fixture();
     let path = Path::new("all-operators-q16.mote");

@@ -1,5 +1,7 @@
+use super::layers::{avg_pool, convolve, max_pool};
 use super::*;
 use std::path::Path;
+use tch::Kind;
 
 /// A recipe of these layers on MNIST, ending in ten logits.
 fn recipe(layers: &str) -> Recipe {
@@ -65,13 +67,11 @@ fn an_even_kernel_pads_after() {
         [3, 3],
         "filters = 1\nkernel = [1, 4]\npadding = \"same\"",
     );
-    let LayerKind::Conv2d(conv) = &resolved.kind else {
-        panic!("no convolution")
-    };
+    let conv = resolved.kind.convolution(&resolved.input_shape).unwrap();
     let options = (Kind::Float, Device::Cpu);
     let weight = Tensor::ones([1, 1, 1, 4], options);
     let bias = Tensor::zeros([1], options);
-    let sums = convolve(&image(3, 3), &weight, &bias, conv, &resolved).unwrap();
+    let sums = convolve(&image(3, 3), &weight, &bias, conv, &resolved.input_shape).unwrap();
     assert_eq!(
         flat(&sums),
         [6.0, 6.0, 5.0, 15.0, 15.0, 11.0, 24.0, 24.0, 17.0]
@@ -93,7 +93,7 @@ fn flatten_is_in_hwc_order() {
     }
     network.parameters[2].tensor = pick;
     let images = image(28, 28).reshape([1, 28, 28, 1]);
-    let output = flat(&network.forward(&images, None).unwrap());
+    let output = flat(&network.forward(&images, None).unwrap().heads[0]);
     assert_eq!(output[..5], [1.0, 1000.0, 2.0, 2000.0, 29.0]);
 }
 

@@ -1,0 +1,235 @@
+//! Layers in f32.
+
+use nn_core::ops::{self, Op};
+use nn_core::tensor::TensorId;
+
+use super::walk::Lowering;
+use crate::export::network::{Cell, Kind, Layer, Recurrent, RecurrentWeights};
+use crate::export::read::transpose;
+use crate::export::{Builder, ExportError, builder};
+use crate::recipe::{Activation, Gives};
+
+/// An activation as nn-core's function of one number; `None` for what takes several together.
+pub(super) fn function(activation: Activation) -> Option<ops::Activation> {
+    Some(match activation {
+        Activation::None => ops::Activation::None,
+        Activation::Relu => ops::Activation::Relu,
+        Activation::Relu6 => ops::Activation::Relu6,
+        Activation::LeakyRelu(slope) => ops::Activation::LeakyRelu(slope),
+        Activation::Sigmoid => ops::Activation::Sigmoid,
+        Activation::HardSigmoid => ops::Activation::HardSigmoid,
+        Activation::Tanh => ops::Activation::Tanh,
+        Activation::Step => ops::Activation::Step,
+        Activation::Softmax | Activation::LogSoftmax => return None,
+    })
+}
+
+impl Lowering<'_> {
+    pub(super) fn add_float(
+        &mut self,
+        layer: &Layer,
+        inputs: &[TensorId],
+        activation: ops::Activation,
+    ) -> Result<TensorId, ExportError> {
+        let name = &layer.name;
+        let x = inputs[0];
+        Ok(match &layer.kind {
+            Kind::Conv2d(conv) => {
+                let [out, height, width, group] = conv.shape;
+                let ids = self.weights(layer, |builder| {
+                    let weight = transpose(&conv.weight, out);
+                    Ok(vec![
+                        builder.weight_f32(&[height, width, group, out], &weight)?,
+                        builder.weight_f32(&[out], &conv.bias)?,
+                    ])
+                })?;
+                let conv = ops::Conv2d {
+                    weight: ids[0],
+                    bias: Some(ids[1]),
+                    requant: None,
+                    stride: conv.stride,
+                    padding: conv.padding,
+                    dilation: conv.dilation,
+                    groups: conv.groups,
+                    activation,
+                };
+                self.builder.conv2d_of(name, x, conv)?
+            }
+            Kind::Dense(dense) => {
+                let [out, features] = dense.shape;
+                let ids = self.weights(layer, |builder| {
+                    let weight = transpose(&dense.weight, out);
+                    Ok(vec![
+                        builder.weight_f32(&[features, out], &weight)?,
+                        builder.weight_f32(&[out], &dense.bias)?,
+                    ])
+                })?;
+                self.builder
+                    .dense_of(name, x, ids[0], Some(ids[1]), activation)?
+            }
+            Kind::BatchNorm(norm) => {
+                let ids = self.weights(layer, |builder| {
+                    let channels = [norm.channels()];
+                    let all = [&norm.gamma, &norm.beta, &norm.mean, &norm.scale()];
+                    let all = all.map(|values| builder.weight_f32(&channels, values));
+                    Ok(all.into_iter().collect::<Result<_, _>>()?)
+                })?;
+                let norm = ops::BatchNorm {
+                    gamma: ids[0],
+                    beta: ids[1],
+                    mean: ids[2],
+                    scale: ids[3],
+                };
+                self.builder.same(name, Op::BatchNorm(norm), x)?
+            }
+            Kind::Recurrent(recurrent) => self.recurrent(layer, recurrent, x)?,
+            Kind::Rrelu(rrelu) => self.builder.same(name, Op::Rrelu(*rrelu), x)?,
+            Kind::Activation(activation) => match (function(*activation), *activation) {
+                (Some(function), _) => self.builder.activation(name, function, x)?,
+                (None, Activation::Softmax) => self.builder.same(name, Op::Softmax(None), x)?,
+                (None, _) => self.builder.same(name, Op::LogSoftmax, x)?,
+            },
+            _ => self.add_keeping(layer, inputs)?,
+        })
+    }
+
+    /// The weights of a layer: those that it shares, where they are there already.
+    fn weights(
+        &mut self,
+        layer: &Layer,
+        make: impl FnOnce(&mut Builder) -> Result<Vec<TensorId>, ExportError>,
+    ) -> Result<Vec<TensorId>, ExportError> {
+        if let Some(known) = layer.shared.and_then(|number| self.shared.get(&number)) {
+            return Ok(known.clone());
+        }
+        let ids = make(&mut self.builder)?;
+        if let Some(number) = layer.shared {
+            self.shared.insert(number, ids.clone());
+        }
+        Ok(ids)
+    }
+
+    fn recurrent(
+        &mut self,
+        layer: &Layer,
+        recurrent: &Recurrent,
+        x: TensorId,
+    ) -> Result<TensorId, ExportError> {
+        let name = &layer.name;
+        let features = self.builder.tensor(x).shape.dims().last().copied();
+        let features = features.unwrap_or(0) as usize;
+        let ids = self.weights(layer, |builder| {
+            let mut ids = Vec::new();
+            for weights in &recurrent.directions {
+                let columns = weights.bias.len();
+                let units = weights.recurrent.len() / columns.max(1);
+                ids.push(builder.weight_f32(&[features, columns], &weights.kernel)?);
+                ids.push(builder.weight_f32(&[units, columns], &weights.recurrent)?);
+                ids.push(builder.weight_f32(&[columns], &weights.bias)?);
+                if let Some(bias) = &weights.recurrent_bias {
+                    ids.push(builder.weight_f32(&[columns], bias)?);
+                }
+            }
+            Ok(ids)
+        })?;
+        let each = ids.len() / recurrent.directions.len().max(1);
+        let mut outputs = Vec::new();
+        for (direction, ids) in ids.chunks(each.max(1)).enumerate() {
+            let both = recurrent.directions.len() > 1;
+            let name = match direction {
+                0 if both => format!("{name}.forward"),
+                0 => name.clone(),
+                _ => format!("{name}.backward"),
+            };
+            let weights = &recurrent.directions[direction];
+            outputs.push(self.direction(&name, x, recurrent, weights, ids, direction > 0)?);
+        }
+        match outputs[..] {
+            [one] => Ok(one),
+            _ => self.concat(name, &outputs, layer.output_shape.len() - 1),
+        }
+    }
+
+    fn direction(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        recurrent: &Recurrent,
+        weights: &RecurrentWeights,
+        ids: &[TensorId],
+        reverse: bool,
+    ) -> Result<TensorId, ExportError> {
+        let layer = ops::Recurrent {
+            kernel: ids[0],
+            recurrent: ids[1],
+            bias: Some(ids[2]),
+            reverse,
+            stateful: recurrent.stateful,
+            truncate: recurrent.truncate,
+        };
+        let gives = match recurrent.gives {
+            Gives::Last => builder::Gives::Last,
+            Gives::Sequence => builder::Gives::Sequence,
+        };
+        Ok(match recurrent.cell {
+            Cell::Rnn(activation) => {
+                let rnn = ops::Rnn { layer, activation };
+                self.builder.rnn(name, &[x], rnn, gives)?
+            }
+            Cell::Lstm => self.builder.lstm(name, &[x], layer, gives)?,
+            Cell::Gru => {
+                let gru = ops::Gru {
+                    layer,
+                    reset_after: true,
+                    recurrent_bias: weights.recurrent_bias.as_ref().map(|_| ids[3]),
+                };
+                self.builder.gru(name, &[x], gru, gives)?
+            }
+        })
+    }
+
+    /// Side by side along an axis.
+    fn concat(
+        &mut self,
+        name: &str,
+        inputs: &[TensorId],
+        axis: usize,
+    ) -> Result<TensorId, ExportError> {
+        let _ = (inputs, axis);
+        Err(ExportError::Unsupported {
+            layer: name.to_owned(),
+            operator: "concat",
+        })
+    }
+
+    /// Layers whose output is of the type and the quantization of their input.
+    pub(super) fn add_keeping(
+        &mut self,
+        layer: &Layer,
+        inputs: &[TensorId],
+    ) -> Result<TensorId, ExportError> {
+        let name = &layer.name;
+        let x = inputs[0];
+        let operator = match &layer.kind {
+            Kind::MaxPool2d(pool) => return Ok(self.builder.max_pool2d(name, x, *pool)?),
+            Kind::AvgPool2d(pool) => return Ok(self.builder.avg_pool2d(name, x, *pool)?),
+            Kind::Reshape if layer.output_shape.len() == 1 => {
+                return Ok(self.builder.flatten(name, x)?);
+            }
+            Kind::Concat(axis) => return self.concat(name, inputs, *axis),
+            Kind::Reshape => "reshape",
+            Kind::Transpose(_) => "transpose",
+            Kind::Pad(_) => "pad",
+            Kind::Add => "add",
+            Kind::Mul => "mul",
+            Kind::Repeat => "repeat",
+            Kind::Prelu(_) => "prelu",
+            Kind::Embedding(..) => "embedding",
+            _ => "one_hot",
+        };
+        Err(ExportError::Unsupported {
+            layer: name.clone(),
+            operator,
+        })
+    }
+}

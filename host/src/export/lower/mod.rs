@@ -1,0 +1,158 @@
+//! From layers to a blob's graph: in f32, Q16, int8, or in int8 with a head of f32 or Q16.
+
+mod float;
+mod int8;
+mod walk;
+
+use nn_core::ops;
+use nn_core::train::{Head, Loss, Sgd, TrainSpec, Trainable};
+
+use super::{AlignedBytes, ExportError, Network, Ranges};
+use crate::recipe::{self, Activation, DeviceTraining, Format, Recipe, TrainableLayers};
+use walk::{Graph, Lowering};
+
+/// A network's blob.
+#[derive(Debug, Clone)]
+pub struct Lowered {
+    /// The blob.
+    pub bytes: AlignedBytes,
+    /// For each node, the layer whose output it gives.
+    pub(super) outputs: Vec<usize>,
+}
+
+/// In which numbers the layers compute.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Numbers<'r> {
+    /// All in f32.
+    F32,
+    /// Some in int8, and what lies above them in f32.
+    Int8 {
+        /// The ranges that scales come from.
+        ranges: &'r Ranges,
+        /// For each layer, whether it computes in f32.
+        float: &'r [bool],
+    },
+}
+
+/// Which activations a dense layer or convolution applies to its own output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fusion {
+    /// All that are functions of one number.
+    Float,
+    /// ReLU and ReLU6.
+    Int8,
+}
+
+impl Fusion {
+    fn of(self, activation: Activation) -> Option<ops::Activation> {
+        let activation = float::function(activation)?;
+        let fits = match self {
+            Self::Float => true,
+            Self::Int8 => {
+                matches!(activation, ops::Activation::Relu | ops::Activation::Relu6)
+            }
+        };
+        fits.then_some(activation)
+    }
+}
+
+impl Network {
+    /// The blob of `recipe` in `format`, named `<recipe>-<format>`.
+    ///
+    /// All but the int8 blob carry the recipe's training plan, where it has one.
+    ///
+    /// # Errors
+    /// What int8, Q16 or the blob format cannot hold; `head` without a training plan.
+    pub fn lower(
+        &self,
+        recipe: &Recipe,
+        ranges: &Ranges,
+        format: Format,
+    ) -> Result<Lowered, ExportError> {
+        let name = format!("{}-{format}", self.name);
+        let train = recipe.export.train.as_ref();
+        let learning: Vec<&str> =
+            train.map_or(Vec::new(), |train| train.layers.select(recipe.layers()));
+        let train = train.filter(|_| format != Format::I8);
+        let above;
+        let numbers = match format {
+            Format::F32 | Format::Q16 => Numbers::F32,
+            Format::I8 => {
+                above = vec![false; self.layers.len()];
+                let float = &above[..];
+                Numbers::Int8 { ranges, float }
+            }
+            Format::Head | Format::HeadQ16 => {
+                above = self.above(&learning);
+                let float = &above[..];
+                if !float.contains(&true) {
+                    return Err(ExportError::NoTrainPlan { format });
+                }
+                Numbers::Int8 { ranges, float }
+            }
+        };
+        let mut graph = Lowering::new(self, numbers, Fusion::Float, &name)?.run(&learning)?;
+        if matches!(format, Format::Q16 | Format::HeadQ16) {
+            graph.builder = graph.builder.to_q16().exact()?;
+        }
+        let spec = train
+            .map(|train| self.spec(recipe, train, &graph))
+            .transpose()?;
+        graph.finish(spec)
+    }
+
+    /// The blob in f32 to measure ranges with: fused as int8 fuses, so that each output that int8 stores is seen.
+    pub(super) fn lower_to_calibrate(&self) -> Result<Lowered, ExportError> {
+        let lowering = Lowering::new(self, Numbers::F32, Fusion::Int8, "calibration")?;
+        lowering.run(&[])?.finish(None)
+    }
+
+    /// The training plan of a graph.
+    fn spec(
+        &self,
+        recipe: &Recipe,
+        train: &DeviceTraining,
+        graph: &Graph,
+    ) -> Result<TrainSpec, ExportError> {
+        let trainable = match &train.layers {
+            TrainableLayers::All => Trainable::All,
+            TrainableLayers::Last(count) => match u8::try_from(*count) {
+                Ok(count) => Trainable::Last(count),
+                Err(_) => Trainable::Nodes(graph.mask()?),
+            },
+            TrainableLayers::Named(_) => Trainable::Nodes(graph.mask()?),
+        };
+        let heads = (0..).zip(&recipe.train.heads).map(|(output, head)| {
+            // A recipe has at most four heads.
+            let loss = loss(train.loss.unwrap_or(head.loss));
+            let weight = if recipe.train.heads.len() > 1 {
+                head.weight
+            } else {
+                1.0
+            };
+            Head::new(loss).at(output).with_weight(weight as f32)
+        });
+        let heads: Vec<Head> = heads.filter(|head| head.weight > 0.0).collect();
+        let spec = TrainSpec::with_rates(
+            trainable,
+            heads.first().map_or(Loss::CrossEntropy, |head| head.loss),
+            Sgd {
+                learning_rate: train.learning_rate,
+                momentum: train.momentum,
+                weight_decay: train.weight_decay,
+            },
+        );
+        Ok(spec.with_heads(&heads).unwrap_or(spec))
+    }
+}
+
+/// A recipe's loss as devices have it.
+fn loss(loss: recipe::Loss) -> Loss {
+    match loss {
+        recipe::Loss::CrossEntropy => Loss::CrossEntropy,
+        recipe::Loss::BinaryCrossEntropy => Loss::BinaryCrossEntropy,
+        recipe::Loss::Mse => Loss::MeanSquaredError,
+        recipe::Loss::Mae => Loss::MeanAbsoluteError,
+        recipe::Loss::Huber => Loss::Huber { delta: 1.0 },
+    }
+}

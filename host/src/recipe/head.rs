@@ -1,0 +1,176 @@
+//! Outputs of a network, each with its loss.
+//!
+//! `loss = "cross_entropy"` in `[train]` is short for one head at the last layer. Several are written out:
+//!
+//! ```toml
+//! [[train.head]]
+//! layer = "class"
+//! loss = "cross_entropy"
+//! [[train.head]]
+//! layer = "picture"
+//! loss = "mse"
+//! target = "image"
+//! weight = 0.5
+//! ```
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::error::{Misfit, Source};
+use super::graph::{ResolvedLayer, described, find};
+use super::layer::Activation;
+use super::{Loss, RecipeError, shape};
+use crate::data::SetInfo;
+
+/// What an output should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aim {
+    /// The sample's class: 1 there, 0 elsewhere.
+    #[default]
+    Class,
+    /// The sample itself.
+    Image,
+}
+
+/// An output, and what training wants of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Head {
+    /// The layer that gives it.
+    pub layer: usize,
+    /// What training makes small.
+    pub loss: Loss,
+    /// What it is multiplied by in the sum of all heads' losses.
+    pub weight: f64,
+    /// What it should be.
+    pub target: Aim,
+}
+
+/// A head, as written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawHead {
+    layer: String,
+    loss: Loss,
+    #[serde(default = "one")]
+    weight: f64,
+    #[serde(default)]
+    target: Aim,
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// The heads, of one loss or of several.
+pub(super) fn read(
+    source: &Source<'_>,
+    start: usize,
+    loss: Option<Loss>,
+    raw: Vec<Spanned<RawHead>>,
+    layers: &[ResolvedLayer],
+    set: &SetInfo,
+) -> Result<Vec<Head>, RecipeError> {
+    let misfit = |misfit| source.misfit(start, "[train]", misfit);
+    let Some(last) = layers.len().checked_sub(1) else {
+        return Err(misfit(Misfit::new("at least one [[layer]]", "none")));
+    };
+    if raw.is_empty() {
+        let wanted = "a loss, or heads with theirs ([[train.head]])";
+        let loss = loss.ok_or_else(|| misfit(Misfit::field("loss", wanted, "none")))?;
+        let head = Head {
+            layer: last,
+            loss,
+            weight: 1.0,
+            target: Aim::Class,
+        };
+        head.check(layers, set).map_err(misfit)?;
+        return Ok(vec![head]);
+    }
+    if loss.is_some() {
+        let wanted = "a loss at each head only";
+        return Err(misfit(Misfit::field(
+            "loss",
+            wanted,
+            "one beside [[train.head]]",
+        )));
+    }
+    if raw.len() > 4 {
+        let found = format!("{} of them", raw.len());
+        return Err(misfit(Misfit::field("head", "up to 4 heads", found)));
+    }
+    let mut heads: Vec<Head> = Vec::new();
+    for raw in raw {
+        let start = raw.span().start;
+        let raw = raw.into_inner();
+        let misfit = |misfit| source.misfit(start, "[[train.head]]", misfit);
+        let head = Head {
+            layer: find("layer", &raw.layer, layers).map_err(misfit)?,
+            loss: raw.loss,
+            weight: raw.weight,
+            target: raw.target,
+        };
+        if heads.iter().any(|other| other.layer == head.layer) {
+            let found = format!("`{}` a second time", raw.layer);
+            return Err(misfit(Misfit::field("layer", "a layer of its own", found)));
+        }
+        if heads.is_empty() && head.target != Aim::Class {
+            let wanted = "`class` at the first head: accuracy is measured there";
+            return Err(misfit(Misfit::field("target", wanted, "`image`")));
+        }
+        super::within(
+            "weight",
+            head.weight,
+            0.0..f64::INFINITY,
+            "a number, at least 0",
+        )
+        .and_then(|()| head.check(layers, set))
+        .map_err(misfit)?;
+        heads.push(head);
+    }
+    Ok(heads)
+}
+
+impl Head {
+    /// Whether its layer ends as the loss and the target want.
+    fn check(&self, layers: &[ResolvedLayer], set: &SetInfo) -> Result<(), Misfit> {
+        let layer = &layers[self.layer];
+        match self.target {
+            Aim::Class if layer.output_shape != [set.classes.len()] => {
+                let wanted = format!(
+                    "{} outputs, one for each class of {}",
+                    set.classes.len(),
+                    set.name
+                );
+                return Err(Misfit::new(wanted, described(layer)));
+            }
+            Aim::Image
+                if layer.output_shape.iter().product::<usize>()
+                    != set.shape.iter().product::<usize>() =>
+            {
+                let wanted = format!("as many outputs as a sample of {}", shape(&set.shape));
+                return Err(Misfit::new(wanted, described(layer)));
+            }
+            _ => {}
+        }
+        let activation = layer.kind.activation();
+        let found = format!("layer `{}`", layer.name);
+        match self.loss {
+            Loss::CrossEntropy if self.target == Aim::Image => {
+                let wanted = "a loss of each value by itself for the target `image`";
+                Err(Misfit::field("loss", wanted, "`cross_entropy`"))
+            }
+            Loss::CrossEntropy
+                if !matches!(activation, Activation::Softmax | Activation::LogSoftmax) =>
+            {
+                let wanted = "a softmax (or log_softmax) at the end, which cross_entropy needs";
+                Err(Misfit::field("loss", wanted, found))
+            }
+            Loss::BinaryCrossEntropy if activation != Activation::Sigmoid => {
+                let wanted = "a sigmoid at the end, which binary_cross_entropy needs";
+                Err(Misfit::field("loss", wanted, found))
+            }
+            _ => Ok(()),
+        }
+    }
+}
