@@ -3,10 +3,10 @@
 use host::export::AlignedBytes;
 use nn_core::model::{Ids, Node as ModelNode};
 use nn_core::ops::{Activation, Dense, Gru, Lstm, Op, Recurrent, Rnn};
-use nn_core::scalar::{Q16, Scalar};
 use nn_core::tensor::{DType, Quant, Shape, Source, Tensor};
 use nn_core::train::TrainSpec;
 
+use crate::graph::bytes_of;
 use crate::parts::Parts;
 use crate::random::Random;
 
@@ -246,12 +246,12 @@ impl Graph {
     /// All that the blob holds: activations, then the parameters of each node in turn.
     pub fn parts(&self, dtype: DType, parameters: &[f32], train: Option<TrainSpec>) -> Parts {
         let shape = |dims: &[usize]| Shape::new(dims).expect("a shape");
-        let mut tensors: Vec<Tensor> = self
-            .shapes()
+        let shapes = self.shapes();
+        let mut tensors: Vec<Tensor> = shapes
             .iter()
             .map(|dims| Tensor::activation(shape(dims), dtype, Quant::None))
             .collect();
-        let mut weights = encode(dtype, parameters);
+        let mut weights = bytes_of(dtype, parameters);
         let mut offset = 0;
         let mut nodes = vec![];
         for (index, ((layer, reads), own)) in self.nodes.iter().zip(self.parameters()).enumerate() {
@@ -289,30 +289,8 @@ impl Graph {
     }
 }
 
-/// Numbers as bytes.
-pub fn encode(dtype: DType, values: &[f32]) -> Vec<u8> {
-    match dtype {
-        DType::Q16 => {
-            let values: Vec<Q16> = values.iter().map(|v| Q16::from_f32(*v)).collect();
-            bytemuck::cast_slice(&values).to_vec()
-        }
-        _ => bytemuck::cast_slice(values).to_vec(),
-    }
-}
-
-/// Bytes as numbers.
-pub fn decode(dtype: DType, bytes: &[u8]) -> Vec<f32> {
-    let words = bytes.chunks_exact(4);
-    let words = words.map(|word| [word[0], word[1], word[2], word[3]]);
-    match dtype {
-        DType::Q16 => words
-            .map(|word| i32::from_le_bytes(word) as f32 / 65536.0)
-            .collect(),
-        _ => words.map(f32::from_le_bytes).collect(),
-    }
-}
-
 impl Layer {
+    /// The operator, with these parameters.
     fn op(&self, ids: &[u16]) -> Op {
         match *self {
             Self::Recurrent {

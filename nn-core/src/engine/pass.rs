@@ -95,6 +95,13 @@ impl<'a> Passes<'a> {
             }
         }
     }
+
+    /// Zeroes the running norms by which output channels are chosen.
+    pub(crate) fn clear_norms(&self, memory: &mut Memory) {
+        for pick in self.picks {
+            memory.clear(pick.norms);
+        }
+    }
 }
 
 /// Adds one gradient to another, number by number.

@@ -328,10 +328,12 @@ pub(crate) fn lay_out<'a, K: OpSet>(
         picks,
     };
     // The planner's table lay here.
-    passes.clear_state(&mut Memory {
+    let mut whole = Memory {
         flash: model.weights(),
         ram: &mut *memory,
-    });
+    };
+    passes.clear_state(&mut whole);
+    passes.clear_norms(&mut whole);
     Ok(Parts {
         passes,
         memory,

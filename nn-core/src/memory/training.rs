@@ -198,7 +198,7 @@ pub(crate) fn ending(model: &Model, id: TensorId) -> Ending {
     }
 }
 
-/// Output channels can be chosen where the weight's last dimension is the output's.
+/// Output channels can be chosen where the weight's last dimension is the output's, or holds it once for each gate.
 fn check_channels(model: &Model, index: usize, node: &Node) -> Result<(), PlanError> {
     let selection = selection(model, index).map_err(PlanError::Spec)?;
     let parts = [selection.weight, selection.bias];
@@ -213,7 +213,8 @@ fn check_channels(model: &Model, index: usize, node: &Node) -> Result<(), PlanEr
     let facts = node.op.facts();
     let mut parameters = facts.parameters();
     let few = !selection.picks_top() || last(node.output) <= Some(MAX_TOP_CHANNELS as u32);
-    if few && parameters.all(|(_, id)| last(id) == last(node.output)) {
+    let columns = last(node.output).and_then(|last| last.checked_mul(u32::from(facts.gates)));
+    if few && parameters.all(|(_, id)| last(id) == columns) {
         Ok(())
     } else {
         Err(PlanError::Channels { node: index })

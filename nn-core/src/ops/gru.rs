@@ -39,7 +39,7 @@ pub struct Gru {
 
 impl Gru {
     pub(super) fn facts(&self) -> Facts {
-        self.layer.facts(self.recurrent_bias)
+        self.layer.facts::<GruCell>(self.recurrent_bias)
     }
 
     fn step(&self, check: &Check) -> Result<RecurrentStep, NodeFault> {

@@ -26,7 +26,7 @@ pub struct Lstm {
 
 impl Lstm {
     pub(super) fn facts(&self) -> Facts {
-        self.layer.facts(None)
+        self.layer.facts::<LstmCell>(None)
     }
 
     fn step(&self, check: &Check) -> Result<RecurrentStep, NodeFault> {

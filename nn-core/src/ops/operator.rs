@@ -16,6 +16,9 @@ pub(crate) struct Facts {
     pub(crate) parameters: [Option<TensorId>; MAX_PARAMETERS],
     /// Bit i: parameter i is a bias.
     pub(crate) biases: u8,
+    /// How many numbers in the last dimension of a parameter belong to each output channel: one in each of so many
+    /// blocks, as the gates of a recurrent layer lie.
+    pub(crate) gates: u8,
     /// Weights that never learn: multipliers, tables, statistics.
     pub(crate) constants: [Option<TensorId>; MAX_CONSTANTS],
     /// The derivative that the operator leaves to whoever overwrites its output: see [`Activation::derivative`].
@@ -45,6 +48,7 @@ impl Facts {
     pub(crate) const PLAIN: Self = Self {
         parameters: [None; MAX_PARAMETERS],
         biases: 0,
+        gates: 1,
         constants: [None; MAX_CONSTANTS],
         activation: Activation::None,
         output: Output::Apart,

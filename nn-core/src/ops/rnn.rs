@@ -25,7 +25,7 @@ pub struct Rnn {
 
 impl Rnn {
     pub(super) fn facts(&self) -> Facts {
-        self.layer.facts(None)
+        self.layer.facts::<RnnCell>(None)
     }
 
     fn step(&self, check: &Check) -> Result<RecurrentStep, NodeFault> {

@@ -74,7 +74,8 @@ pub enum Part {
     Bias,
     /// All but its biases.
     Weight,
-    /// The weights and biases of some output channels: channel `first` + i where bit i of `mask` is set.
+    /// The weights and biases of some output channels: channel `first` + i where bit i of `mask` is set. A recurrent
+    /// layer's channels are its units, each with all its gates.
     Channels {
         /// The channel of bit 0.
         first: u16,

@@ -398,6 +398,10 @@ impl<'a> Trainer<'a> {
         if let Some(copies) = self.memory.get_mut(self.weights_len..end) {
             copies.fill(0);
         }
+        self.passes.clear_norms(&mut Memory {
+            flash: &[],
+            ram: &mut *self.memory,
+        });
         self.pending = 0;
     }
 

@@ -10,9 +10,10 @@ use nn_core::ops::Activation;
 use nn_core::session::Session;
 use nn_core::tensor::DType;
 use nn_core::train::{Loss, Sgd, TrainSpec, Trainable};
+use tests::graph::{bytes_of, values_of};
 use tests::network::poisoned_arena;
 use tests::random::Random;
-use tests::sequence::{Gives, Graph, KINDS, Kind, Layer, decode, encode, recurrent};
+use tests::sequence::{Gives, Graph, KINDS, Kind, Layer, recurrent};
 
 fn dense(outputs: usize, activation: Activation) -> Layer {
     Layer::Dense {
@@ -165,10 +166,10 @@ fn wide(values: &[f32]) -> Vec<f64> {
 fn run(session: &mut Session, dtype: DType, inputs: &[Vec<f32>]) -> Vec<f32> {
     for (index, input) in inputs.iter().enumerate() {
         let bytes = session.input_mut(index).expect("an input");
-        bytes.copy_from_slice(&encode(dtype, input));
+        bytes.copy_from_slice(&bytes_of(dtype, input));
     }
     session.run().expect("a run");
-    decode(dtype, session.output(0).expect("an output"))
+    values_of(dtype, session.output(0).expect("an output"))
 }
 
 /// An arena in which nothing is 0.

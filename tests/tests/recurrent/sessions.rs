@@ -85,7 +85,7 @@ fn a_state_can_be_kept_and_put_back() {
         let state = session.state(0).to_vec();
         let states = if kind == Kind::Lstm { 2 } else { 1 };
         assert_eq!(state.len(), states * 5 * 4);
-        assert_eq!(decode(DType::F32, &state)[..5], h);
+        assert_eq!(values_of(DType::F32, &state)[..5], h);
         let next = run(&mut session, DType::F32, std::slice::from_ref(&x));
         assert_ne!(next, h);
         session.state_mut(0).copy_from_slice(&state);

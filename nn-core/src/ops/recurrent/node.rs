@@ -71,7 +71,7 @@ impl RecurrentStep {
 
 impl Recurrent {
     /// The facts of a layer whose h · U has a bias of its own, or none.
-    pub(crate) fn facts(&self, recurrent_bias: Option<TensorId>) -> Facts {
+    pub(crate) fn facts<C: Cell<f32>>(&self, recurrent_bias: Option<TensorId>) -> Facts {
         Facts {
             parameters: [
                 Some(self.kernel),
@@ -80,6 +80,8 @@ impl Recurrent {
                 recurrent_bias,
             ],
             biases: 1 << 2 | 1 << 3,
+            // At most 4.
+            gates: C::GATES as u8,
             ..Facts::PLAIN
         }
     }
