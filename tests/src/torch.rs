@@ -1,6 +1,7 @@
 //! libtorch runs a blob: each node by libtorch's own operators, so that autograd gives the gradient of every weight.
 //! Built with the feature `train`.
 
+pub mod compare;
 mod recurrent;
 
 use std::collections::BTreeMap;
@@ -77,13 +78,15 @@ fn max_pool(x: &Tensor, pool: &Pool2d) -> Tensor {
 fn avg_pool(x: &Tensor, pool: &AvgPool2d) -> Tensor {
     let window = pool.window;
     let (kernel, stride) = (window.kernel.map(i64::from), window.stride.map(i64::from));
-    let mean = |x: &Tensor| {
+    // Divided by 1, it is a sum.
+    let sum = |x: &Tensor| {
         pad(&nchw(x), window.padding, 0.0).avg_pool2d(kernel, stride, [0, 0], false, true, 1)
     };
     let y = if pool.count_padding {
-        mean(x)
+        let padded = pad(&nchw(x), window.padding, 0.0);
+        padded.avg_pool2d(kernel, stride, [0, 0], false, true, None)
     } else {
-        mean(x) / mean(&x.ones_like())
+        sum(x) / sum(&x.ones_like())
     };
     nhwc(&y, x.dim())
 }

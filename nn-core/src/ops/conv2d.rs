@@ -262,6 +262,12 @@ impl ConvStep {
         (of(self.inputs), of(self.outputs))
     }
 
+    /// Whether nothing lies between the inputs of a row of taps.
+    #[inline(always)]
+    fn is_gapless(&self) -> bool {
+        self.groups == 1 && self.window.columns.dilation() == 1
+    }
+
     #[inline(always)]
     fn is_depthwise(&self) -> bool {
         self.groups > 1 && self.groups == self.inputs

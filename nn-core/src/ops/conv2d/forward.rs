@@ -22,13 +22,16 @@ impl ConvStep {
         for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
             if self.is_depthwise() {
                 self.depthwise(x, weight, bias, activation, y);
+            } else if self.is_gapless() {
+                self.grouped::<S, true>(x, weight, bias, activation, y);
             } else {
-                self.grouped(x, weight, bias, activation, y);
+                self.grouped::<S, false>(x, weight, bias, activation, y);
             }
         }
     }
 
-    fn grouped<S: Scalar>(
+    /// `GAPLESS`: one group, and nothing between the inputs of a row of taps.
+    fn grouped<S: Scalar, const GAPLESS: bool>(
         &self,
         x: &[S],
         weight: &[S],
@@ -38,21 +41,24 @@ impl ConvStep {
     ) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let (group_inputs, group_outputs) = self.group();
+        let groups = if GAPLESS { 1 } else { usize::from(self.groups) };
         let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
-        let gapless = self.groups == 1 && along == 1;
         let mut pixels = y.chunks_exact_mut(outputs.max(1));
         for row in 0..usize::from(self.window.rows.output) {
             let rows = self.window.rows.taps(row);
             for column in 0..usize::from(self.window.columns.output) {
                 let columns = self.window.columns.taps(column);
-                // The inputs of a row of taps are one run where nothing lies between them.
-                let (runs, run) = if gapless {
+                let (runs, run) = if GAPLESS {
                     (1, columns.len * inputs)
                 } else {
                     (columns.len, group_inputs)
                 };
                 let Some(pixel) = pixels.next() else { return };
-                for (group, pixel) in pixel.chunks_exact_mut(group_outputs.max(1)).enumerate() {
+                for group in 0..groups {
+                    let part = group * group_outputs..(group + 1) * group_outputs;
+                    let Some(pixel) = pixel.get_mut(part) else {
+                        return;
+                    };
                     for (block, out) in pixel.chunks_mut(kernels::BLOCK).enumerate() {
                         let first = group * group_outputs + block * kernels::BLOCK;
                         let mut sums = kernels::start(bias, first);

@@ -17,30 +17,44 @@ impl ConvStep {
         for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
             if self.is_depthwise() {
                 self.depthwise_i8(x, weight, x_zero, requant, y);
+            } else if self.is_gapless() {
+                self.grouped_i8::<true>(x, weight, x_zero, requant, y);
             } else {
-                self.grouped_i8(x, weight, x_zero, requant, y);
+                self.grouped_i8::<false>(x, weight, x_zero, requant, y);
             }
         }
     }
 
-    fn grouped_i8(&self, x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &mut [i8]) {
+    /// `GAPLESS`: one group, and nothing between the inputs of a row of taps.
+    fn grouped_i8<const GAPLESS: bool>(
+        &self,
+        x: &[i8],
+        weight: &[i8],
+        x_zero: i32,
+        requant: &Requant,
+        y: &mut [i8],
+    ) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let (group_inputs, group_outputs) = self.group();
+        let groups = if GAPLESS { 1 } else { usize::from(self.groups) };
         let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
         let filter = usize::from(self.window.rows.kernel) * self.kernel_width() * group_inputs;
-        let gapless = self.groups == 1 && along == 1;
         let mut pixels = y.chunks_exact_mut(outputs.max(1));
         for row in 0..usize::from(self.window.rows.output) {
             let rows = self.window.rows.taps(row);
             for column in 0..usize::from(self.window.columns.output) {
                 let columns = self.window.columns.taps(column);
-                let (runs, run) = if gapless {
+                let (runs, run) = if GAPLESS {
                     (1, columns.len * inputs)
                 } else {
                     (columns.len, group_inputs)
                 };
                 let Some(pixel) = pixels.next() else { return };
-                for (group, pixel) in pixel.chunks_exact_mut(group_outputs.max(1)).enumerate() {
+                for group in 0..groups {
+                    let part = group * group_outputs..(group + 1) * group_outputs;
+                    let Some(pixel) = pixel.get_mut(part) else {
+                        return;
+                    };
                     for (block, out) in pixel.chunks_mut(ROWS_I8).enumerate() {
                         let first = group * group_outputs + block * ROWS_I8;
                         let mut sums = requant.biases(first);
