@@ -1,12 +1,14 @@
 //! Max pooling: the largest value of each window. int8: input and output quantized alike.
 //!
 //! A training step keeps which tap won (the first of equals) and sends the gradient there. Taps are numbered
-//! row · kernel width + column; up to 4 of them take two bits an output, up to 16 four, up to 256 a byte, more two bytes.
+//! row · kernel width + column, and kept packed.
 
 use bytemuck::TransparentWrapper;
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::memory::{Memory, Span, numbers, numbers_mut};
+pub use crate::ops::argmax::argmax_bytes;
+use crate::ops::argmax::{Packer, Unpacker, argmax_bits};
 use crate::ops::window::{Pool2d, PoolStep};
 use crate::ops::{Check, Facts, Needs, NodeFault, OpSet, Operator, Output, by_scalar};
 use crate::scalar::Scalar;
@@ -71,98 +73,6 @@ fn run_backward<S: Scalar>(
     let ([delta, argmax], [delta_x]) = memory.borrow(reads, [back.slot(0).at])?;
     pool.max_backward::<S>(numbers_mut(delta_x)?, numbers(delta)?, argmax);
     Some(())
-}
-
-/// Bits in which the number of one of `taps` taps is kept.
-const fn argmax_bits(taps: usize) -> usize {
-    match taps {
-        0..=4 => 2,
-        5..=16 => 4,
-        17..=256 => 8,
-        _ => 16,
-    }
-}
-
-/// Bytes in which a training step keeps which of `taps` taps won, for each of `outputs` outputs.
-pub fn argmax_bytes(outputs: usize, taps: usize) -> usize {
-    outputs.saturating_mul(argmax_bits(taps)).div_ceil(8)
-}
-
-/// Writes numbers of 2, 4, 8 or 16 bits one after the other, the first in the lowest bits.
-struct Packer<'p> {
-    bytes: core::slice::IterMut<'p, u8>,
-    bits: usize,
-    byte: u32,
-    filled: usize,
-}
-
-impl<'p> Packer<'p> {
-    fn new(bytes: &'p mut [u8], bits: usize) -> Self {
-        Self {
-            bytes: bytes.iter_mut(),
-            bits,
-            byte: 0,
-            filled: 0,
-        }
-    }
-
-    #[inline(always)]
-    fn push(&mut self, number: usize) {
-        // At most 16 bits on top of at most 6.
-        self.byte |= (number as u32) << self.filled;
-        self.filled += self.bits;
-        while self.filled >= 8 {
-            self.put();
-            self.filled -= 8;
-        }
-    }
-
-    #[inline(always)]
-    fn put(&mut self) {
-        if let Some(byte) = self.bytes.next() {
-            // The lowest eight bits.
-            *byte = self.byte as u8;
-        }
-        self.byte >>= 8;
-    }
-
-    fn finish(mut self) {
-        if self.filled > 0 {
-            self.put();
-        }
-    }
-}
-
-/// Reads what a [`Packer`] wrote.
-struct Unpacker<'p> {
-    bytes: core::slice::Iter<'p, u8>,
-    bits: usize,
-    byte: u32,
-    filled: usize,
-}
-
-impl<'p> Unpacker<'p> {
-    fn new(bytes: &'p [u8], bits: usize) -> Self {
-        Self {
-            bytes: bytes.iter(),
-            bits,
-            byte: 0,
-            filled: 0,
-        }
-    }
-
-    #[inline(always)]
-    fn pop(&mut self) -> usize {
-        while self.filled < self.bits {
-            let byte = self.bytes.next().copied().unwrap_or(0);
-            self.byte |= u32::from(byte) << self.filled;
-            self.filled += 8;
-        }
-        let number = self.byte & ((1 << self.bits) - 1);
-        self.byte >>= self.bits;
-        self.filled -= self.bits;
-        number as usize
-    }
 }
 
 impl PoolStep {
@@ -296,30 +206,11 @@ mod tests {
     use crate::ops::draw::{Draw, Geometry};
     use crate::scalar::Q16;
 
-    #[test]
-    fn numbers_are_packed_and_unpacked() {
-        for taps in [1, 4, 5, 16, 17, 256, 257, 65536] {
-            let numbers: Vec<usize> = (0..13).map(|i| (i * 7919) % taps).collect();
-            let bytes = argmax_bytes(numbers.len(), taps);
-            assert_eq!(bytes, (13 * argmax_bits(taps)).div_ceil(8));
-            let mut packed = vec![0xFF; bytes];
-            let mut packer = Packer::new(&mut packed, argmax_bits(taps));
-            for number in &numbers {
-                packer.push(*number);
-            }
-            packer.finish();
-            let mut unpacker = Unpacker::new(&packed, argmax_bits(taps));
-            let found: Vec<usize> = numbers.iter().map(|_| unpacker.pop()).collect();
-            assert_eq!(found, numbers, "{taps} taps");
-        }
-        assert_eq!(argmax_bytes(1568, 4), 392);
-    }
-
     fn check<S: Scalar>() {
         for seed in 0..300 {
             let mut draw = Draw::new(seed);
             let mut geometry = Geometry::draw(&mut draw, 2 + seed as usize % 3, false);
-            if seed % 10 == 0 && geometry.rank > 2 {
+            if seed.is_multiple_of(10) && geometry.rank > 2 {
                 // Global, of more than 256 taps.
                 geometry = Geometry {
                     frames: geometry.frames,

@@ -27,6 +27,7 @@ pub mod tanh;
 pub mod window;
 
 mod activation;
+mod argmax;
 mod check;
 #[cfg(test)]
 mod draw;

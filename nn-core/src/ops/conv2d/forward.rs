@@ -23,15 +23,50 @@ impl ConvStep {
             if self.is_depthwise() {
                 self.depthwise(x, weight, bias, activation, y);
             } else if self.is_gapless() {
-                self.grouped::<S, true>(x, weight, bias, activation, y);
+                self.gapless(x, weight, bias, activation, y);
             } else {
-                self.grouped::<S, false>(x, weight, bias, activation, y);
+                self.grouped(x, weight, bias, activation, y);
             }
         }
     }
 
-    /// `GAPLESS`: one group, and nothing between the inputs of a row of taps.
-    fn grouped<S: Scalar, const GAPLESS: bool>(
+    /// One group, and nothing between the inputs of a row of taps: they are one run.
+    fn gapless<S: Scalar>(
+        &self,
+        x: &[S],
+        weight: &[S],
+        bias: &[S],
+        activation: Activation,
+        y: &mut [S],
+    ) {
+        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
+        let down = self.window.rows.dilation();
+        let mut pixels = y.chunks_exact_mut(outputs.max(1));
+        for row in 0..usize::from(self.window.rows.output) {
+            let rows = self.window.rows.taps(row);
+            for column in 0..usize::from(self.window.columns.output) {
+                let columns = self.window.columns.taps(column);
+                let Some(pixel) = pixels.next() else { return };
+                for (block, out) in pixel.chunks_mut(kernels::BLOCK).enumerate() {
+                    let first = block * kernels::BLOCK;
+                    let mut sums = kernels::start(bias, first);
+                    for tap in 0..rows.len {
+                        let x_at = (rows.input + tap * down) * self.width() + columns.input;
+                        let w_at = (rows.tap + tap) * self.kernel_width() + columns.tap;
+                        let run = columns.len * inputs;
+                        let x = kernels::part(x, x_at * inputs, run);
+                        let w = kernels::part(weight, w_at * inputs * outputs, run * outputs);
+                        kernels::accumulate(x, w, outputs, first, &mut sums);
+                    }
+                    for (out, sum) in out.iter_mut().zip(sums) {
+                        *out = activation.apply(S::narrow(sum));
+                    }
+                }
+            }
+        }
+    }
+
+    fn grouped<S: Scalar>(
         &self,
         x: &[S],
         weight: &[S],
@@ -41,20 +76,14 @@ impl ConvStep {
     ) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let (group_inputs, group_outputs) = self.group();
-        let groups = if GAPLESS { 1 } else { usize::from(self.groups) };
         let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
         let mut pixels = y.chunks_exact_mut(outputs.max(1));
         for row in 0..usize::from(self.window.rows.output) {
             let rows = self.window.rows.taps(row);
             for column in 0..usize::from(self.window.columns.output) {
                 let columns = self.window.columns.taps(column);
-                let (runs, run) = if GAPLESS {
-                    (1, columns.len * inputs)
-                } else {
-                    (columns.len, group_inputs)
-                };
                 let Some(pixel) = pixels.next() else { return };
-                for group in 0..groups {
+                for group in 0..usize::from(self.groups) {
                     let part = group * group_outputs..(group + 1) * group_outputs;
                     let Some(pixel) = pixel.get_mut(part) else {
                         return;
@@ -65,12 +94,12 @@ impl ConvStep {
                         for tap in 0..rows.len {
                             let x_row = (rows.input + tap * down) * self.width();
                             let w_row = (rows.tap + tap) * self.kernel_width() + columns.tap;
-                            for index in 0..runs {
+                            for index in 0..columns.len {
                                 let cell = x_row + columns.input + index * along;
                                 let x_at = cell * inputs + group * group_inputs;
                                 let w_at = (w_row + index) * group_inputs * outputs;
-                                let x = kernels::part(x, x_at, run);
-                                let w = kernels::part(weight, w_at, run * outputs);
+                                let x = kernels::part(x, x_at, group_inputs);
+                                let w = kernels::part(weight, w_at, group_inputs * outputs);
                                 let part = (first, out.len());
                                 kernels::accumulate_part(x, w, outputs, part, &mut sums);
                             }

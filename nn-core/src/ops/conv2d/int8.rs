@@ -18,25 +18,49 @@ impl ConvStep {
             if self.is_depthwise() {
                 self.depthwise_i8(x, weight, x_zero, requant, y);
             } else if self.is_gapless() {
-                self.grouped_i8::<true>(x, weight, x_zero, requant, y);
+                self.gapless_i8(x, weight, x_zero, requant, y);
             } else {
-                self.grouped_i8::<false>(x, weight, x_zero, requant, y);
+                self.grouped_i8(x, weight, x_zero, requant, y);
             }
         }
     }
 
-    /// `GAPLESS`: one group, and nothing between the inputs of a row of taps.
-    fn grouped_i8<const GAPLESS: bool>(
-        &self,
-        x: &[i8],
-        weight: &[i8],
-        x_zero: i32,
-        requant: &Requant,
-        y: &mut [i8],
-    ) {
+    /// One group, and nothing between the inputs of a row of taps: they are one run.
+    fn gapless_i8(&self, x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &mut [i8]) {
+        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
+        let filter = usize::from(self.window.rows.kernel) * self.kernel_width() * inputs;
+        let down = self.window.rows.dilation();
+        let mut pixels = y.chunks_exact_mut(outputs.max(1));
+        for row in 0..usize::from(self.window.rows.output) {
+            let rows = self.window.rows.taps(row);
+            for column in 0..usize::from(self.window.columns.output) {
+                let columns = self.window.columns.taps(column);
+                let Some(pixel) = pixels.next() else { return };
+                let run = columns.len * inputs;
+                for (block, out) in pixel.chunks_mut(ROWS_I8).enumerate() {
+                    let first = block * ROWS_I8;
+                    let mut sums = requant.biases(first);
+                    for tap in 0..rows.len {
+                        let x_at = (rows.input + tap * down) * self.width() + columns.input;
+                        let w_at = (rows.tap + tap) * self.kernel_width() + columns.tap;
+                        let x = kernels::part(x, x_at * inputs, run);
+                        let filters = core::array::from_fn(|index| {
+                            // Past the last channel the part is empty.
+                            kernels::part(weight, (first + index) * filter + w_at * inputs, run)
+                        });
+                        kernels::dot_rows_i8(x, filters, x_zero, &mut sums);
+                    }
+                    for (index, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
+                        *out = requant.apply(first + index, sum);
+                    }
+                }
+            }
+        }
+    }
+
+    fn grouped_i8(&self, x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &mut [i8]) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let (group_inputs, group_outputs) = self.group();
-        let groups = if GAPLESS { 1 } else { usize::from(self.groups) };
         let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
         let filter = usize::from(self.window.rows.kernel) * self.kernel_width() * group_inputs;
         let mut pixels = y.chunks_exact_mut(outputs.max(1));
@@ -44,13 +68,8 @@ impl ConvStep {
             let rows = self.window.rows.taps(row);
             for column in 0..usize::from(self.window.columns.output) {
                 let columns = self.window.columns.taps(column);
-                let (runs, run) = if GAPLESS {
-                    (1, columns.len * inputs)
-                } else {
-                    (columns.len, group_inputs)
-                };
                 let Some(pixel) = pixels.next() else { return };
-                for group in 0..groups {
+                for group in 0..usize::from(self.groups) {
                     let part = group * group_outputs..(group + 1) * group_outputs;
                     let Some(pixel) = pixel.get_mut(part) else {
                         return;
@@ -61,13 +80,14 @@ impl ConvStep {
                         for tap in 0..rows.len {
                             let x_row = (rows.input + tap * down) * self.width();
                             let w_row = (rows.tap + tap) * self.kernel_width() + columns.tap;
-                            for index in 0..runs {
+                            for index in 0..columns.len {
                                 let cell = x_row + columns.input + index * along;
-                                let x = kernels::part(x, cell * inputs + group * group_inputs, run);
+                                let x_at = cell * inputs + group * group_inputs;
+                                let x = kernels::part(x, x_at, group_inputs);
                                 let w_at = (w_row + index) * group_inputs;
                                 let filters = core::array::from_fn(|row| {
                                     // Past the group's last channel there is none.
-                                    let run = if row < out.len() { run } else { 0 };
+                                    let run = if row < out.len() { group_inputs } else { 0 };
                                     kernels::part(weight, (first + row) * filter + w_at, run)
                                 });
                                 kernels::dot_rows_i8(x, filters, x_zero, &mut sums);

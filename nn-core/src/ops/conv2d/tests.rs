@@ -47,7 +47,7 @@ struct Case {
 impl Case {
     /// All ranks; one group, several, depthwise with a multiplier; blocks of outputs that are full and that are not.
     fn draw(draw: &mut Draw, seed: u32) -> Self {
-        let geometry = Geometry::draw(draw, 2 + seed as usize % 3, seed % 2 == 0);
+        let geometry = Geometry::draw(draw, 2 + seed as usize % 3, seed.is_multiple_of(2));
         let (groups, group_inputs) = match draw.size(0, 3) {
             0 | 1 => (1, draw.size(1, 4)),
             2 => (draw.size(2, 3), draw.size(2, 3)),
