@@ -173,4 +173,6 @@ pub fn train(
 }
 
 #[cfg(test)]
+mod parity;
+#[cfg(test)]
 mod tests;

@@ -183,6 +183,85 @@ fn learns_an_easy_set() {
     }
 }
 
+/// Batch normalization, a recurrent layer, shared weights and two heads learn, and go on where they stopped.
+#[test]
+fn graphs_learn_and_resume() {
+    let scratch = Scratch::new("graph");
+    let text = r#"
+name = "graph"
+[data]
+set = "mnist"
+[[layer]]
+type = "conv2d"
+filters = 2
+kernel = 4
+stride = 2
+padding = "same"
+[[layer]]
+type = "batch_norm"
+[[layer]]
+type = "relu"
+[[layer]]
+type = "reshape"
+shape = [14, 28]
+[[layer]]
+type = "gru"
+units = 12
+[[layer]]
+name = "a"
+type = "dense"
+units = 12
+activation = "tanh"
+[[layer]]
+name = "b"
+type = "dense"
+units = 12
+shares = "a"
+activation = "tanh"
+[[layer]]
+name = "class"
+type = "dense"
+units = 10
+activation = "softmax"
+[[layer]]
+name = "picture"
+type = "dense"
+units = 784
+inputs = ["b"]
+activation = "sigmoid"
+[train]
+epochs = 12
+batch = 40
+seed = 3
+optimizer = { type = "adam", learning_rate = 0.02 }
+[[train.head]]
+layer = "class"
+loss = "cross_entropy"
+[[train.head]]
+layer = "picture"
+loss = "binary_cross_entropy"
+target = "image"
+weight = 0.5
+"#;
+    let recipe = Recipe::parse(text, Path::new("graph.toml")).unwrap();
+    let whole = train(&recipe, &scratch.options("whole"), &mut ()).unwrap();
+    let losses: Vec<f64> = whole.history.iter().map(|row| row.train_loss).collect();
+    assert!(losses[11] < 0.6 * losses[0], "{losses:?}");
+    let options = scratch.options("stopped");
+    train(&recipe, &options, &mut StopAfter(4)).unwrap();
+    let options = Options {
+        resume: true,
+        ..options
+    };
+    let resumed = train(&recipe, &options, &mut ()).unwrap();
+    assert!(bytes(&resumed) == bytes(&whole));
+    // What the normalization met is kept, and is not what it began with.
+    let checkpoint = crate::checkpoint::Checkpoint::load(&whole.files.checkpoint).unwrap();
+    let mean = &checkpoint.tensors["batch_norm_1.running_mean"].values;
+    assert!(mean.iter().any(|mean| mean.abs() > 0.01), "{mean:?}");
+    assert!(!checkpoint.tensors.contains_key("b.weight"));
+}
+
 #[test]
 fn a_rate_too_high_is_told_and_another_recipe_is_not_resumed() {
     let scratch = Scratch::new("errors");
