@@ -10,14 +10,21 @@ use host::ui::Ui;
 const HELP: &str = "\
 SPEC says what learns, then options, divided by spaces or commas. What it leaves out is as the blob says; a blob
 without a training plan learns all, by cross-entropy where it ends with a softmax, else by mean squared error.
-  all                   each layer with f32 or Q16 weights
-  last:K                the last K of them
-  layers:NAME,NAME      those of these names
-  momentum=0.9  learning_rate=0.01  weight_decay=0.001
+  all                     each layer with f32 or Q16 weights
+  last:K                  the last K of them
+  layers:NAME,NAME        those of these names
+  biases                  the biases of each
+  channels:NAME:0-7       these output channels of a layer, up to 64
+  top:NAME:K              the K output channels of a layer with the largest gradients, chosen step by step
+  optimizer=sgd           or adam, adamw, rmsprop
+  momentum=0.9 nesterov=true learning_rate=0.01 weight_decay=0.001 l1=0.001
+  accumulate=8            one step of the optimizer for so many samples
+  clip_value=1 clip_norm=1
 
 Examples:
   mote plan models/mnist-cnn-head.mote
   mote plan models/mnist-cnn-f32.mote --train 'last:2 momentum=0.9'
+  mote plan models/mnist-cnn-f32.mote --train 'channels:conv2d_1:0-3 layers:dense_2 optimizer=adam'
   mote plan models/mnist-cnn-f32.mote --train layers:dense_1,dense_2 --json
 
 Time runs in steps: of n nodes, node i runs forward at step i, the loss is formed at step n, node i runs backward at
@@ -26,8 +33,8 @@ step 2n - i. `docs/memory.md` explains the sums.
 Keys of --json: name, nodes, inference, training (null without a plan).
   inference, training.arena   total, header, parts, lower_bound, ratio, buffers; header is what the blob states, null
                               where the plan is not the blob's own
-    parts                     steps, operands, back_steps, slots, weights, copies, buffers, table, padding: they sum up
-                              to total
+    parts                     steps, operands, back_steps, slots, heads, picks, learnt, weights, copies, buffers, table,
+                              padding: they sum up to total
     buffers                   kind, owner, bytes, first, last, offset, shares (the owner in whose buffer it lies)
   training                    plan, arena, learnt (name, bytes), copies, options (option, difference)";
 
@@ -130,7 +137,7 @@ fn learning(training: &TrainingPlan, ui: &Ui) {
     ui.result(table);
     for cost in &training.options {
         ui.result(format_args!(
-            "with {:<20} {:>+9} bytes",
+            "with {:<28} {:>+9} bytes",
             cost.option, cost.difference
         ));
     }

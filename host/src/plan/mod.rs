@@ -5,7 +5,7 @@
 
 mod spec;
 
-pub use spec::{SpecError, SpecRequest, Trained};
+pub use spec::{SpecError, SpecRequest};
 
 use nn_core::memory::{Buffer, Kind, PlanError, lower_bound, table_len};
 use nn_core::model::Model;

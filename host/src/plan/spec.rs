@@ -1,33 +1,45 @@
 //! `--train SPEC`: what learns, and how, in a few words.
 //!
 //! ```text
-//! all   last:2   layers:dense_1,dense_2   momentum=0.9
+//! all   last:2   layers:dense_1,dense_2   biases   channels:conv2d_1:0-7   top:conv2d_1:4
+//! optimizer=adam   momentum=0.9   nesterov=true   accumulate=8   clip_norm=1
 //! ```
 
 use std::str::FromStr;
 
 use nn_core::model::Model;
-use nn_core::ops::Op;
-use nn_core::train::{Loss, Sgd, TrainSpec, Trainable};
+use nn_core::ops::{Activation, Op};
+use nn_core::tensor::DType;
+use nn_core::train::{Clip, Loss, Method, Optimizer, Part, TrainRule, TrainSpec, Trainable};
 
 /// What `--train` asks for, to be laid over the plan that a blob has.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct SpecRequest {
-    /// What learns; as the blob says when not given.
-    pub trained: Option<Trained>,
+    /// What learns; as the blob says when nothing is given.
+    trained: Vec<Trained>,
     /// Options in the order given.
     options: Vec<Choice>,
 }
 
 /// What learns.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Trained {
+enum Trained {
     /// Each layer with real weights.
     All,
     /// The last so many of them.
     Last(u8),
-    /// Those of these names.
-    Layers(Vec<String>),
+    /// The biases of each.
+    Biases,
+    /// The layer of this name.
+    Layer(String),
+    /// Output channels of a layer.
+    Channels {
+        layer: String,
+        first: u16,
+        last: u16,
+    },
+    /// So many output channels of a layer, those with the largest gradients.
+    Top { layer: String, count: u16 },
 }
 
 /// One option.
@@ -35,7 +47,22 @@ pub enum Trained {
 enum Choice {
     LearningRate(f32),
     Momentum(f32),
+    Nesterov(bool),
     WeightDecay(f32),
+    L1(f32),
+    Optimizer(Name),
+    Accumulate(u16),
+    ClipValue(f32),
+    ClipNorm(f32),
+}
+
+/// An optimizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Sgd,
+    Adam,
+    AdamW,
+    RmsProp,
 }
 
 /// Why a `--train` cannot be had.
@@ -47,8 +74,8 @@ pub enum SpecError {
         /// The word.
         found: String,
     },
-    /// An option whose value is no number in its range.
-    #[error("--train: {option}={found}: wanted {wanted}")]
+    /// An option whose value is not in its range.
+    #[error("--train: {option}: wanted {wanted}, found `{found}`")]
     Value {
         /// The option.
         option: &'static str,
@@ -65,155 +92,276 @@ pub enum SpecError {
         /// Those that there are.
         wanted: String,
     },
-    /// A layer beyond those that a plan can name.
+    /// More rules than a plan holds.
     #[error(
-        "--train: layer `{layer}` is node {node}: a plan that names layers reaches the first 64; use last:K or all"
+        "--train: {found} layers and channels named one by one: a plan holds 8; use last:K or all"
     )]
-    Beyond {
-        /// The layer.
-        layer: String,
-        /// Its node.
-        node: usize,
+    TooMany {
+        /// How many.
+        found: usize,
     },
+    /// Options that do not go together.
+    #[error("--train: {0}")]
+    Plan(String),
 }
 
-const WANTED: &str = "all, last:K or layers:NAME,NAME for what learns, and options such as \
-                      momentum=0.9, learning_rate=0.01, weight_decay=0.001";
+const WANTED: &str = "what learns (all, last:K, layers:NAME,NAME, biases, channels:NAME:FIRST-LAST, top:NAME:COUNT) \
+     and options (optimizer=sgd|adam|adamw|rmsprop, momentum=0.9, nesterov=true, learning_rate=0.01, \
+     weight_decay=0.001, l1=0.001, accumulate=8, clip_value=1, clip_norm=1)";
 
 impl FromStr for SpecRequest {
     type Err = SpecError;
 
     fn from_str(text: &str) -> Result<Self, SpecError> {
         let mut request = Self::default();
+        // Whether a bare word is one more name of `layers:`.
+        let mut naming = false;
         let words = text.split([',', ' ', '\t']);
         for word in words.filter(|word| !word.is_empty()) {
             let unknown = || SpecError::Word {
                 found: word.to_owned(),
             };
             if let Some((option, value)) = word.split_once('=') {
-                request
-                    .options
-                    .push(option_of(option, value).ok_or_else(unknown)??);
-            } else if word == "all" {
-                request.trained = Some(Trained::All);
-            } else if let Some(count) = word.strip_prefix("last:") {
-                let count = count.parse().ok().filter(|count| *count > 0);
-                let wanted = "a whole number from 1 to 255";
-                let count = count.ok_or_else(|| SpecError::Value {
-                    option: "last",
-                    wanted,
-                    found: word.to_owned(),
-                })?;
-                request.trained = Some(Trained::Last(count));
-            } else if let Some(name) = word.strip_prefix("layers:") {
-                request.trained = Some(Trained::Layers(vec![name.to_owned()]));
-            } else if let Some(Trained::Layers(names)) = &mut request.trained {
-                names.push(word.to_owned());
-            } else {
-                return Err(unknown());
+                naming = false;
+                let choice = choice(option, value).ok_or_else(unknown)??;
+                request.options.push(choice);
+                continue;
             }
+            let trained = match word.split_once(':') {
+                None if word == "all" => Trained::All,
+                None if word == "biases" => Trained::Biases,
+                None if naming => Trained::Layer(word.to_owned()),
+                Some(("last", count)) => Trained::Last(parse(
+                    "last",
+                    "a whole number from 1 to 255",
+                    count,
+                    |count| *count > 0,
+                )?),
+                Some(("layers", name)) => {
+                    naming = true;
+                    request.trained.push(Trained::Layer(name.to_owned()));
+                    continue;
+                }
+                Some(("channels", rest)) => channels(rest)?,
+                Some(("top", rest)) => top(rest)?,
+                _ => return Err(unknown()),
+            };
+            naming = matches!(trained, Trained::Layer(_));
+            request.trained.push(trained);
         }
         Ok(request)
     }
 }
 
-/// An option; `None` where there is none of that name.
-fn option_of(option: &str, value: &str) -> Option<Result<Choice, SpecError>> {
-    let number = |option, wanted, fits: fn(f32) -> bool| {
-        let number = value.parse().ok().filter(|number| fits(*number));
-        number.ok_or_else(|| SpecError::Value {
-            option,
-            wanted,
-            found: value.to_owned(),
-        })
+fn parse<T: FromStr>(
+    option: &'static str,
+    wanted: &'static str,
+    found: &str,
+    fits: impl Fn(&T) -> bool,
+) -> Result<T, SpecError> {
+    let value = found.parse().ok().filter(fits);
+    value.ok_or_else(|| SpecError::Value {
+        option,
+        wanted,
+        found: found.to_owned(),
+    })
+}
+
+/// `NAME:FIRST-LAST`, or one channel.
+fn channels(rest: &str) -> Result<Trained, SpecError> {
+    let wanted = "NAME:FIRST-LAST, up to 64 channels";
+    let error = || SpecError::Value {
+        option: "channels",
+        wanted,
+        found: rest.to_owned(),
     };
-    let rate = |x: f32| x.is_finite() && x >= 0.0;
-    let wanted = "a finite number, at least 0";
+    let (layer, range) = rest.rsplit_once(':').ok_or_else(error)?;
+    let (first, last) = range.split_once('-').unwrap_or((range, range));
+    let first: u16 = first.parse().map_err(|_| error())?;
+    let last: u16 = last.parse().map_err(|_| error())?;
+    if last < first || last - first >= 64 {
+        return Err(error());
+    }
+    let layer = layer.to_owned();
+    Ok(Trained::Channels { layer, first, last })
+}
+
+/// `NAME:COUNT`.
+fn top(rest: &str) -> Result<Trained, SpecError> {
+    let wanted = "NAME:COUNT, the count at least 1";
+    let error = || SpecError::Value {
+        option: "top",
+        wanted,
+        found: rest.to_owned(),
+    };
+    let (layer, count) = rest.rsplit_once(':').ok_or_else(error)?;
+    let count = parse("top", wanted, count, |count: &u16| *count > 0)?;
+    let layer = layer.to_owned();
+    Ok(Trained::Top { layer, count })
+}
+
+/// An option; `None` where there is none of that name.
+fn choice(option: &str, value: &str) -> Option<Result<Choice, SpecError>> {
+    let rate = |x: &f32| x.is_finite() && *x >= 0.0;
+    let positive = |x: &f32| x.is_finite() && *x > 0.0;
+    let number = "a finite number, at least 0";
+    let above = "a finite number above 0";
     Some(match option {
-        "learning_rate" => number("learning_rate", wanted, rate).map(Choice::LearningRate),
-        "weight_decay" => number("weight_decay", wanted, rate).map(Choice::WeightDecay),
+        "learning_rate" => parse("learning_rate", number, value, rate).map(Choice::LearningRate),
+        "weight_decay" => parse("weight_decay", number, value, rate).map(Choice::WeightDecay),
+        "l1" => parse("l1", number, value, rate).map(Choice::L1),
         "momentum" => {
             let wanted = "a number from 0 to below 1";
-            number("momentum", wanted, |x| (0.0..1.0).contains(&x)).map(Choice::Momentum)
+            let fits = |x: &f32| (0.0..1.0).contains(x);
+            parse("momentum", wanted, value, fits).map(Choice::Momentum)
+        }
+        "nesterov" => parse("nesterov", "true or false", value, |_| true).map(Choice::Nesterov),
+        "accumulate" => {
+            let wanted = "a whole number of samples from 1 to 65535";
+            parse("accumulate", wanted, value, |k| *k > 0).map(Choice::Accumulate)
+        }
+        "clip_value" => parse("clip_value", above, value, positive).map(Choice::ClipValue),
+        "clip_norm" => parse("clip_norm", above, value, positive).map(Choice::ClipNorm),
+        "optimizer" => {
+            let wanted = "sgd, adam, adamw or rmsprop";
+            parse("optimizer", wanted, value, |_| true).map(Choice::Optimizer)
         }
         _ => return None,
     })
+}
+
+impl FromStr for Name {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        Ok(match text {
+            "sgd" => Self::Sgd,
+            "adam" => Self::Adam,
+            "adamw" => Self::AdamW,
+            "rmsprop" => Self::RmsProp,
+            _ => return Err(()),
+        })
+    }
+}
+
+impl Choice {
+    fn apply(self, spec: TrainSpec) -> TrainSpec {
+        let mut spec = spec;
+        match self {
+            Self::LearningRate(rate) => spec.learning_rate = rate,
+            Self::Momentum(share) => spec = spec.with_momentum(share),
+            Self::Nesterov(ahead) => {
+                if let Method::Sgd { nesterov, .. } = &mut spec.optimizer.method {
+                    *nesterov = ahead;
+                }
+            }
+            Self::WeightDecay(decay) => spec.optimizer.weight_decay = decay,
+            Self::L1(l1) => spec.optimizer.l1 = l1,
+            Self::Optimizer(name) => {
+                let method = match name {
+                    Name::Sgd => Optimizer::SGD,
+                    Name::Adam => Optimizer::ADAM,
+                    Name::AdamW => Optimizer::adam_w(0.01),
+                    Name::RmsProp => Optimizer::RMS_PROP,
+                };
+                spec.optimizer.method = method.method;
+            }
+            Self::Accumulate(samples) => spec.accumulate = samples,
+            Self::ClipValue(limit) => spec.clip = Clip::Value(limit),
+            Self::ClipNorm(limit) => spec.clip = Clip::Norm(limit),
+        }
+        spec
+    }
 }
 
 impl SpecRequest {
     /// The training plan: the blob's own, or a plain one, with what was asked for laid over it.
     ///
     /// # Errors
-    /// A layer that the model does not have, or that cannot learn.
+    /// A layer that the model does not have, or that cannot learn; options that do not go together.
     pub fn apply(&self, model: &Model<'_>) -> Result<TrainSpec, SpecError> {
         let mut spec = model.train_spec().unwrap_or_else(|| plain(model));
-        if let Some(trained) = &self.trained {
-            spec.rules = nn_core::train::List::one(trained.resolve(model)?.into());
+        if !self.trained.is_empty() {
+            let rules = self.trained.iter().map(|trained| trained.rule(model));
+            let rules = rules.collect::<Result<Vec<TrainRule>, _>>()?;
+            let found = rules.len();
+            spec = spec
+                .with_rules(&rules)
+                .ok_or(SpecError::TooMany { found })?;
         }
-        for choice in &self.options {
-            match *choice {
-                Choice::LearningRate(rate) => spec.learning_rate = rate,
-                Choice::Momentum(share) => spec = spec.with_momentum(share),
-                Choice::WeightDecay(decay) => spec.optimizer.weight_decay = decay,
-            }
+        // The optimizer first: momentum is one of its fields.
+        let is_method = |choice: &&Choice| matches!(choice, Choice::Optimizer(_));
+        let (methods, others): (Vec<&Choice>, Vec<&Choice>) =
+            self.options.iter().partition(is_method);
+        for choice in methods.into_iter().chain(others) {
+            spec = choice.apply(spec);
         }
+        spec.check()
+            .map_err(|error| SpecError::Plan(error.to_string()))?;
         Ok(spec)
     }
 }
 
-/// The plan of a model that has none: all learns, by cross-entropy where it ends with a softmax.
+/// The plan of a model that has none: all learns, by cross-entropy where it ends with a softmax, by binary
+/// cross-entropy where it ends with a sigmoid.
 fn plain(model: &Model<'_>) -> TrainSpec {
     let last = model.outputs().first();
     let mut nodes = model.nodes().iter();
-    let softmax = nodes.any(|node| {
-        Some(node.output) == last && matches!(node.op, Op::Softmax(_) | Op::LogSoftmax)
-    });
-    TrainSpec::with_rates(
-        Trainable::All,
-        if softmax {
-            Loss::CrossEntropy
-        } else {
-            Loss::MeanSquaredError
-        },
-        Sgd {
-            learning_rate: 0.01,
-            momentum: 0.0,
-            weight_decay: 0.0,
-        },
-    )
+    let ending = nodes.find(|node| Some(node.output) == last);
+    let loss = match ending.map(|node| node.op) {
+        Some(Op::Softmax(_) | Op::LogSoftmax) => Loss::CrossEntropy,
+        Some(Op::Sigmoid(_)) => Loss::BinaryCrossEntropy,
+        Some(Op::Dense(dense)) if dense.activation == Activation::Sigmoid => {
+            Loss::BinaryCrossEntropy
+        }
+        _ => Loss::MeanSquaredError,
+    };
+    TrainSpec::sgd(Trainable::All, loss, 0.01)
 }
 
 impl Trained {
-    fn resolve(&self, model: &Model<'_>) -> Result<Trainable, SpecError> {
-        let names = match self {
-            Self::All => return Ok(Trainable::All),
-            Self::Last(count) => return Ok(Trainable::Last(*count)),
-            Self::Layers(names) => names,
-        };
-        let mut mask = 0u64;
-        for name in names {
-            let nodes = model.nodes().iter().enumerate();
-            let mut named = nodes.filter(|(_, node)| node.name == name);
-            let found = named.find(|(_, node)| learns(model, &node.op));
-            let (node, _) = found.ok_or_else(|| SpecError::Layer {
-                found: name.clone(),
-                wanted: learnable(model).join(", "),
-            })?;
-            let bit = u32::try_from(node)
-                .ok()
-                .and_then(|node| 1u64.checked_shl(node));
-            mask |= bit.ok_or_else(|| SpecError::Beyond {
-                layer: name.clone(),
-                node,
-            })?;
-        }
-        Ok(Trainable::Nodes(mask))
+    fn rule(&self, model: &Model<'_>) -> Result<TrainRule, SpecError> {
+        Ok(match self {
+            Self::All => Trainable::All.into(),
+            Self::Last(count) => Trainable::Last(*count).into(),
+            Self::Biases => TrainRule {
+                nodes: Trainable::All,
+                part: Part::Bias,
+            },
+            Self::Layer(name) => node(model, name)?.into(),
+            Self::Channels { layer, first, last } => TrainRule {
+                nodes: node(model, layer)?,
+                part: Part::Channels {
+                    first: *first,
+                    mask: u64::MAX >> (63 - u32::from(last - first)),
+                },
+            },
+            Self::Top { layer, count } => TrainRule {
+                nodes: node(model, layer)?,
+                part: Part::TopChannels {
+                    count: *count,
+                    decay: 0.9,
+                },
+            },
+        })
     }
+}
+
+/// The node of that name that can learn.
+fn node(model: &Model<'_>, name: &str) -> Result<Trainable, SpecError> {
+    let nodes = model.nodes().iter();
+    let index = nodes
+        .zip(0..)
+        .find(|(node, _)| node.name == name && learns(model, &node.op))
+        .map(|(_, index)| index);
+    index.map(Trainable::Node).ok_or_else(|| SpecError::Layer {
+        found: name.to_owned(),
+        wanted: learnable(model).join(", "),
+    })
 }
 
 /// Whether an operator has weights of real numbers.
 fn learns(model: &Model<'_>, op: &Op) -> bool {
-    use nn_core::tensor::DType;
     op.parameters().any(|id| {
         let dtype = model.tensor(id).map(|tensor| tensor.dtype);
         matches!(dtype, Some(DType::F32 | DType::Q16))
@@ -227,13 +375,30 @@ fn learnable(model: &Model<'_>) -> Vec<String> {
     learnable.map(|node| node.name.to_owned()).collect()
 }
 
-/// The plan with each option that costs memory, by the option's name.
+/// The plan with each option that costs memory, or spares it, by the option's name.
 pub(super) fn variants(spec: TrainSpec) -> Vec<(String, TrainSpec)> {
-    let with = |momentum: f32| spec.with_momentum(momentum);
-    let momentum = if spec.rates().momentum == 0.0 {
-        0.9
-    } else {
-        0.0
+    let mut all = Vec::new();
+    let mut with = |text: &str| {
+        let request = text.parse::<SpecRequest>().unwrap_or_default();
+        let options = request.options.iter();
+        let varied = options.fold(spec, |spec, choice| choice.apply(spec));
+        if varied != spec {
+            all.push((text.to_owned(), varied));
+        }
     };
-    vec![(format!("momentum={momentum}"), with(momentum))]
+    if spec.rates().momentum == 0.0 {
+        with("optimizer=sgd momentum=0.9");
+    }
+    with("optimizer=sgd momentum=0");
+    with("optimizer=rmsprop");
+    with("optimizer=adam");
+    with(if spec.accumulate > 1 {
+        "accumulate=1"
+    } else {
+        "accumulate=8"
+    });
+    if spec.clip == Clip::None {
+        with("clip_norm=1");
+    }
+    all
 }

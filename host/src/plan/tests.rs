@@ -97,6 +97,11 @@ fn another_plan_costs_what_a_blob_with_it_would() {
         "last:2",
         "layers:head,dense momentum=0.9",
         "all, momentum=0.5",
+        "biases",
+        "channels:conv:1-2 layers:head",
+        "top:dense:3,optimizer=adam",
+        "all accumulate=4 optimizer=rmsprop",
+        "all clip_norm=1 momentum=0.9",
     ] {
         let spec = text.parse::<SpecRequest>().unwrap().apply(&model).unwrap();
         let with = blob(Some(spec));
@@ -151,11 +156,19 @@ fn wrong_requests_say_what_was_wanted() {
     let blob = blob(None);
     let model = Model::load(&blob).unwrap();
     for (text, part) in [
-        ("some", "`some`: wanted all, last:K or layers:NAME"),
-        ("last:0", "a whole number from 1 to 255"),
         (
-            "momentum=1",
-            "momentum=1: wanted a number from 0 to below 1",
+            "some",
+            "`some`: wanted what learns (all, last:K, layers:NAME",
+        ),
+        ("last:0", "a whole number from 1 to 255"),
+        ("momentum=1", "momentum: wanted a number from 0 to below 1"),
+        ("channels:conv", "channels: wanted NAME:FIRST-LAST"),
+        ("channels:conv:9-1", "found `conv:9-1`"),
+        ("top:conv:0", "top: wanted NAME:COUNT"),
+        ("optimizer=sdg", "sgd, adam, adamw or rmsprop"),
+        (
+            "nesterov=true momentum=0",
+            "momentum is 0: it must be above 0",
         ),
         ("speed=1", "`speed=1`: wanted"),
         (
