@@ -12,6 +12,8 @@ mod optimizer;
 mod schedule;
 mod sgd;
 mod spec;
+#[cfg(test)]
+mod tests;
 mod trainer;
 mod update;
 
