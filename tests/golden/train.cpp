@@ -110,6 +110,8 @@ int main() {
     steps("ADAM", [](auto w) { return std::make_shared<Adam>(w, AdamOptions(0.125)); });
     steps("ADAM_DECAY", [](auto w) { return std::make_shared<Adam>(w, AdamOptions(0.125).weight_decay(0.25)); });
     steps("ADAM_W", [](auto w) { return std::make_shared<AdamW>(w, AdamWOptions(0.125).weight_decay(0.25)); });
+    steps("ADAM_EPSILON", [](auto w) { return std::make_shared<Adam>(w, AdamOptions(0.125).eps(0.25)); });
+    steps("RMS_PROP_EPSILON", [](auto w) { return std::make_shared<RMSprop>(w, RMSpropOptions(0.125).eps(0.25)); });
     steps("RMS_PROP", [](auto w) { return std::make_shared<RMSprop>(w, RMSpropOptions(0.125)); });
     steps(
         "CLIP_NORM", [](auto w) { return std::make_shared<SGD>(w, SGDOptions(0.125)); },

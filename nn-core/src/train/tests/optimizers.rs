@@ -174,6 +174,19 @@ fn pytorch_adapts_the_same() {
     all(decayed(Optimizer::ADAM, 0.25), &golden::ADAM_DECAY, 3e-6);
     all(Optimizer::adam_w(0.25), &golden::ADAM_W, 3e-6);
     all(Optimizer::RMS_PROP, &golden::RMS_PROP, 1e-5);
+    let epsilon = 0.25;
+    let adam = Optimizer::new(Method::Adam {
+        beta1: 0.9,
+        beta2: 0.999,
+        epsilon,
+        decoupled: false,
+    });
+    all(adam, &golden::ADAM_EPSILON, 3e-6);
+    let rms_prop = Optimizer::new(Method::RmsProp {
+        alpha: 0.99,
+        epsilon,
+    });
+    all(rms_prop, &golden::RMS_PROP_EPSILON, 3e-6);
 }
 
 #[test]
@@ -333,6 +346,11 @@ fn only_chosen_channels_learn() {
                     });
                 });
                 if accumulates {
+                    // What rests adds nothing to a norm over the sums.
+                    for (index, sum) in learner.copies[0].iter().enumerate() {
+                        let learns = mask.is_none_or(|mask| mask.holds(index % CHANNELS));
+                        assert_eq!(*sum != S::ZERO, learns, "sum {index}");
+                    }
                     learner.with(true, 0.125, |update| {
                         only(update, &|update| update.step_from_sums(1.0));
                     });
