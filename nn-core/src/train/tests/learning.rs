@@ -6,8 +6,7 @@ use crate::ops::dense::{self, Weights};
 use crate::scalar::{Q16, XorShift32};
 use crate::train::{
     Clip, Course, Criterion, Ending, Loss, MAX_COPIES, Optimizer, Pace, Rule, Schedule, Sums,
-    Target, Update,
-    spec::{TrainSpec, Trainable},
+    Target, TrainSpec, Trainable, Update,
 };
 
 const HIDDEN: usize = 6;

@@ -1,6 +1,6 @@
 //! Plans: what they name, what they cost, and what is refused.
 
-use crate::train::spec::{Channels, Head, Part, Selection, TrainRule, TrainSpec, Trainable};
+use crate::train::{Channels, Head, Part, Selection, TrainRule, TrainSpec, Trainable};
 use crate::train::{Clip, Course, List, Loss, MAX_RULES, Method, Optimizer, Sgd, SpecError};
 
 fn plan() -> TrainSpec {
