@@ -223,6 +223,20 @@ fn recurrent_layers_in_f32() {
 }
 
 #[test]
+fn recurrent_layers_in_q16() {
+    for seed in 0..150 {
+        let mut random = Random::new(90_000 + seed);
+        let (net, output) = draw_recurrent(&mut random, DType::Q16);
+        let compared = compare(&net, output, &mut random);
+        let what = |part| format!("recurrent in Q16, seed {seed}: {part}");
+        // 65 units of 2⁻¹⁶: through up to 12 steps of up to 3 layers each number is off by a unit or two, and each sum
+        // by as many halves as it has terms (up to 24); a learnt weight by one more.
+        close(&what("output"), &compared.outputs, 1e-3, 1e-3);
+        close(&what("gradient"), &compared.gradients, 1e-3, 1e-3);
+    }
+}
+
+#[test]
 fn random_graphs_in_f32() {
     for seed in 0..200 {
         let mut random = Random::new(70_000 + seed);
