@@ -1,3 +1,5 @@
+mod graphs;
+
 use super::*;
 
 const SMALL: &str = r#"
