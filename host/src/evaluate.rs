@@ -27,6 +27,9 @@ pub enum EvaluateError<E> {
         /// The model's.
         found: usize,
     },
+    /// The model cannot be set up in an arena of the size that its header states.
+    #[error("{0}; export the model again with `mote export RECIPE`")]
+    Setup(#[from] nn_core::SetupError),
     /// The device did not answer.
     #[error(transparent)]
     Device(E),
@@ -107,9 +110,7 @@ pub fn evaluate_here(
         .par_chunks(CHUNK)
         .map(|chunk| {
             let mut arena = AlignedBytes::zeroed(model.arena_infer());
-            // A loaded model and an arena of the stated size: setting up can fail on a damaged header only.
-            let mut session = Session::new(*model, arena.as_mut_slice())
-                .map_err(|_| EvaluateError::Device(RunError::Memory))?;
+            let mut session = Session::new(*model, arena.as_mut_slice())?;
             let answers = chunk
                 .iter()
                 .map(|&index| {

@@ -64,9 +64,13 @@ fn print(inspection: &Inspection, ui: &Ui) {
         inspection.name, inspection.format_version, inspection.crc32, inspection.digest
     ));
     ui.result(table);
+    let ends = |ends: &[Endpoint]| {
+        let ends: Vec<String> = ends.iter().map(endpoint).collect();
+        ends.join("; ")
+    };
     let lines = [
-        ("input", endpoint(&inspection.input)),
-        ("output", endpoint(&inspection.output)),
+        ("input", ends(&inspection.inputs)),
+        ("output", ends(&inspection.outputs)),
         ("flash", format!("{} bytes", inspection.flash)),
         (
             "arena, inference",
@@ -83,14 +87,7 @@ fn print(inspection: &Inspection, ui: &Ui) {
         Some(train) => {
             let arena = inspection.arena_train;
             ui.result(format_args!("arena, training   {arena} bytes"));
-            ui.result(format_args!(
-                "training          {}; {}, learning rate {}, momentum {}, weight decay {}",
-                train.trainable.join(", "),
-                train.loss,
-                train.learning_rate,
-                train.momentum,
-                train.weight_decay
-            ));
+            ui.result(format_args!("training          {}", train.line()));
         }
     }
 }

@@ -117,15 +117,7 @@ fn arena(title: &str, arena: &ArenaPlan, nodes: usize, ui: &Ui) {
 }
 
 fn learning(training: &TrainingPlan, ui: &Ui) {
-    let plan = &training.plan;
-    ui.result(format_args!(
-        "\nlearns: {}; {}, learning rate {}, momentum {}, weight decay {}",
-        plan.trainable.join(", "),
-        plan.loss,
-        plan.learning_rate,
-        plan.momentum,
-        plan.weight_decay
-    ));
+    ui.result(format_args!("\nlearns: {}", training.plan.line()));
     let mut table = ui.table(&["learnt", "bytes", "copies"], &[1, 2]);
     for learnt in &training.learnt {
         table.add_row([

@@ -68,15 +68,7 @@ fn facts(text: &mut Formatter<'_>, report: &Report, exported: &Exported) -> fmt:
             "| arena, training | {} bytes |",
             inspection.arena_train
         )?;
-        writeln!(
-            text,
-            "| learns on the device | {}; {}, learning rate {}, momentum {}, weight decay {} |",
-            train.trainable.join(", "),
-            train.loss,
-            train.learning_rate,
-            train.momentum,
-            train.weight_decay,
-        )?;
+        writeln!(text, "| learns on the device | {} |", train.line())?;
     }
     writeln!(
         text,

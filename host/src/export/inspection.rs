@@ -1,9 +1,9 @@
 //! What a blob holds and costs: one row a layer, and the totals.
 
 use nn_core::digest::Fnv1a;
-use nn_core::model::{Model, cost};
+use nn_core::model::{Ids, Model, cost};
 use nn_core::tensor::{DType, Tensor};
-use nn_core::train::{Loss, Selection};
+use nn_core::train::{Loss, Method, Selection};
 use serde::Serialize;
 
 use crate::blob::Blob;
@@ -23,6 +23,10 @@ pub struct Inspection {
     pub input: Endpoint,
     /// The first output.
     pub output: Endpoint,
+    /// All inputs.
+    pub inputs: Vec<Endpoint>,
+    /// All outputs.
+    pub outputs: Vec<Endpoint>,
     /// The nodes, in the order in which they run.
     pub layers: Vec<LayerCost>,
     /// Bytes of the blob.
@@ -80,14 +84,31 @@ pub struct LayerCost {
 pub struct TrainPlan {
     /// The names of the layers that learn.
     pub trainable: Vec<String>,
-    /// `cross_entropy` or `mse`.
+    /// `cross_entropy`, `binary_cross_entropy`, `mse`, `mae` or `huber`: that of the first head.
     pub loss: &'static str,
+    /// The losses, output by output.
+    pub heads: Vec<HeadPlan>,
+    /// `sgd`, `adam`, `adamw` or `rmsprop`.
+    pub optimizer: &'static str,
+    /// Samples whose gradients make one step.
+    pub accumulate: u16,
     /// Step along the gradient.
     pub learning_rate: f32,
     /// Share of the last step that is taken again.
     pub momentum: f32,
     /// Share of the weight added to its gradient.
     pub weight_decay: f32,
+}
+
+/// A loss at an output.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct HeadPlan {
+    /// Which output, from 0.
+    pub output: u8,
+    /// As [`TrainPlan::loss`].
+    pub loss: &'static str,
+    /// What it is multiplied by.
+    pub weight: f32,
 }
 
 impl Inspection {
@@ -105,6 +126,8 @@ impl Inspection {
             digest: format!("{:016x}", digest.finish()),
             input: endpoint(model.input(0)),
             output: endpoint(model.output(0)),
+            inputs: endpoints(&model, model.inputs()),
+            outputs: endpoints(&model, model.outputs()),
             flash: blob.bytes().len() as u64,
             arena_infer: u64::from(header.arena_infer),
             arena_train: u64::from(header.arena_train),
@@ -137,6 +160,11 @@ fn layers(model: &Model) -> Vec<LayerCost> {
         .collect()
 }
 
+fn endpoints(model: &Model, ids: Ids) -> Vec<Endpoint> {
+    let ids = ids.as_slice().iter();
+    ids.map(|id| endpoint(model.tensor(*id))).collect()
+}
+
 /// A checked model has at least one input and one output.
 fn endpoint(tensor: Option<Tensor>) -> Endpoint {
     let quantized = tensor.filter(|tensor| tensor.quant != nn_core::tensor::Quant::None);
@@ -149,6 +177,34 @@ fn endpoint(tensor: Option<Tensor>) -> Endpoint {
 }
 
 impl TrainPlan {
+    /// In one line: what learns, towards what, and how.
+    pub fn line(&self) -> String {
+        let losses: Vec<String> = match &self.heads[..] {
+            [_] => vec![self.loss.to_owned()],
+            heads => {
+                let of = |head: &HeadPlan| {
+                    format!("{} x {} at output {}", head.weight, head.loss, head.output)
+                };
+                heads.iter().map(of).collect()
+            }
+        };
+        let mut line = format!(
+            "{}; {}, {}, learning rate {}",
+            self.trainable.join(", "),
+            losses.join(" + "),
+            self.optimizer,
+            self.learning_rate
+        );
+        if self.optimizer == "sgd" {
+            line += &format!(", momentum {}", self.momentum);
+        }
+        line += &format!(", weight decay {}", self.weight_decay);
+        if self.accumulate > 1 {
+            line += &format!(", {} samples a step", self.accumulate);
+        }
+        line
+    }
+
     /// The training plan of a model; none where it has none.
     pub fn of(model: &Model) -> Option<Self> {
         train_plan(model)
@@ -178,15 +234,37 @@ fn train_plan(model: &Model) -> Option<TrainPlan> {
         .collect();
     Some(TrainPlan {
         trainable,
-        loss: match spec.loss() {
-            Loss::CrossEntropy => "cross_entropy",
-            Loss::MeanSquaredError => "mse",
-            Loss::BinaryCrossEntropy => "binary_cross_entropy",
-            Loss::MeanAbsoluteError => "mae",
-            Loss::Huber { .. } => "huber",
+        loss: loss_name(spec.loss()),
+        heads: spec
+            .heads
+            .iter()
+            .map(|head| HeadPlan {
+                output: head.output,
+                loss: loss_name(head.loss),
+                weight: head.weight,
+            })
+            .collect(),
+        optimizer: match spec.optimizer.method {
+            Method::Sgd { .. } => "sgd",
+            Method::Adam {
+                decoupled: false, ..
+            } => "adam",
+            Method::Adam { .. } => "adamw",
+            Method::RmsProp { .. } => "rmsprop",
         },
+        accumulate: spec.accumulate,
         learning_rate: spec.rates().learning_rate,
         momentum: spec.rates().momentum,
         weight_decay: spec.rates().weight_decay,
     })
+}
+
+fn loss_name(loss: Loss) -> &'static str {
+    match loss {
+        Loss::CrossEntropy => "cross_entropy",
+        Loss::MeanSquaredError => "mse",
+        Loss::BinaryCrossEntropy => "binary_cross_entropy",
+        Loss::MeanAbsoluteError => "mae",
+        Loss::Huber { .. } => "huber",
+    }
 }

@@ -27,7 +27,7 @@ pub use calibration::{Range, Ranges};
 pub use card::Card;
 pub use error::ExportError;
 pub use fold::BatchNorm;
-pub use inspection::{Endpoint, Inspection, LayerCost, TrainPlan};
+pub use inspection::{Endpoint, HeadPlan, Inspection, LayerCost, TrainPlan};
 pub use lower::Lowered;
 pub use network::Network;
 pub use quantization::{Affine, input_rescale, quantize_multiplier};

@@ -95,9 +95,40 @@ pub struct DeviceTraining {
     /// Share of the weight added to its gradient.
     #[serde(default)]
     pub weight_decay: f32,
+    /// How a gradient becomes a step.
+    #[serde(default)]
+    pub optimizer: DeviceOptimizer,
+    /// Looks ahead along the momentum.
+    #[serde(default)]
+    pub nesterov: bool,
+    /// Samples whose gradients make one step; above 1 costs a copy of what learns.
+    #[serde(default = "one_sample")]
+    pub accumulate: u16,
+    /// Whether only the biases of those layers learn.
+    #[serde(default)]
+    pub biases_only: bool,
     /// What learning makes small; what training made small when not given.
     #[serde(default)]
     pub loss: Option<Loss>,
+}
+
+/// How a gradient becomes a step on the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceOptimizer {
+    /// Stochastic gradient descent.
+    #[default]
+    Sgd,
+    /// Adam: two copies of what learns.
+    Adam,
+    /// Adam with decoupled weight decay: two copies of what learns.
+    AdamW,
+    /// RMSprop: one copy of what learns.
+    RmsProp,
+}
+
+fn one_sample() -> u16 {
+    1
 }
 
 fn learning_rate() -> f32 {
@@ -183,6 +214,18 @@ impl Export {
         let rate = f64::from(train.learning_rate);
         within("train.learning_rate", rate, positive, "a number above 0")?;
         within("train.momentum", f64::from(train.momentum), 0.0..1.0, share)?;
+        if train.accumulate == 0 {
+            return Err(Misfit::field("train.accumulate", "at least 1 sample", 0));
+        }
+        let sgd = train.optimizer == DeviceOptimizer::Sgd;
+        if train.momentum > 0.0 && !sgd {
+            let wanted = "0: only sgd has a momentum";
+            return Err(Misfit::field("train.momentum", wanted, train.momentum));
+        }
+        if train.nesterov && train.momentum == 0.0 {
+            let wanted = "a momentum above 0 for nesterov";
+            return Err(Misfit::field("train.momentum", wanted, 0));
+        }
         within(
             "train.weight_decay",
             f64::from(train.weight_decay),

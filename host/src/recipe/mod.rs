@@ -21,7 +21,7 @@ use toml::Spanned;
 
 pub use error::RecipeError;
 use error::{Misfit, Source, within};
-pub use export::{DeviceTraining, Export, Format, TrainableLayers};
+pub use export::{DeviceOptimizer, DeviceTraining, Export, Format, TrainableLayers};
 pub use graph::{Feed, ResolvedLayer};
 pub use head::{Aim, Head};
 pub use layer::{

@@ -5,10 +5,12 @@ mod int8;
 mod walk;
 
 use nn_core::ops;
-use nn_core::train::{Head, Loss, Sgd, TrainSpec, Trainable};
+use nn_core::train::{Head, Loss, Method, Optimizer, Part, TrainSpec, Trainable};
 
 use super::{AlignedBytes, ExportError, Network, Ranges};
-use crate::recipe::{self, Activation, DeviceTraining, Format, Recipe, TrainableLayers};
+use crate::recipe::{
+    self, Activation, DeviceOptimizer, DeviceTraining, Format, Recipe, TrainableLayers,
+};
 use walk::{Graph, Lowering};
 
 /// A network's blob.
@@ -133,15 +135,22 @@ impl Network {
             Head::new(loss).at(output).with_weight(weight as f32)
         });
         let heads: Vec<Head> = heads.filter(|head| head.weight > 0.0).collect();
-        let spec = TrainSpec::with_rates(
-            trainable,
-            heads.first().map_or(Loss::CrossEntropy, |head| head.loss),
-            Sgd {
-                learning_rate: train.learning_rate,
+        let loss = heads.first().map_or(Loss::CrossEntropy, |head| head.loss);
+        let mut optimizer = match train.optimizer {
+            DeviceOptimizer::Sgd => Optimizer::new(Method::Sgd {
                 momentum: train.momentum,
-                weight_decay: train.weight_decay,
-            },
-        );
+                nesterov: train.nesterov,
+            }),
+            DeviceOptimizer::Adam => Optimizer::ADAM,
+            DeviceOptimizer::AdamW => Optimizer::adam_w(0.0),
+            DeviceOptimizer::RmsProp => Optimizer::RMS_PROP,
+        };
+        optimizer.weight_decay = train.weight_decay;
+        let mut spec = TrainSpec::new(trainable, loss, optimizer, train.learning_rate)
+            .with_accumulation(train.accumulate);
+        if train.biases_only {
+            spec = spec.with_part(Part::Bias);
+        }
         Ok(spec.with_heads(&heads).unwrap_or(spec))
     }
 }
