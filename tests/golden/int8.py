@@ -216,15 +216,16 @@ def convert(kind, at_halves):
     return dict(op=kind, x_shape=[x.size], scale=the_scale.item(), zero=zero, x=flat(x), y=flat(y))
 
 
-cases = []
-for _ in range(ROUNDS):
-    cases += [layer("conv2d", extreme) for extreme in [False] * 8 + [True] * 2]
-    cases += [layer("dense", extreme) for extreme in [False] * 6 + [True] * 2]
-    cases += [pool(kind) for kind in ["max_pool2d", "avg_pool2d"] for _ in range(5)]
-    for kind in ["sigmoid", "tanh"]:
-        scales = [1 / 16, 0.0123, 0.2, scale(1e-3, 0.5).item()]
-        cases += [function(kind, v, zero_point()) for v in scales]
-    cases += [function("softmax", v, zero_point()) for v in [1 / 16, 0.0123, 0.2, 1.0, *[scale(1e-3, 1.0).item() for _ in range(6)]]]
-    cases += [convert("quantize", halves) for halves in [False, True]]
-    cases += [convert("dequantize", False)]
-print("[\n" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases) + "\n]")
+if __name__ == "__main__":
+    cases = []
+    for _ in range(ROUNDS):
+        cases += [layer("conv2d", extreme) for extreme in [False] * 8 + [True] * 2]
+        cases += [layer("dense", extreme) for extreme in [False] * 6 + [True] * 2]
+        cases += [pool(kind) for kind in ["max_pool2d", "avg_pool2d"] for _ in range(5)]
+        for kind in ["sigmoid", "tanh"]:
+            scales = [1 / 16, 0.0123, 0.2, scale(1e-3, 0.5).item()]
+            cases += [function(kind, v, zero_point()) for v in scales]
+        cases += [function("softmax", v, zero_point()) for v in [1 / 16, 0.0123, 0.2, 1.0, *[scale(1e-3, 1.0).item() for _ in range(6)]]]
+        cases += [convert("quantize", halves) for halves in [False, True]]
+        cases += [convert("dequantize", False)]
+    print("[\n" + ",\n".join(json.dumps(case, separators=(",", ":")) for case in cases) + "\n]")

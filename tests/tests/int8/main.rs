@@ -1,5 +1,6 @@
 //! nn-core's int8 operators, bit for bit: against TensorFlow Lite's answers, and against a reference over random layers.
 
+mod convolutions;
 mod functions;
 mod golden;
 mod random;
