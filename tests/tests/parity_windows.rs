@@ -1,6 +1,9 @@
 //! Parity with libtorch of convolutions, poolings and batch norms over random shapes: sequences, maps and sequences of
-//! maps; stride, dilation, padding, groups, depthwise. Outputs to 10⁻⁵, gradients to 10⁻⁴ of the largest, which is what
-//! sums in another order leave. Feature `train`.
+//! maps; stride, dilation, padding, groups, depthwise. Feature `train`.
+//!
+//! f32: outputs to 10⁻⁵, gradients to 10⁻⁴ of the largest, which is what sums in another order leave.
+//! Q16: outputs to 8 units of 2⁻¹⁶: three layers round each number by half a unit, and the layers above add such errors
+//! up, times weights that shrink with how many there are. Gradients sum over pixels: 16 units, and 2·10⁻⁴ of the largest.
 
 use nn_core::ops::{Activation, AvgPool2d, BatchNorm, Conv2d, Dense, Op, Pool2d};
 use nn_core::tensor::{DType, TensorId};
@@ -119,6 +122,14 @@ impl Draw {
         }
     }
 
+    /// In fixed point.
+    fn q16(seed: u64) -> Self {
+        Self {
+            random: Random::new(seed),
+            net: Net::new(DType::Q16),
+        }
+    }
+
     fn weight(&mut self, dims: &[usize], fan_in: usize) -> TensorId {
         let limit = 1.5 / (fan_in.max(1) as f32).sqrt();
         let values = self.random.values(dims.iter().product(), limit);
@@ -157,8 +168,17 @@ impl Draw {
         let elements = self.net.dims(y).iter().product();
         let y = self.net.node(Op::Flatten, &[y], &[elements]);
         let compared = compare(&self.net, y, &mut self.random);
-        close("output", &compared.outputs, 1e-5, 0.0);
-        close("gradient", &compared.gradients, 1e-4, 1e-6);
+        match self.net.dtype() {
+            DType::Q16 => {
+                const UNIT: f32 = 1.0 / 65536.0;
+                close("output", &compared.outputs, 0.0, 8.0 * UNIT);
+                close("gradient", &compared.gradients, 2e-4, 16.0 * UNIT);
+            }
+            _ => {
+                close("output", &compared.outputs, 1e-5, 0.0);
+                close("gradient", &compared.gradients, 1e-4, 1e-6);
+            }
+        }
     }
 }
 
@@ -167,6 +187,7 @@ proptest! {
 
     #[test]
     fn convolutions(
+        q16 in any::<bool>(),
         geometry in geometry(3),
         // Groups, inputs and outputs of each: past 8, so that a block of outputs and a rest are both met.
         shape in prop_oneof![
@@ -179,7 +200,7 @@ proptest! {
         seed in any::<u64>(),
     ) {
         let (groups, inputs, outputs) = shape;
-        let mut draw = Draw::new(seed);
+        let mut draw = if q16 { Draw::q16(seed) } else { Draw::new(seed) };
         let x = draw.below(&geometry.input(groups * inputs));
         let [height, width] = geometry.kernel;
         let dims = [height, width, inputs, groups * outputs];
@@ -202,9 +223,10 @@ proptest! {
         geometry in geometry(1),
         channels in 1..=10usize,
         kind in 0..3,
+        q16 in any::<bool>(),
         seed in any::<u64>(),
     ) {
-        let mut draw = Draw::new(seed);
+        let mut draw = if q16 { Draw::q16(seed) } else { Draw::new(seed) };
         let x = draw.below(&geometry.input(channels));
         let window = geometry.pool();
         let op = match kind {
@@ -219,9 +241,10 @@ proptest! {
     fn batch_norms(
         dims in prop::collection::vec(1..=6usize, 1..=4),
         channels in 1..=20usize,
+        q16 in any::<bool>(),
         seed in any::<u64>(),
     ) {
-        let mut draw = Draw::new(seed);
+        let mut draw = if q16 { Draw::q16(seed) } else { Draw::new(seed) };
         let dims = [&dims[1..], &[channels]].concat();
         let x = draw.below(&dims);
         let gamma = draw.vector(channels, 1.5);
