@@ -235,11 +235,28 @@ impl<'w, S: Scalar> Update<'w, S> {
     pub(crate) fn outer(&mut self, at: usize, x: S, delta: &[S]) {
         if self.plain {
             if x != S::ZERO {
-                let rule = &mut *self.rule;
+                // In locals, as the compiler cannot tell that no weight is a rate.
+                let (rate, mut rng) = (self.rule.learning_rate, self.rule.rng);
                 let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
-                for (weight, delta) in weight.iter_mut().zip(delta) {
-                    *weight = weight.descend_product(rule.learning_rate, x, *delta, &mut rule.rng);
+                let mut learn = |weight: &mut [S], delta: &[S]| {
+                    for (weight, delta) in weight.iter_mut().zip(delta) {
+                        *weight = weight.descend_product(rate, x, *delta, &mut rng);
+                    }
+                };
+                let (mut weight, mut delta) = (weight, delta);
+                if size_of::<S::Acc>() == size_of::<f32>() && delta.len() >= RUN {
+                    // Unrolled: a float's loop costs as much as its arithmetic.
+                    let whole = delta.len().min(weight.len()) / RUN * RUN;
+                    let (weights, rest) = weight.split_at_mut_checked(whole).unwrap_or_default();
+                    let (deltas, delta_rest) = delta.split_at_checked(whole).unwrap_or_default();
+                    let chunks = weights.as_chunks_mut::<RUN>().0.iter_mut();
+                    for (weight, delta) in chunks.zip(deltas.as_chunks::<RUN>().0) {
+                        learn(weight, delta);
+                    }
+                    (weight, delta) = (rest, delta_rest);
                 }
+                learn(weight, delta);
+                self.rule.rng = rng;
             }
         } else {
             self.outer_in_runs(at, x, delta);
@@ -250,11 +267,12 @@ impl<'w, S: Scalar> Update<'w, S> {
     #[inline]
     pub(crate) fn step(&mut self, at: usize, gradients: &[S::Acc]) {
         if self.plain {
-            let rule = &mut *self.rule;
+            let (rate, mut rng) = (self.rule.learning_rate, self.rule.rng);
             let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
             for (weight, gradient) in weight.iter_mut().zip(gradients) {
-                *weight = weight.descend(rule.learning_rate, *gradient, &mut rule.rng);
+                *weight = weight.descend(rate, *gradient, &mut rng);
             }
+            self.rule.rng = rng;
         } else {
             self.run(at, gradients);
         }
