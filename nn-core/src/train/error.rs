@@ -1,4 +1,4 @@
-//! What can go wrong in a training step.
+//! What can go wrong in a training step, and in a plan.
 
 use core::fmt;
 
@@ -65,3 +65,79 @@ impl fmt::Display for TrainError {
 }
 
 impl core::error::Error for TrainError {}
+
+/// What is wrong with a training plan.
+#[derive(Debug, Clone, Copy, PartialEq)]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+#[non_exhaustive]
+pub enum SpecError {
+    /// A number out of its range.
+    Field {
+        /// Which one.
+        name: &'static str,
+        /// Its range, in words.
+        wanted: &'static str,
+        /// The number given.
+        found: f32,
+    },
+    /// No rule: nothing would learn.
+    NoRules,
+    /// No head: nothing would be minimised.
+    NoHeads,
+    /// Two losses at the same output.
+    TwoHeads {
+        /// Which one.
+        output: u8,
+    },
+    /// Rules choose output channels of one node in ways that do not go together.
+    Channels {
+        /// Its index in the graph.
+        node: usize,
+    },
+}
+
+impl SpecError {
+    /// An error unless a number is in its range.
+    pub(crate) fn unless(
+        fits: bool,
+        name: &'static str,
+        wanted: &'static str,
+        found: f32,
+    ) -> Result<(), Self> {
+        let error = Self::Field {
+            name,
+            wanted,
+            found,
+        };
+        if fits { Ok(()) } else { Err(error) }
+    }
+
+    /// An error unless `value` is finite and at least 0.
+    pub(crate) fn penalty(name: &'static str, value: f32) -> Result<(), Self> {
+        let fits = value >= 0.0 && value.is_finite();
+        Self::unless(fits, name, "finite and at least 0", value)
+    }
+}
+
+impl fmt::Display for SpecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field {
+                name,
+                wanted,
+                found,
+            } => write!(f, "{name} is {found}: it must be {wanted}"),
+            Self::NoRules => f.write_str("no rule says what learns: give at least one"),
+            Self::NoHeads => f.write_str("no head says what is minimised: give at least one loss"),
+            Self::TwoHeads { output } => {
+                write!(f, "two losses at output {output}: one each is possible")
+            }
+            Self::Channels { node } => write!(
+                f,
+                "node {node}: the rules choose output channels more than 64 apart, or by two criteria; give one rule"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for SpecError {}

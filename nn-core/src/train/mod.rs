@@ -9,7 +9,9 @@ mod error;
 mod list;
 mod loss;
 mod optimizer;
+mod rule;
 mod schedule;
+mod selection;
 mod sgd;
 mod spec;
 #[cfg(test)]
@@ -18,15 +20,14 @@ mod trainer;
 mod update;
 
 pub use channels::{ChannelMask, mask_words, select_top, update_norms};
-pub use error::TrainError;
+pub use error::{SpecError, TrainError};
 pub use list::List;
 pub use loss::{Criterion, Ending, Loss, Target};
 pub use optimizer::{Clip, Method, Optimizer};
+pub(crate) use rule::{Pace, Rule};
 pub use schedule::{Course, Schedule};
+pub use selection::{Channels, Selection};
 pub use sgd::Sgd;
-pub use spec::{
-    Channels, Head, MAX_HEADS, MAX_RULES, Part, Selection, SpecError, TrainRule, TrainSpec,
-    Trainable,
-};
+pub use spec::{Head, MAX_HEADS, MAX_RULES, Part, TrainRule, TrainSpec, Trainable};
 pub use trainer::{StepReport, Trainer};
-pub(crate) use update::{MAX_COPIES, Pace, Rule, Sums, Update};
+pub(crate) use update::{MAX_COPIES, Sums, Update};

@@ -1,11 +1,9 @@
 //! What learns, towards what, and how: data in the blob, not code.
 
-use core::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::tensor::TensorId;
-use crate::train::{Clip, List, Loss, Method, Optimizer, Schedule, Sgd};
+use crate::train::{Clip, List, Loss, Method, Optimizer, Schedule, Sgd, SpecError};
 
 /// The most rules of a plan.
 pub const MAX_RULES: usize = 8;
@@ -141,102 +139,11 @@ impl Head {
     }
 }
 
-/// Which output channels of a weight learn.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Channels {
-    /// Each.
-    All,
-    /// As [`Part::Channels`].
-    Window {
-        /// The channel of bit 0.
-        first: u16,
-        /// Bits of 64 channels.
-        mask: u64,
-    },
-    /// As [`Part::TopChannels`].
-    Top {
-        /// How many.
-        count: u16,
-        /// Share of the running norm that stays.
-        decay: f32,
-    },
-}
-
-/// What of a node learns; `None` for what stays.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Selection {
-    /// Of its weights.
-    pub weight: Option<Channels>,
-    /// Of its biases.
-    pub bias: Option<Channels>,
-}
-
-impl Selection {
-    /// Whether channels are chosen by their gradients.
-    pub fn picks_top(&self) -> bool {
-        let parts = [self.weight, self.bias];
-        let mut parts = parts.iter().flatten();
-        parts.any(|channels| matches!(channels, Channels::Top { .. }))
-    }
-}
-
-impl Trainable {
-    /// Whether it names the node at `index` of the graph, after which `later` nodes have weights to learn.
-    pub fn names(self, index: usize, later: usize) -> bool {
-        match self {
-            Self::All => true,
-            Self::Last(count) => later < usize::from(count),
-            Self::Nodes(mask) => index < 64 && (mask >> index) & 1 == 1,
-            Self::Node(node) => index == usize::from(node),
-        }
-    }
-}
-
 impl From<Trainable> for TrainRule {
     fn from(nodes: Trainable) -> Self {
         Self {
             nodes,
             part: Part::All,
-        }
-    }
-}
-
-impl Part {
-    fn channels(self) -> Channels {
-        match self {
-            Self::Channels { first, mask } => Channels::Window { first, mask },
-            Self::TopChannels { count, decay } => Channels::Top { count, decay },
-            _ => Channels::All,
-        }
-    }
-}
-
-impl Channels {
-    /// What at least one of the two names; `None` where one rule cannot say it.
-    fn union(self, other: Self) -> Option<Self> {
-        match (self, other) {
-            (Self::All, _) | (_, Self::All) => Some(Self::All),
-            (
-                Self::Window {
-                    first: a,
-                    mask: of_a,
-                },
-                Self::Window {
-                    first: b,
-                    mask: of_b,
-                },
-            ) => {
-                let first = a.min(b);
-                let moved = |from: u16, mask: u64| {
-                    let by = u32::from(from.saturating_sub(first));
-                    // No bit may fall out at the top.
-                    (by <= mask.leading_zeros()).then(|| mask.checked_shl(by).unwrap_or(0))
-                };
-                let mask = moved(a, of_a)? | moved(b, of_b)?;
-                Some(Self::Window { first, mask })
-            }
-            _ if self == other => Some(self),
-            _ => None,
         }
     }
 }
@@ -382,31 +289,6 @@ impl TrainSpec {
         self.optimizer.copies() + usize::from(self.accumulates())
     }
 
-    /// What learns of the node at `index` of the graph, after which `later` nodes have weights to learn.
-    pub fn selection(&self, index: usize, later: usize) -> Result<Selection, SpecError> {
-        let mut selection = Selection::default();
-        for rule in &self.rules {
-            if !rule.nodes.names(index, later) {
-                continue;
-            }
-            let channels = rule.part.channels();
-            let join = |so_far: Option<Channels>| match so_far {
-                None => Ok(Some(channels)),
-                Some(so_far) => {
-                    let union = so_far.union(channels).map(Some);
-                    union.ok_or(SpecError::Channels { node: index })
-                }
-            };
-            if rule.part != Part::Bias {
-                selection.weight = join(selection.weight)?;
-            }
-            if rule.part != Part::Weight {
-                selection.bias = join(selection.bias)?;
-            }
-        }
-        Ok(selection)
-    }
-
     /// Whether each field is in its range. What depends on the model (whether a rule names anything, whether a head's
     /// output exists and has the ending that its loss needs) is checked with it.
     pub fn check(&self) -> Result<(), SpecError> {
@@ -454,79 +336,3 @@ impl TrainSpec {
         SpecError::unless(self.accumulate > 0, "accumulate", "at least 1", found)
     }
 }
-
-/// What is wrong with a training plan.
-#[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(feature = "defmt", derive(defmt::Format))]
-#[non_exhaustive]
-pub enum SpecError {
-    /// A number out of its range.
-    Field {
-        /// Which one.
-        name: &'static str,
-        /// Its range, in words.
-        wanted: &'static str,
-        /// The number given.
-        found: f32,
-    },
-    /// No rule: nothing would learn.
-    NoRules,
-    /// No head: nothing would be minimised.
-    NoHeads,
-    /// Two losses at the same output.
-    TwoHeads {
-        /// Which one.
-        output: u8,
-    },
-    /// Rules choose output channels of one node in ways that do not go together.
-    Channels {
-        /// Its index in the graph.
-        node: usize,
-    },
-}
-
-impl SpecError {
-    /// An error unless a number is in its range.
-    pub(crate) fn unless(
-        fits: bool,
-        name: &'static str,
-        wanted: &'static str,
-        found: f32,
-    ) -> Result<(), Self> {
-        let error = Self::Field {
-            name,
-            wanted,
-            found,
-        };
-        if fits { Ok(()) } else { Err(error) }
-    }
-
-    /// An error unless `value` is finite and at least 0.
-    pub(crate) fn penalty(name: &'static str, value: f32) -> Result<(), Self> {
-        let fits = value >= 0.0 && value.is_finite();
-        Self::unless(fits, name, "finite and at least 0", value)
-    }
-}
-
-impl fmt::Display for SpecError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Field {
-                name,
-                wanted,
-                found,
-            } => write!(f, "{name} is {found}: it must be {wanted}"),
-            Self::NoRules => f.write_str("no rule says what learns: give at least one"),
-            Self::NoHeads => f.write_str("no head says what is minimised: give at least one loss"),
-            Self::TwoHeads { output } => {
-                write!(f, "two losses at output {output}: one each is possible")
-            }
-            Self::Channels { node } => write!(
-                f,
-                "node {node}: the rules choose output channels more than 64 apart, or by two criteria; give one rule"
-            ),
-        }
-    }
-}
-
-impl core::error::Error for SpecError {}

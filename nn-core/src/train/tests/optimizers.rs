@@ -253,6 +253,29 @@ fn the_order_of_f32_is_kept() {
     }
 }
 
+/// Rows of every length, whole runs or not: each weight as if it were alone.
+#[test]
+fn a_row_learns_number_by_number() {
+    let mut draw = Draw(9);
+    for len in 0..40 {
+        let w: Vec<f32> = narrow(&draw.values(len + 3, 1.0));
+        let d: Vec<f32> = narrow(&draw.values(len, 1.0));
+        let (x, rate) = (draw.value(1.0) as f32, 0.037f32);
+        let mut learnt = w.clone();
+        let mut rule = Rule::plain(rate, XorShift32::new(1));
+        Update::new(&mut learnt, &mut [], &mut rule).outer(2, x, &d);
+        let mut wanted = w.clone();
+        for (w, d) in wanted[2..].iter_mut().zip(&d) {
+            *w -= (rate * x) * d;
+        }
+        assert_eq!(learnt, wanted);
+        // A row that goes past the last weight.
+        let mut short = w[..len].to_vec();
+        Update::new(&mut short, &mut [], &mut rule).outer(2, x, &d);
+        assert_eq!(short, wanted[..len]);
+    }
+}
+
 #[test]
 fn a_plan_with_velocities_keeps_them_at_momentum_0() {
     let (mut w, mut v) = ([1.0f32], [7.0]);
