@@ -8,7 +8,12 @@ use std::{
     process::ExitCode,
 };
 
-use nn_core::{link::FRAME_OVERHEAD, model::Model, train::Loss};
+use nn_core::{
+    link::FRAME_OVERHEAD,
+    model::Model,
+    tensor::{DType, Source},
+    train::Loss,
+};
 
 #[path = "boards.rs"]
 #[expect(
@@ -169,11 +174,41 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
     ] {
         let _ = writeln!(code, "/// {doc}\npub const {name}: usize = {value};");
     }
+    code.push_str(&kernels(&model));
     code.push_str(
         "/// The blob, in flash.\npub static MODEL: &[u8] = \
          nn_core::include_model!(concat!(env!(\"OUT_DIR\"), \"/model.mote\"));\n",
     );
     Ok(code)
+}
+
+/// Just the operators and number types that the model names, and the engine that it wants.
+fn kernels(model: &Model) -> String {
+    let ops = model
+        .nodes()
+        .iter()
+        .fold(0, |ops, node| ops | node.op.bit());
+    let has = |dtype| {
+        let mut tensors = model.tensors().iter();
+        tensors.any(|tensor| tensor.dtype == dtype && tensor.source == Source::Activation)
+    };
+    let (f32, q16, i8) = (has(DType::F32), has(DType::Q16), has(DType::I8));
+    let train = model.learns();
+    let engine = if train {
+        "train::Trainer"
+    } else {
+        "session::Session"
+    };
+    format!(
+        "/// The operators and number types of the model.\n\
+         #[derive(Debug)]\npub struct Kernels;\n\
+         impl nn_core::ops::OpSet for Kernels {{\n\
+         const OPS: u64 = {ops:#x};\n\
+         const F32: bool = {f32};\nconst Q16: bool = {q16};\nconst I8: bool = {i8};\n\
+         const TRAIN: bool = {train};\n}}\n\
+         /// What runs it, or lets it learn.\n\
+         pub type Engine = nn_core::{engine}<'static>;\n"
+    )
 }
 
 /// The stack lies at the low end of RAM, below everything else: one that overflows runs out of RAM

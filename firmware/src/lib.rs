@@ -7,6 +7,7 @@
 #[cfg(all(target_os = "none", not(feature = "image")))]
 compile_error!("an image wants one board: pass `--features board-NAME`, see firmware/boards.rs");
 
+pub mod engine;
 mod log;
 pub mod server;
 
@@ -14,8 +15,10 @@ pub mod server;
 pub mod boards;
 #[cfg(all(target_os = "none", feature = "image"))]
 pub mod fault;
+#[cfg(all(target_os = "none", feature = "image"))]
+pub mod stack;
 
-/// The model in this image, and the sizes that follow from it.
+/// The model in this image, and what follows from it: sizes, kernels, whether it learns.
 #[cfg(all(target_os = "none", feature = "image"))]
 pub mod model {
     include!(concat!(env!("OUT_DIR"), "/model.rs"));

@@ -3,17 +3,14 @@
 use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
 use nn_core::{
-    SetupError,
     link::{
         Bytes, Decoder, EncodeError, ErrorCode, FrameError, Hello, Input, InputLength, LabelBytes,
-        PROTOCOL, Request, Response, decode_request, encode,
+        PROTOCOL, Request, Response, StackUse, decode_request, encode,
     },
-    model::Model,
-    session::{RunError, Session},
-    train::{Sgd, StepReport, Target, TrainError, Trainer},
+    train::{Sgd, StepReport, Target, TrainError},
 };
 
-use crate::log::log;
+use crate::{engine::Engine, log::log};
 
 /// What the device says about itself.
 #[derive(Debug, Clone, Copy)]
@@ -26,54 +23,13 @@ pub struct Card {
     pub arena: usize,
     /// Bytes of the longest frame that it takes.
     pub frame_max: usize,
-}
-
-/// A model that runs, and learns if its blob says how.
-enum Engine<'a> {
-    Session(Session<'a>),
-    Trainer(Trainer<'a>),
-}
-
-impl<'a> Engine<'a> {
-    fn input_mut(&mut self) -> Option<&mut [u8]> {
-        match self {
-            Engine::Session(session) => session.input_mut(0),
-            Engine::Trainer(trainer) => trainer.input_mut(0),
-        }
-    }
-
-    fn run(&mut self) -> Result<(), RunError> {
-        match self {
-            Engine::Session(session) => session.run(),
-            Engine::Trainer(trainer) => trainer.run(),
-        }
-    }
-
-    fn output(&self) -> Option<&[u8]> {
-        match self {
-            Engine::Session(session) => session.output(0),
-            Engine::Trainer(trainer) => trainer.output(0),
-        }
-    }
-
-    fn model(&self) -> Model<'a> {
-        match self {
-            Engine::Session(session) => session.model(),
-            Engine::Trainer(trainer) => trainer.model(),
-        }
-    }
-
-    fn trainer(&mut self) -> Result<&mut Trainer<'a>, ErrorCode> {
-        match self {
-            Engine::Session(_) => Err(ErrorCode::NoTrainPlan),
-            Engine::Trainer(trainer) => Ok(trainer),
-        }
-    }
+    /// What it has used of its stack.
+    pub stack: fn() -> StackUse,
 }
 
 /// A model on a device, answering requests.
-pub struct Server<'a> {
-    engine: Engine<'a>,
+pub struct Server<'a, E> {
+    engine: &'a mut E,
     card: Card,
     /// Room for a target given as values.
     values: &'a mut [f32],
@@ -82,31 +38,18 @@ pub struct Server<'a> {
     last_step: Option<(u8, StepReport)>,
 }
 
-impl<'a> Server<'a> {
-    /// Sets `model` up in `arena`: to learn when its blob says how, else to run.
-    ///
-    /// `values` takes targets given as values, as many numbers as the model has outputs.
-    ///
-    /// # Errors
-    ///
-    /// When the arena is too small or not aligned to 16 bytes.
-    pub fn new(
-        model: Model<'a>,
-        arena: &'a mut [u8],
-        values: &'a mut [f32],
-        card: Card,
-    ) -> Result<Self, SetupError> {
-        let engine = if model.train_spec().is_some() {
-            Engine::Trainer(Trainer::new(model, arena)?)
-        } else {
-            Engine::Session(Session::new(model, arena)?)
-        };
-        Ok(Server {
+impl<'a, 'm, E: Engine<'m>> Server<'a, E>
+where
+    'm: 'a,
+{
+    /// A server of `engine`. `values` takes targets given as values, as many numbers as the model has outputs.
+    pub fn new(engine: &'a mut E, values: &'a mut [f32], card: Card) -> Self {
+        Server {
             engine,
             card,
             values,
             last_step: None,
-        })
+        }
     }
 
     /// Serves until the host says [`Request::Bye`], or the port ends. `frame` takes
@@ -233,6 +176,7 @@ impl<'a> Server<'a> {
                 Response::Done
             }
             Request::Bye => Response::Done,
+            Request::Stack => Response::Stack((self.card.stack)()),
         })
     }
 

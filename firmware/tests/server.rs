@@ -4,14 +4,19 @@ use std::convert::Infallible;
 
 use embedded_hal::digital;
 use embedded_io::{ErrorType, Read, Write};
-use firmware::server::{Card, Server};
+use firmware::{
+    engine::Engine,
+    server::{Card, Server},
+};
 use nn_core::{
     link::{
-        Bytes, Decoder, ErrorCode, Input, LabelBytes, Request, Response, decode_response, encode,
+        Bytes, Decoder, ErrorCode, Input, LabelBytes, Request, Response, StackUse, decode_response,
+        encode,
     },
     memory::{Aligned, Buffer},
     model::{Graph, Ids, Model, Node},
-    ops::{Activation, Dense, Op},
+    ops::{Activation, AllOps, Dense, Op},
+    session::Session,
     tensor::{DType, Quant, Shape, Source, Tensor},
     train::{Loss, Sgd, Target, TrainSpec, Trainable, Trainer},
 };
@@ -146,15 +151,28 @@ fn serve(learns: bool, to: Vec<u8>, mut check: impl FnMut(usize, u8, Response)) 
         core: "any",
         arena: 4096,
         frame_max: FRAME_MAX,
+        stack: || StackUse {
+            size: 3,
+            setup: 2,
+            serve: 1,
+        },
     };
-    let mut server = Server::new(model, &mut arena.0, &mut values, card).unwrap();
     let mut line = Line {
         to,
         taken: 0,
         back: Vec::new(),
     };
     let mut light = Light::default();
-    let Ok(()) = server.serve(&mut line, &mut light, &mut [0; FRAME_MAX]);
+    // An image holds one of the two; which, its build script says.
+    if learns {
+        let mut engine = Trainer::set_up::<AllOps>(model, &mut arena.0).unwrap();
+        let mut server = Server::new(&mut engine, &mut values, card);
+        let Ok(()) = server.serve(&mut line, &mut light, &mut [0; FRAME_MAX]);
+    } else {
+        let mut engine = Session::set_up::<AllOps>(model, &mut arena.0).unwrap();
+        let mut server = Server::new(&mut engine, &mut values, card);
+        let Ok(()) = server.serve(&mut line, &mut light, &mut [0; FRAME_MAX]);
+    }
 
     let mut buffer = [0; 1024];
     let mut decoder = Decoder::new(&mut buffer);
@@ -365,8 +383,9 @@ fn a_model_that_does_not_learn_runs() {
         wire(1, &Request::Hello),
         wire(2, &infer),
         wire(3, &Request::Digest),
-        wire(4, &Request::Bye),
-        wire(5, &infer),
+        wire(4, &Request::Stack),
+        wire(5, &Request::Bye),
+        wire(6, &infer),
     ]
     .concat();
     let output = floats(&[0.5 + 0.1, -0.25 - 0.2]);
@@ -378,7 +397,11 @@ fn a_model_that_does_not_learn_runs() {
         }
         (1, response) => assert_eq!(response, Response::Output(Bytes(&output))),
         (2, response) => assert_eq!(response, Response::Error(ErrorCode::NoTrainPlan)),
+        (3, response) => {
+            let (size, setup, serve) = (3, 2, 1);
+            assert_eq!(response, Response::Stack(StackUse { size, setup, serve }));
+        }
         (_, response) => assert_eq!(response, Response::Done),
     });
-    assert_eq!(count, 4, "nothing is served after the end");
+    assert_eq!(count, 5, "nothing is served after the end");
 }

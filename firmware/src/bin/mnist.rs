@@ -5,8 +5,10 @@
 use cortex_m_rt::entry;
 use firmware::{
     boards,
-    model::{ARENA, FRAME_MAX, MODEL, VALUES},
+    engine::Engine as _,
+    model::{ARENA, Engine, FRAME_MAX, Kernels, MODEL, VALUES},
     server::{Card, Server},
+    stack,
 };
 use nn_core::{memory::Arena, model::Model};
 
@@ -15,17 +17,31 @@ fn main() -> ! {
     // `entry` hands out `static mut`s of main as exclusive references, once.
     // MOTE_ARENA is all memory that the model runs and learns in; tools find it by its name.
     static mut MOTE_ARENA: Arena<ARENA> = Arena::new();
+    static mut ENGINE: Option<Engine> = None;
     static mut FRAME: [u8; FRAME_MAX] = [0; FRAME_MAX];
     static mut TARGET: [f32; VALUES] = [0.0; VALUES];
 
+    stack::paint();
     let mut board = boards::take();
+    let engine = set_up(ENGINE, MOTE_ARENA.as_mut_slice());
+    stack::setup_done();
     let card = Card {
         board: boards::NAME,
         core: boards::CORE,
         arena: ARENA,
         frame_max: FRAME_MAX,
+        stack: stack::report,
     };
-    let model = match Model::load(MODEL) {
+    let mut server = Server::new(engine, TARGET, card);
+    let Ok(()) = server.serve(&mut board.uart, &mut board.led, FRAME);
+    defmt::info!("bye");
+    boards::exit(true)
+}
+
+/// Puts the model's engine in its place. A function of its own: what it needs of the stack is free again afterwards.
+#[inline(never)]
+fn set_up(place: &'static mut Option<Engine>, arena: &'static mut [u8]) -> &'static mut Engine {
+    let model = match Model::load_with::<Kernels>(MODEL) {
         Ok(model) => model,
         Err(error) => {
             defmt::error!("the model in flash is damaged: {}", error);
@@ -34,20 +50,17 @@ fn main() -> ! {
     };
     defmt::info!(
         "{=str} ({=str}): {=str}, CRC-32 {=u32:08x}, arena {=usize} bytes",
-        card.board,
-        card.core,
+        boards::NAME,
+        boards::CORE,
         model.name(),
         model.header().crc,
         ARENA
     );
-    let mut server = match Server::new(model, MOTE_ARENA.as_mut_slice(), TARGET, card) {
-        Ok(server) => server,
+    match Engine::set_up::<Kernels>(model, arena) {
+        Ok(engine) => place.insert(engine),
         Err(error) => {
             defmt::error!("the model cannot be set up: {}", error);
             boards::exit(false);
         }
-    };
-    let Ok(()) = server.serve(&mut board.uart, &mut board.led, FRAME);
-    defmt::info!("bye");
-    boards::exit(true)
+    }
 }

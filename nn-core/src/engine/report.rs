@@ -63,7 +63,7 @@ impl ArenaParts {
 /// ```
 #[derive(Debug)]
 pub struct ArenaReport<'b> {
-    plan: Plan<'b>,
+    plan: Plan<'b, AllOps>,
     parts: ArenaParts,
 }
 
@@ -74,8 +74,8 @@ impl<'b> ArenaReport<'b> {
     /// # Errors
     /// What keeps the model from being planned.
     pub fn new(model: &Model, train: bool, table: &'b mut [Buffer]) -> Result<Self, PlanError> {
-        let plan = Plan::new::<AllOps>(model, train, table)?;
-        let parts = Layout::new::<AllOps>(model, &plan).parts(&plan);
+        let plan = Plan::new(model, train, table)?;
+        let parts = Layout::new(model, &plan).parts(&plan);
         Ok(Self { plan, parts })
     }
 
@@ -99,7 +99,7 @@ impl<'b> ArenaReport<'b> {
 
     /// The weights that learn, in their order in the arena: (tensor, bytes).
     pub fn learnt<'a>(&'a self, model: &'a Model) -> impl Iterator<Item = (TensorId, usize)> + 'a {
-        let training = self.plan.training.as_ref();
+        let training = self.plan.training();
         let learnt = training.map(|training| training.learnt(model));
         let learnt = learnt.into_iter().flatten();
         learnt.map(|(id, _, bytes)| (id, bytes as usize))

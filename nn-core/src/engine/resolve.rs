@@ -9,16 +9,16 @@ use crate::tensor::{DType, Source, TensorId};
 use crate::train::Channels;
 
 /// Resolves the nodes of a planned model.
-pub(crate) struct Resolver<'r, 'm> {
+pub(crate) struct Resolver<'r, 'm, K> {
     pub(crate) model: &'r Model<'m>,
-    pub(crate) plan: &'r Plan<'r>,
+    pub(crate) plan: &'r Plan<'r, K>,
     /// Where the shared part begins.
     pub(crate) base: u32,
 }
 
-impl Resolver<'_, '_> {
+impl<K: OpSet> Resolver<'_, '_, K> {
     /// The step of node `index`. Its operands, which begin at `at` in their table, are written to `operands`.
-    pub(crate) fn step<K: OpSet>(
+    pub(crate) fn step(
         &self,
         index: usize,
         node: &Node,
@@ -65,7 +65,7 @@ impl Resolver<'_, '_> {
     }
 
     /// The backward step of node `index`. Its slots, which begin at `at` in their table, are written to `slots`.
-    pub(crate) fn back_step<K: OpSet>(
+    pub(crate) fn back_step(
         &self,
         index: usize,
         node: &Node,
@@ -92,7 +92,7 @@ impl Resolver<'_, '_> {
         let facts = node.op.facts();
         for (parameter, id) in facts.parameters() {
             if plan
-                .training
+                .training()
                 .is_some_and(|training| training.learns(model, id))
             {
                 back.set_learns(parameter, facts.is_bias(parameter));
@@ -149,7 +149,7 @@ impl Resolver<'_, '_> {
 
     /// The tensors that learn, each once, in the order of the graph.
     pub(crate) fn learnt(&self, table: &mut [Learnt]) {
-        let Some(training) = &self.plan.training else {
+        let Some(training) = self.plan.training() else {
             return;
         };
         for (place, (id, offset, bytes)) in table.iter_mut().zip(training.learnt(self.model)) {
@@ -188,8 +188,8 @@ impl Resolver<'_, '_> {
         let Some(id) = id else {
             return Span::NOTHING;
         };
-        let training = self.plan.training;
-        let learnt = training.as_ref().and_then(|training| {
+        let training = self.plan.training();
+        let learnt = training.and_then(|training| {
             let mut learnt = training.learnt(self.model);
             learnt.find(|(learnt, ..)| *learnt == id)
         });

@@ -102,7 +102,8 @@ struct Counts {
 
 impl Counts {
     #[inline(never)]
-    fn new(model: &Model, training: Option<&Training>) -> Self {
+    fn new<K: OpSet>(model: &Model, training: Option<&Training>) -> Self {
+        let training = training.filter(|_| K::TRAIN);
         let mut counts = Self {
             steps: 0,
             operands: 0,
@@ -123,7 +124,7 @@ impl Counts {
             let inputs = node.inputs.as_slice().len();
             counts.steps += 1;
             counts.operands += Step::operands_of(inputs, &node.op.facts());
-            if index >= first {
+            if K::TRAIN && index >= first {
                 counts.back_steps += 1;
                 counts.slots += inputs;
                 let selection = selection(model, index).unwrap_or_default();
@@ -137,15 +138,15 @@ impl Counts {
 }
 
 impl Layout {
-    pub(super) fn new<K: OpSet>(model: &Model, plan: &Plan) -> Self {
-        let counts = Counts::new(model, plan.training.as_ref());
+    pub(super) fn new<K: OpSet>(model: &Model, plan: &Plan<K>) -> Self {
+        let counts = Counts::new::<K>(model, plan.training());
         let table = |bytes: usize| round_up(bytes, ALIGN);
-        let (weights, copies) = plan.training.map_or((0, 0), |training| {
+        let (weights, copies) = plan.training().map_or((0, 0), |training| {
             (training.weights as usize, usize::from(training.copies))
         });
         let learnt = weights.saturating_mul(1 + copies);
         // While it plans, the last part holds the planner's table.
-        let entries = Plan::table_len::<K>(model, plan.training.is_some());
+        let entries = Plan::<K>::table_len(model, plan.training().is_some());
         let planning = table(entries * size_of::<Buffer>());
         // What is planned begins on a boundary of its own.
         let shared_at = round_up(learnt, 8);
@@ -164,7 +165,7 @@ impl Layout {
     }
 
     /// The layout of `plan`, for reports.
-    pub(super) fn parts(&self, plan: &Plan) -> ArenaParts {
+    pub(super) fn parts<K: OpSet>(&self, plan: &Plan<K>) -> ArenaParts {
         let mut parts = ArenaParts {
             steps: self.steps,
             operands: self.operands,
@@ -200,8 +201,8 @@ impl Layout {
 ///
 /// `table` is working memory of [`table_len`](crate::memory::table_len) entries.
 pub fn arena_len(model: &Model, train: bool, table: &mut [Buffer]) -> Result<usize, PlanError> {
-    let plan = Plan::new::<AllOps>(model, train, table)?;
-    Ok(Layout::new::<AllOps>(model, &plan).total())
+    let plan = Plan::<AllOps>::new(model, train, table)?;
+    Ok(Layout::new(model, &plan).total())
 }
 
 /// An arena, divided.
@@ -226,17 +227,23 @@ pub(crate) fn lay_out<'a, K: OpSet>(
     arena: &'a mut [u8],
     train: bool,
 ) -> Result<Parts<'a>, SetupError> {
+    // What does not learn holds no code for it.
+    let train = K::TRAIN && train;
     if arena.as_ptr().align_offset(ALIGN) != 0 {
         return Err(SetupError::Misaligned);
     }
-    let training = train.then(|| Training::new(model)).transpose()?;
+    let training = if train {
+        Some(Training::new(model)?)
+    } else {
+        None
+    };
     let first = training.map_or(usize::MAX, |training| training.first);
     let stated = if train {
         model.arena_train()
     } else {
         model.arena_infer()
     };
-    let counts = Counts::new(model, training.as_ref());
+    let counts = Counts::new::<K>(model, training.as_ref());
     let found = arena.len();
     let arena = arena.get_mut(..stated).ok_or(SetupError::Arena {
         wanted: stated,
@@ -254,10 +261,10 @@ pub(crate) fn lay_out<'a, K: OpSet>(
     let (picks, rest) = carve(rest, counts.picks, Pick::NOTHING).ok_or(too_small)?;
     let (learnt, memory) = carve(rest, counts.learnt, Learnt::NOTHING).ok_or(too_small)?;
 
-    let entries = Plan::table_len::<K>(model, train);
+    let entries = Plan::<K>::table_len(model, train);
     let (table, _) = carve(&mut *memory, entries, Buffer::default()).ok_or(too_small)?;
-    let plan = Plan::new::<K>(model, train, table)?;
-    let layout = Layout::new::<K>(model, &plan);
+    let plan = Plan::<K>::new(model, train, table)?;
+    let layout = Layout::new(model, &plan);
     let wrong_size = SetupError::Header {
         wanted: layout.total(),
         found: stated,
@@ -278,17 +285,18 @@ pub(crate) fn lay_out<'a, K: OpSet>(
             .get_mut(operands_at..)
             .and_then(|all| all.get_mut(..own));
         *step = resolver
-            .step::<K>(index, &node, operands_at, part.ok_or(wrong_size)?)
+            .step(index, &node, operands_at, part.ok_or(wrong_size)?)
             .ok_or(SetupError::NotLinked { node: index })?;
         operands_at += own;
         let back = index
             .checked_sub(first)
+            .filter(|_| train)
             .and_then(|at| back_steps.get_mut(at));
         if let Some(back) = back {
             let own = node.inputs.as_slice().len();
             let part = slots.get_mut(slots_at..).and_then(|all| all.get_mut(..own));
             *back = resolver
-                .back_step::<K>(index, &node, slots_at, part.ok_or(wrong_size)?)
+                .back_step(index, &node, slots_at, part.ok_or(wrong_size)?)
                 .ok_or(SetupError::NotLinked { node: index })?;
             slots_at += own;
             if let Some(pick) = resolver.pick(index, &node) {
@@ -299,7 +307,9 @@ pub(crate) fn lay_out<'a, K: OpSet>(
             }
         }
     }
-    resolver.learnt(learnt);
+    if train {
+        resolver.learnt(learnt);
+    }
     let endpoints = |ids: Ids| {
         let mut spans = [Span::NOTHING; MAX_NODE_INPUTS];
         for (span, &id) in spans.iter_mut().zip(ids.as_slice()) {
@@ -319,7 +329,7 @@ pub(crate) fn lay_out<'a, K: OpSet>(
             *step = HeadStep::new(model, head, output, delta).ok_or(wrong_size)?;
         }
     }
-    let training = plan.training;
+    let training = plan.training().copied();
     let passes = Passes {
         steps,
         operands,

@@ -85,6 +85,8 @@ pub enum Request<'a> {
     Reset,
     /// The session is over → [`Response::Done`]; in QEMU the machine then exits with status 0.
     Bye,
+    /// How much stack was used so far → [`Response::Stack`].
+    Stack,
 }
 
 /// What the device answers.
@@ -112,6 +114,8 @@ pub enum Response<'a> {
     Done,
     /// It cannot be done; nothing has changed.
     Error(ErrorCode),
+    /// To [`Request::Stack`].
+    Stack(StackUse),
 }
 
 /// The device's card.
@@ -141,6 +145,17 @@ pub struct Hello<'a> {
     pub output_len: u32,
     /// The longest frame that it takes, before COBS, in bytes.
     pub frame_max: u32,
+}
+
+/// How much of its stack a device has used, at most. Bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StackUse {
+    /// What there is.
+    pub size: u32,
+    /// To check the model and plan its memory.
+    pub setup: u32,
+    /// To answer requests: runs and training steps, with the link's own share.
+    pub serve: u32,
 }
 
 /// Why a device refuses. Lengths are in bytes.

@@ -46,7 +46,7 @@ pub use decoder::{Decoder, Frame, FrameError};
 pub use encoder::{ENCODER_BYTES, EncodeError, encode};
 pub use input::{Input, InputLength, pack_runs};
 pub use message::{
-    Bytes, ErrorCode, Hello, LabelBytes, Request, Response, Undecodable, decode_request,
+    Bytes, ErrorCode, Hello, LabelBytes, Request, Response, StackUse, Undecodable, decode_request,
     decode_response,
 };
 

@@ -3,6 +3,8 @@
 //! Time runs in steps. Node i of n runs forward at step i; the loss is formed at step n; node i runs backward at
 //! step 2n − i. `docs/memory.md` gives the lifetimes, and the sums that follow from them.
 
+use core::marker::PhantomData;
+
 use crate::memory::buffer::{APART, FLOWS, REACHED};
 use crate::memory::training::selection;
 use crate::memory::{Buffer, Kind, PlanError, Span, Training, place};
@@ -12,7 +14,7 @@ use crate::tensor::{Source, TensorId};
 
 /// How many entries the planner's table needs for `model`, for inference or for its training plan.
 pub fn table_len(model: &Model, train: bool) -> usize {
-    Plan::table_len::<AllOps>(model, train)
+    Plan::<AllOps>::table_len(model, train)
 }
 
 /// A bound of [`table_len`] for any model of so many tensors and nodes.
@@ -23,7 +25,7 @@ pub const fn table_bound(tensors: usize, nodes: usize) -> usize {
 
 /// A model's buffers, each with its place.
 #[derive(Debug)]
-pub(crate) struct Plan<'b> {
+pub(crate) struct Plan<'b, K> {
     /// First the activations, by their ids; then all others.
     buffers: &'b mut [Buffer],
     activations: usize,
@@ -32,12 +34,13 @@ pub(crate) struct Plan<'b> {
     nodes: u16,
     /// Bytes of the shared part.
     pub(crate) shared: usize,
-    pub(crate) training: Option<Training>,
+    training: Option<Training>,
+    kernels: PhantomData<K>,
 }
 
-impl<'b> Plan<'b> {
+impl<'b, K: OpSet> Plan<'b, K> {
     /// How many entries the planner's table needs.
-    pub(crate) fn table_len<K: OpSet>(model: &Model, train: bool) -> usize {
+    pub(crate) fn table_len(model: &Model, train: bool) -> usize {
         let is_activation = |id: TensorId| {
             let tensor = model.tensor(id);
             tensor.is_some_and(|tensor| tensor.source == Source::Activation)
@@ -45,14 +48,14 @@ impl<'b> Plan<'b> {
         let activations = model.tensors().iter();
         let activations = activations.filter(|tensor| tensor.source == Source::Activation);
         let mut entries = activations.count();
-        if train {
+        if K::TRAIN && train {
             // Gradients that may lie apart, each in one buffer and its shares in others.
             entries += model.nodes().len();
         }
         for node in model.nodes() {
             let needs = needs::<K>(model, &node);
             entries += usize::from(needs.scratch > 0) + usize::from(needs.state > 0);
-            if train {
+            if K::TRAIN && train {
                 // Norms of channels.
                 entries += 1;
                 entries += usize::from(needs.saved > 0);
@@ -66,12 +69,12 @@ impl<'b> Plan<'b> {
     }
 
     /// Plans inference, or the model's training plan.
-    pub(crate) fn new<K: OpSet>(
+    pub(crate) fn new(
         model: &Model,
         train: bool,
         buffers: &'b mut [Buffer],
     ) -> Result<Self, PlanError> {
-        let wanted = Self::table_len::<K>(model, train);
+        let wanted = Self::table_len(model, train);
         let found = buffers.len();
         let buffers = buffers
             .get_mut(..wanted)
@@ -84,23 +87,33 @@ impl<'b> Plan<'b> {
             len: 0,
             nodes,
             shared: 0,
-            training: train.then(|| Training::new(model)).transpose()?,
+            training: None,
+            kernels: PhantomData,
         };
+        if K::TRAIN && train {
+            plan.training = Some(Training::new(model)?);
+        }
         for (id, tensor) in (0..).zip(model.tensors()) {
             if tensor.source == Source::Activation {
                 plan.add(Kind::Activation, id, tensor.bytes(), 0, 0)?;
             }
         }
         plan.activations = plan.len;
-        if let Some(training) = plan.training {
-            plan.trace_gradient::<K>(model, &training)?;
+        if let Some(training) = plan.training().copied() {
+            plan.trace_gradient(model, &training)?;
         }
-        plan.forward_lifetimes::<K>(model)?;
-        if plan.training.is_some() {
-            plan.backward_lifetimes::<K>(model)?;
+        plan.forward_lifetimes(model)?;
+        if plan.training().is_some() {
+            plan.backward_lifetimes(model)?;
         }
         plan.shared = place::place(plan.buffers)?;
         Ok(plan)
+    }
+
+    /// What the backward pass is about, where one is planned.
+    pub(crate) fn training(&self) -> Option<&Training> {
+        // What does not learn holds no code for it.
+        self.training.as_ref().filter(|_| K::TRAIN)
     }
 
     /// The buffers.
@@ -160,11 +173,7 @@ impl<'b> Plan<'b> {
 
     /// Marks the tensors through which a gradient passes.
     #[inline(never)]
-    fn trace_gradient<K: OpSet>(
-        &mut self,
-        model: &Model,
-        training: &Training,
-    ) -> Result<(), PlanError> {
+    fn trace_gradient(&mut self, model: &Model, training: &Training) -> Result<(), PlanError> {
         for node in model.nodes() {
             let mut inputs = node.inputs.as_slice().iter();
             if training.node_learns(model, &node.op)
@@ -183,7 +192,7 @@ impl<'b> Plan<'b> {
             let Some(node) = model.nodes().nth(index) else {
                 break;
             };
-            if !self.activation_is(node.output, REACHED) {
+            if !self.is_reached(node.output) {
                 if training.node_learns(model, &node.op) {
                     return Err(PlanError::Unreached { node: index });
                 }
@@ -207,7 +216,7 @@ impl<'b> Plan<'b> {
     fn contributions(&self, model: &Model, id: TensorId) -> usize {
         let heads = usize::from(self.is_head(id));
         let nodes = model.nodes().iter();
-        let readers = nodes.filter(|node| self.activation_is(node.output, REACHED));
+        let readers = nodes.filter(|node| self.is_reached(node.output));
         let inputs = readers.map(|node| {
             let inputs = node.inputs.as_slice().iter();
             inputs.filter(|input| **input == id).count()
@@ -217,11 +226,11 @@ impl<'b> Plan<'b> {
 
     /// Whether a loss is formed at a tensor.
     fn is_head(&self, id: TensorId) -> bool {
-        self.training.is_some_and(|training| training.is_head(id))
+        self.training().is_some_and(|training| training.is_head(id))
     }
 
     #[inline(never)]
-    fn forward_lifetimes<K: OpSet>(&mut self, model: &Model) -> Result<(), PlanError> {
+    fn forward_lifetimes(&mut self, model: &Model) -> Result<(), PlanError> {
         for (step, node) in (0u16..).zip(model.nodes()) {
             for &id in node.inputs.as_slice() {
                 self.live_until(id, step);
@@ -261,7 +270,7 @@ impl<'b> Plan<'b> {
     #[inline(never)]
     fn shares(&self, model: &Model, node: &Node, x: TensorId) -> bool {
         let facts = node.op.facts();
-        let trained = self.activation_is(node.output, REACHED);
+        let trained = self.is_reached(node.output);
         match facts.output {
             Output::Apart => return false,
             // Its delta would overwrite what others still read.
@@ -288,9 +297,9 @@ impl<'b> Plan<'b> {
     }
 
     #[inline(never)]
-    fn backward_lifetimes<K: OpSet>(&mut self, model: &Model) -> Result<(), PlanError> {
+    fn backward_lifetimes(&mut self, model: &Model) -> Result<(), PlanError> {
         for (index, node) in (0u16..).zip(model.nodes()) {
-            if !self.activation_is(node.output, REACHED) {
+            if !self.is_reached(node.output) {
                 continue;
             }
             let backward = self.backward_step(index);
@@ -306,7 +315,7 @@ impl<'b> Plan<'b> {
             }
             let needs = needs::<K>(model, &node);
             let fused = self
-                .training
+                .training()
                 .is_some_and(|training| training.is_fused(node.output));
             if needs.saved > 0 && !fused {
                 self.add(Kind::Saved, index, needs.saved, index, backward)?;
@@ -339,7 +348,7 @@ impl<'b> Plan<'b> {
             let mut last = None;
             for (index, node) in (0u16..).zip(model.nodes()) {
                 let reads = node.inputs.as_slice().contains(&id);
-                if reads && self.activation_is(node.output, REACHED) {
+                if reads && self.is_reached(node.output) {
                     last = Some((index, node));
                 }
             }
@@ -363,7 +372,7 @@ impl<'b> Plan<'b> {
             return Ok(());
         }
         for (index, node) in (0u16..).zip(model.nodes()) {
-            if !self.activation_is(node.output, REACHED) {
+            if !self.is_reached(node.output) {
                 continue;
             }
             for (input, &read) in (0u16..).zip(node.inputs.as_slice()) {
@@ -382,8 +391,7 @@ impl<'b> Plan<'b> {
         let later = (0u16..).zip(model.nodes()).any(|(other, node)| {
             let mut inputs = (0u16..).zip(node.inputs.as_slice());
             let before = |place: u16| other > index || (other == index && place < input);
-            self.activation_is(node.output, REACHED)
-                && inputs.any(|(place, read)| *read == id && before(place))
+            self.is_reached(node.output) && inputs.any(|(place, read)| *read == id && before(place))
         });
         !is_head && !later
     }
@@ -410,7 +418,7 @@ impl<'b> Plan<'b> {
 
     /// Where the gradient of an activation lies.
     pub(crate) fn delta(&self, model: &Model, id: TensorId) -> Span {
-        if !self.activation_is(id, APART) {
+        if !self.is_apart(id) {
             return self.activation(model, id);
         }
         let bytes = model.tensor(id).map_or(0, |tensor| tensor.bytes());
@@ -420,12 +428,12 @@ impl<'b> Plan<'b> {
 
     /// Whether a gradient arrives at this activation.
     pub(crate) fn is_reached(&self, id: TensorId) -> bool {
-        self.activation_is(id, REACHED)
+        K::TRAIN && self.activation_is(id, REACHED)
     }
 
     /// Whether the gradient of this activation has a buffer of its own.
     pub(crate) fn is_apart(&self, id: TensorId) -> bool {
-        self.activation_is(id, APART)
+        K::TRAIN && self.activation_is(id, APART)
     }
 }
 

@@ -11,14 +11,16 @@ use crate::train::TrainSpec;
 
 pub(super) fn load<K: OpSet>(bytes: &[u8]) -> Result<Model<'_>, LoadError> {
     let (header, graph, weights) = sections(bytes)?;
-    let model = parse(header, graph, weights).map_err(|left| match left {
+    let model = parse::<K>(header, graph, weights).map_err(|left| match left {
         0 => LoadError::Graph,
         left => LoadError::GraphLength { left },
     })?;
     check_tensors(&model)?;
     check_endpoints(&model)?;
     check_nodes::<K>(&model)?;
-    check_train(&model)?;
+    if K::TRAIN {
+        check_train(&model)?;
+    }
     Ok(model)
 }
 
@@ -85,21 +87,21 @@ fn sections(bytes: &[u8]) -> Result<(Header, &[u8], &[u8]), LoadError> {
 }
 
 /// Decodes the graph's fields. The error is how many bytes are left behind them, 0 where they do not decode.
-fn parse<'m>(header: Header, graph: &'m [u8], weights: &'m [u8]) -> Result<Model<'m>, usize> {
+fn parse<'m, K: OpSet>(
+    header: Header,
+    graph: &'m [u8],
+    weights: &'m [u8],
+) -> Result<Model<'m>, usize> {
     let (name, rest) = postcard::take_from_bytes::<&str>(graph).map_err(|_| 0usize)?;
     let (tensors, rest) = Seq::<Tensor>::take(rest).ok_or(0usize)?;
     let (nodes, rest) = Seq::<Node>::take(rest).ok_or(0usize)?;
     let (inputs, rest) = postcard::take_from_bytes::<Ids>(rest).map_err(|_| 0usize)?;
     let (outputs, rest) = postcard::take_from_bytes::<Ids>(rest).map_err(|_| 0usize)?;
-    let plan = rest;
-    let (spec, rest) = postcard::take_from_bytes::<Option<TrainSpec>>(rest).map_err(|_| 0usize)?;
-    let train = match spec {
-        Some(_) => TrainPlan::Blob(plan),
-        None => TrainPlan::None,
+    let train = if K::TRAIN {
+        train_plan(rest)?
+    } else {
+        TrainPlan::None
     };
-    if !rest.is_empty() {
-        return Err(rest.len());
-    }
     Ok(Model {
         header,
         name,
@@ -110,6 +112,17 @@ fn parse<'m>(header: Header, graph: &'m [u8], weights: &'m [u8]) -> Result<Model
         train,
         weights,
     })
+}
+
+/// Decodes what is left: whether and where there is a training plan.
+#[inline(never)]
+fn train_plan(plan: &[u8]) -> Result<TrainPlan<'_>, usize> {
+    let (spec, rest) = postcard::take_from_bytes::<Option<TrainSpec>>(plan).map_err(|_| 0usize)?;
+    match (spec, rest.len()) {
+        (Some(_), 0) => Ok(TrainPlan::Blob(plan)),
+        (None, 0) => Ok(TrainPlan::None),
+        (_, left) => Err(left),
+    }
 }
 
 fn check_tensors(model: &Model) -> Result<(), LoadError> {

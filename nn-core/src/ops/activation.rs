@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Backward, Forward, Frame, Sizes, hand_down};
 use crate::fixed_point::saturate_i8;
 use crate::memory::{Memory, numbers_mut};
-use crate::ops::{Check, NodeFault, OpSet, Operator, by_scalar};
+use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
 use crate::scalar::{Scalar, round};
 
 /// A function of each number. The order of the variants is part of the blob format.
@@ -203,7 +203,7 @@ impl<K: OpSet> Operator<K> for Elementwise {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, hand_down)
+        backward_by_scalar!(K, check.x.dtype, hand_down)
     }
 }
 

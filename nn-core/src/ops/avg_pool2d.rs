@@ -10,7 +10,9 @@ use crate::fixed_point::saturate_i8;
 use crate::kernels::{BLOCK, part};
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::window::{Pool2d, PoolStep};
-use crate::ops::{Activation, Check, Facts, NodeFault, OpSet, Operator, by_scalar};
+use crate::ops::{
+    Activation, Check, Facts, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
+};
 use crate::scalar::Scalar;
 use crate::tensor::DType;
 
@@ -64,7 +66,7 @@ impl<K: OpSet> Operator<K> for AvgPool2d {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_scalar!(K, check.x.dtype, run_backward)
     }
 }
 

@@ -13,7 +13,9 @@ use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes
 use crate::kernels::{BLOCK, part};
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::dense::Weights;
-use crate::ops::{Activation, Check, Facts, NodeFault, OpSet, Operator, Output, by_scalar};
+use crate::ops::{
+    Activation, Check, Facts, NodeFault, OpSet, Operator, Output, backward_by_scalar, by_scalar,
+};
 use crate::scalar::Scalar;
 use crate::tensor::{Shape, TensorId};
 use crate::train::Update;
@@ -73,7 +75,7 @@ impl<K: OpSet> Operator<K> for BatchNorm {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_scalar!(K, check.x.dtype, run_backward)
     }
 
     fn macs(&self, check: &Check) -> u64 {

@@ -25,7 +25,9 @@ use crate::kernels::Requant;
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::dense::Weights;
 use crate::ops::window::{Window, frames_and_map};
-use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, by_scalar};
+use crate::ops::{
+    Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
+};
 use crate::scalar::{Q16, Scalar};
 use crate::tensor::{DType, Shape, Tensor, TensorId};
 
@@ -134,7 +136,7 @@ impl<K: OpSet> Operator<K> for Conv2d {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_scalar!(K, check.x.dtype, run_backward)
     }
 
     fn macs(&self, check: &Check) -> u64 {

@@ -10,7 +10,9 @@ use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes
 use crate::kernels;
 use crate::kernels::Requant;
 use crate::memory::{Memory, numbers, numbers_mut};
-use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, by_scalar};
+use crate::ops::{
+    Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
+};
 use crate::scalar::Scalar;
 use crate::tensor::{DType, TensorId};
 use crate::train::Update;
@@ -82,7 +84,7 @@ impl<K: OpSet> Operator<K> for Dense {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_scalar!(K, check.x.dtype, run_backward)
     }
 
     fn macs(&self, check: &Check) -> u64 {

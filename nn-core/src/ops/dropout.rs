@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::memory::{Memory, numbers, numbers_mut};
-use crate::ops::{Activation, Check, Facts, NodeFault, OpSet, Operator, by_scalar};
+use crate::ops::{
+    Activation, Check, Facts, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
+};
 use crate::scalar::{Scalar, hash};
 
 /// Parameters of a dropout.
@@ -32,7 +34,7 @@ impl<K: OpSet> Operator<K> for Dropout {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_scalar!(K, check.x.dtype, run_backward)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::engine::{Backward, Forward, Frame, Sizes, hand_down};
 use crate::memory::Memory;
-use crate::ops::{Check, Facts, NodeFault, OpSet, Operator, Output, by_scalar};
+use crate::ops::{Check, Facts, NodeFault, OpSet, Operator, Output, backward_by_scalar};
 use crate::tensor::Shape;
 
 pub(super) const FACTS: Facts = Facts {
@@ -29,7 +29,7 @@ impl<K: OpSet> Operator<K> for Flatten {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, hand_down)
+        backward_by_scalar!(K, check.x.dtype, hand_down)
     }
 }
 

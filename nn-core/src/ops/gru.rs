@@ -21,7 +21,9 @@ use crate::memory::Memory;
 use crate::ops::recurrent::{
     self, Cell, Parameters, Recurrent, RecurrentStep, Rows, Walk, add_dot, gate_sums, number,
 };
-use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, by_scalar};
+use crate::ops::{
+    Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
+};
 use crate::scalar::Scalar;
 use crate::tensor::TensorId;
 use crate::train::Update;
@@ -68,7 +70,7 @@ impl<K: OpSet> Operator<K> for Gru {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_scalar!(K, check.x.dtype, run_backward)
     }
 
     fn macs(&self, check: &Check) -> u64 {

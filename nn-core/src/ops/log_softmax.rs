@@ -5,7 +5,9 @@
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes, hand_down};
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::dense::length;
-use crate::ops::{Check, Needs, NodeFault, OpSet, Operator, by_scalar, softmax};
+use crate::ops::{
+    Check, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar, softmax,
+};
 use crate::scalar::Scalar;
 
 pub(super) use softmax::FACTS;
@@ -34,7 +36,7 @@ impl<K: OpSet> Operator<K> for LogSoftmax {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_scalar!(K, check.x.dtype, run_backward)
     }
 }
 

@@ -10,7 +10,9 @@ use crate::memory::{Memory, Span, numbers, numbers_mut};
 pub use crate::ops::argmax::argmax_bytes;
 use crate::ops::argmax::{Packer, Unpacker, argmax_bits};
 use crate::ops::window::{Pool2d, PoolStep};
-use crate::ops::{Check, Facts, Needs, NodeFault, OpSet, Operator, Output, by_scalar};
+use crate::ops::{
+    Check, Facts, Needs, NodeFault, OpSet, Operator, Output, backward_by_scalar, by_scalar,
+};
 use crate::scalar::Scalar;
 use crate::tensor::DType;
 
@@ -47,7 +49,7 @@ impl<K: OpSet> Operator<K> for MaxPool2d {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_scalar!(K, check.x.dtype, run_backward)
     }
 }
 

@@ -46,7 +46,7 @@ pub use dropout::Dropout;
 pub use fault::NodeFault;
 pub use gru::Gru;
 pub use lstm::Lstm;
-pub(crate) use operator::{Facts, Needs, Operator, Output, by_scalar};
+pub(crate) use operator::{Facts, Needs, Operator, Output, backward_by_scalar, by_scalar};
 pub use recurrent::Recurrent;
 pub use rnn::Rnn;
 pub use rrelu::Rrelu;

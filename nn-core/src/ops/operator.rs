@@ -131,3 +131,15 @@ macro_rules! by_scalar {
     };
 }
 pub(crate) use by_scalar;
+
+/// As [`by_scalar`], for a backward function: there is none where `K` does not train.
+macro_rules! backward_by_scalar {
+    ($k:ty, $dtype:expr, $($function:ident)::+) => {
+        if <$k>::TRAIN {
+            $crate::ops::by_scalar!($k, $dtype, $($function)::+)
+        } else {
+            None
+        }
+    };
+}
+pub(crate) use backward_by_scalar;

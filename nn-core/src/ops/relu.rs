@@ -2,7 +2,7 @@
 
 use crate::engine::{Backward, Forward, Frame, Sizes, hand_down};
 use crate::memory::{Memory, numbers_mut};
-use crate::ops::{Activation, Check, NodeFault, OpSet, Operator, by_scalar};
+use crate::ops::{Activation, Check, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
 use crate::scalar::Scalar;
 use crate::tensor::DType;
 
@@ -29,7 +29,7 @@ impl<K: OpSet> Operator<K> for Relu {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, hand_down)
+        backward_by_scalar!(K, check.x.dtype, hand_down)
     }
 }
 

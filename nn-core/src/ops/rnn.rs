@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
 use crate::memory::Memory;
 use crate::ops::recurrent::{self, Cell, Parameters, Recurrent, RecurrentStep, gate_sums};
-use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, by_scalar};
+use crate::ops::{
+    Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
+};
 use crate::scalar::Scalar;
 
 /// Parameters of a simple recurrent layer.
@@ -54,7 +56,7 @@ impl<K: OpSet> Operator<K> for Rnn {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_scalar!(K, check.x.dtype, run_backward)
     }
 
     fn macs(&self, check: &Check) -> u64 {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::memory::{Memory, numbers, numbers_mut};
-use crate::ops::{Check, NodeFault, OpSet, Operator, by_scalar};
+use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
 use crate::scalar::{Scalar, hash};
 
 /// Parameters of a randomized leaky ReLU.
@@ -38,7 +38,7 @@ impl<K: OpSet> Operator<K> for Rrelu {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_scalar!(K, check.x.dtype, run_backward)
     }
 }
 

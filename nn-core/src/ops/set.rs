@@ -15,6 +15,8 @@ pub trait OpSet: 'static {
     const Q16: bool;
     /// Whether operators compute in int8.
     const I8: bool;
+    /// Whether models learn. Without, a blob's training plan is passed over: the model only runs.
+    const TRAIN: bool;
 }
 
 /// Every operator in every number type.
@@ -26,6 +28,7 @@ impl OpSet for AllOps {
     const F32: bool = true;
     const Q16: bool = true;
     const I8: bool = true;
+    const TRAIN: bool = true;
 }
 
 /// Whether `K` holds the operator of this number.
@@ -40,28 +43,31 @@ impl Op {
     }
 }
 
-/// Declares an [`OpSet`](crate::ops::OpSet): `op_set!(pub Mine: DENSE | SOFTMAX, f32, i8);`
+/// Declares an [`OpSet`](crate::ops::OpSet): `op_set!(pub Mine: DENSE | SOFTMAX, f32, i8);`, and with `train` behind
+/// the number types one whose models learn.
 ///
 /// ```
 /// nn_core::op_set!(Mine: DENSE | SOFTMAX, f32);
 /// use nn_core::ops::OpSet;
-/// assert!(Mine::F32 && !Mine::I8);
+/// assert!(Mine::F32 && !Mine::I8 && !Mine::TRAIN);
 /// ```
 #[macro_export]
 macro_rules! op_set {
-    ($(#[$meta:meta])* $vis:vis $name:ident: $($op:ident)|+ $(, $dtype:ident)*) => {
+    ($(#[$meta:meta])* $vis:vis $name:ident: $($op:ident)|+ $(, $has:ident)*) => {
         $(#[$meta])*
         $vis struct $name;
 
         impl $crate::ops::OpSet for $name {
             const OPS: u64 = $(1 << $crate::ops::number::$op)|+;
-            const F32: bool = false $(|| $crate::op_set!(@ $dtype f32))*;
-            const Q16: bool = false $(|| $crate::op_set!(@ $dtype q16))*;
-            const I8: bool = false $(|| $crate::op_set!(@ $dtype i8))*;
+            const F32: bool = false $(|| $crate::op_set!(@ $has f32))*;
+            const Q16: bool = false $(|| $crate::op_set!(@ $has q16))*;
+            const I8: bool = false $(|| $crate::op_set!(@ $has i8))*;
+            const TRAIN: bool = false $(|| $crate::op_set!(@ $has train))*;
         }
     };
     (@ f32 f32) => { true };
     (@ q16 q16) => { true };
     (@ i8 i8) => { true };
+    (@ train train) => { true };
     (@ $a:ident $b:ident) => { false };
 }

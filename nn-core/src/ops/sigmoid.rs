@@ -8,7 +8,7 @@ use bytemuck::TransparentWrapper;
 use crate::engine::{Backward, Forward, Frame, Sizes, hand_down};
 use crate::fixed_point::{self, InputRescale, rounding_shift_right};
 use crate::memory::{Memory, numbers_mut};
-use crate::ops::{Check, NodeFault, OpSet, Operator, by_scalar};
+use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
 use crate::scalar::Scalar;
 use crate::tensor::DType;
 
@@ -39,7 +39,7 @@ impl<K: OpSet> Operator<K> for Sigmoid {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, hand_down)
+        backward_by_scalar!(K, check.x.dtype, hand_down)
     }
 }
 

@@ -13,7 +13,9 @@ use crate::fixed_point::{
 };
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::dense::length;
-use crate::ops::{Check, Facts, Needs, NodeFault, OpSet, Operator, Output, by_scalar};
+use crate::ops::{
+    Check, Facts, Needs, NodeFault, OpSet, Operator, Output, backward_by_scalar, by_scalar,
+};
 use crate::scalar::Scalar;
 use crate::tensor::DType;
 
@@ -61,7 +63,7 @@ impl<K: OpSet> Operator<K> for Softmax {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_scalar!(K, check.x.dtype, run_backward)
     }
 }
 
