@@ -82,9 +82,14 @@ impl LayerKind {
             }
             Self::Concat(concat) => concat_shape(concat.axis, inputs),
             Self::Add(_) | Self::Mul(_) => {
-                for other in inputs {
-                    if *other != input {
-                        let wanted = format!("inputs of one shape, {}", shape(input));
+                let channels = &input[input.len().saturating_sub(1)..];
+                for other in &inputs[1..] {
+                    if *other != input && *other != channels {
+                        let wanted = format!(
+                            "{} as the first input, or a vector of {}",
+                            shape(input),
+                            shape(channels)
+                        );
                         return Err(Misfit::field("inputs", wanted, shape(other)));
                     }
                 }

@@ -101,6 +101,12 @@ const NETWORKS: &[(&str, &str)] = &[
          {type=mul inputs=[a,g]}",
     ),
     (
+        "squeeze and excite",
+        "{type=conv2d name=c filters=4 kernel=3 stride=2} {type=global_avg_pool} {type=dense units=4 activation=sigmoid \
+         name=g} {type=mul inputs=[c,g]} {type=reshape shape=[52,13] name=s} {type=rnn units=13 name=r} \
+         {type=add inputs=[s,r,r]}",
+    ),
+    (
         "concat",
         "{type=conv2d name=a filters=2 kernel=3 stride=2} {type=conv2d name=b inputs=[image] filters=3 kernel=3 stride=2} \
          {type=concat inputs=[a,b]} {type=conv2d filters=2 kernel=3}",
@@ -333,6 +339,39 @@ fn every_layer_is_exported_as_it_was_trained() {
     unsupported.sort_unstable();
     unsupported.dedup();
     assert_eq!(unsupported, UNSUPPORTED);
+}
+
+/// Networks with a layer that has no int8 form.
+const NO_INT8: &[&str] = &[];
+
+/// int8 rounds weights to 1/127 of a channel's largest, and each output to 1/255 of its range: a few layers of it are a
+/// tenth of the largest probability at most. A swapped axis or a wrong scale gives much more.
+#[test]
+fn every_layer_that_has_an_int8_form_follows_f32() {
+    let set = noise(12);
+    let mut without = Vec::new();
+    for (name, layers) in NETWORKS {
+        let recipe = recipe(layers);
+        let (network, checkpoint) = drawn(&recipe, 1);
+        let exported = export::Network::new(&recipe, &checkpoint).unwrap();
+        let Ok(ranges) = Ranges::measure(&exported, &set) else {
+            continue;
+        };
+        let lowered = match exported.lower(&recipe, &ranges, Format::I8) {
+            Ok(lowered) => lowered,
+            Err(ExportError::NoInt8 { .. }) => {
+                without.push(*name);
+                continue;
+            }
+            Err(error) => panic!("{name}: {error}"),
+        };
+        for (image, _) in set.iter() {
+            let wanted = libtorch(&network, &recipe, image);
+            let apart = apart(&wanted, &blob(&lowered.bytes, image));
+            assert!(apart < 0.1, "{name}: {apart}");
+        }
+    }
+    assert_eq!(without, NO_INT8);
 }
 
 /// Two heads on one trunk: the class, and the picture again.

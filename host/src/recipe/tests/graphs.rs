@@ -265,3 +265,19 @@ fn heads_have_their_losses() {
         &["`class` at the first head"],
     );
 }
+
+/// `docs/recipes.md` names every type of layer, and its example is good.
+#[test]
+fn the_page_on_recipes_is_whole() {
+    let page = include_str!("../../../../docs/recipes.md");
+    for name in LayerKind::TYPES.split(',').map(str::trim) {
+        assert!(page.contains(&format!("`{name}`")), "{name}");
+    }
+    for name in Format::NAMES.split(", ") {
+        assert!(page.contains(&format!("| `{name}` |")), "{name}");
+    }
+    let example = page.split("```toml\n").nth(1).unwrap();
+    let example = example.split("```").next().unwrap();
+    let recipe = parse(example).unwrap();
+    assert_eq!(recipe.train.heads.len(), 2);
+}

@@ -113,7 +113,15 @@ fn fold(
 ) -> Result<Tensor, TrainError> {
     let mut all = inputs[0].shallow_clone();
     for x in &inputs[1..] {
-        all = join(&all, x)?;
+        let mut x = x.shallow_clone();
+        if x.dim() == 2 && all.dim() > 2 {
+            // A number for each channel: second in an image, last in a sequence.
+            let axes: &[i64] = if all.dim() == 4 { &[2, 3] } else { &[1] };
+            for axis in axes {
+                x = x.f_unsqueeze(*axis)?;
+            }
+        }
+        all = join(&all, &x)?;
     }
     Ok(all)
 }
