@@ -211,17 +211,118 @@ impl<'b> Reader<'b> {
         }
     }
 
-    fn plan(&mut self) -> String {
-        let trainable = match self.varint() {
+    fn flag(&mut self) -> bool {
+        match self.byte() {
+            0 => false,
+            1 => true,
+            other => panic!("a bool of {other}"),
+        }
+    }
+
+    fn rule(&mut self) -> String {
+        let nodes = match self.varint() {
             0 => "All".to_owned(),
             1 => format!("Last({})", self.byte()),
             2 => format!("Nodes({})", self.varint()),
-            other => panic!("trainable {other}"),
+            3 => format!("Node({})", self.varint()),
+            other => panic!("nodes {other}"),
         };
-        let loss = ["CrossEntropy", "MeanSquaredError"][self.varint() as usize];
-        let [rate, momentum, decay] = std::array::from_fn(|_| self.float());
+        let part = match self.varint() {
+            0 => "All".to_owned(),
+            1 => "Bias".to_owned(),
+            2 => "Weight".to_owned(),
+            3 => {
+                let (first, mask) = (self.varint(), self.varint());
+                format!("Channels {{ first: {first}, mask: {mask} }}")
+            }
+            4 => {
+                let (count, decay) = (self.varint(), self.float());
+                format!("TopChannels {{ count: {count}, decay: {decay:?} }}")
+            }
+            other => panic!("part {other}"),
+        };
+        format!("TrainRule {{ nodes: {nodes}, part: {part} }}")
+    }
+
+    fn head(&mut self) -> String {
+        let output = self.byte();
+        let loss = match self.varint() {
+            0 => "CrossEntropy".to_owned(),
+            1 => "MeanSquaredError".to_owned(),
+            2 => "BinaryCrossEntropy".to_owned(),
+            3 => "MeanAbsoluteError".to_owned(),
+            4 => format!("Huber {{ delta: {:?} }}", self.float()),
+            other => panic!("loss {other}"),
+        };
+        let weight = self.float();
+        let class_weights = self.optional(Self::id);
         format!(
-            "TrainSpec {{ trainable: {trainable}, loss: {loss}, sgd: Sgd {{ learning_rate: {rate:?}, momentum: {momentum:?}, weight_decay: {decay:?} }} }}"
+            "Head {{ output: {output}, loss: {loss}, weight: {weight:?}, class_weights: {class_weights:?} }}"
+        )
+    }
+
+    fn optimizer(&mut self) -> String {
+        let method = match self.varint() {
+            0 => {
+                let (momentum, nesterov) = (self.float(), self.flag());
+                format!("Sgd {{ momentum: {momentum:?}, nesterov: {nesterov} }}")
+            }
+            1 => {
+                let [beta1, beta2, epsilon] = std::array::from_fn(|_| self.float());
+                let decoupled = self.flag();
+                format!(
+                    "Adam {{ beta1: {beta1:?}, beta2: {beta2:?}, epsilon: {epsilon:?}, decoupled: {decoupled} }}"
+                )
+            }
+            2 => {
+                let [alpha, epsilon] = std::array::from_fn(|_| self.float());
+                format!("RmsProp {{ alpha: {alpha:?}, epsilon: {epsilon:?} }}")
+            }
+            other => panic!("method {other}"),
+        };
+        let [decay, l1] = std::array::from_fn(|_| self.float());
+        let decay_bias = self.flag();
+        format!(
+            "Optimizer {{ method: {method}, weight_decay: {decay:?}, l1: {l1:?}, decay_bias: {decay_bias} }}"
+        )
+    }
+
+    fn course(&mut self) -> String {
+        match self.varint() {
+            0 => "Constant".to_owned(),
+            1 => {
+                let (every, gamma) = (self.varint(), self.float());
+                format!("Step {{ every: {every}, gamma: {gamma:?} }}")
+            }
+            2 => format!("InverseTime {{ decay: {:?} }}", self.float()),
+            3 => format!("Exponential {{ gamma: {:?} }}", self.float()),
+            4 => {
+                let (period, floor, restart) = (self.varint(), self.float(), self.flag());
+                format!("Cosine {{ period: {period}, floor: {floor:?}, restart: {restart} }}")
+            }
+            5 => {
+                let (up, down, floor) = (self.varint(), self.varint(), self.float());
+                format!("Cyclic {{ up: {up}, down: {down}, floor: {floor:?} }}")
+            }
+            other => panic!("course {other}"),
+        }
+    }
+
+    fn plan(&mut self) -> String {
+        let rules = self.list(Self::rule).join(", ");
+        let heads = self.list(Self::head).join(", ");
+        let optimizer = self.optimizer();
+        let rate = self.float();
+        let (warm_up, course) = (self.varint(), self.course());
+        let clip = match self.varint() {
+            0 => "None".to_owned(),
+            1 => format!("Value({:?})", self.float()),
+            2 => format!("Norm({:?})", self.float()),
+            other => panic!("clipping {other}"),
+        };
+        let (accumulate, seed) = (self.varint(), self.varint());
+        format!(
+            "TrainSpec {{ rules: [{rules}], heads: [{heads}], optimizer: {optimizer}, learning_rate: {rate:?}, schedule: Schedule {{ warm_up: {warm_up}, course: {course} }}, clip: {clip}, accumulate: {accumulate}, seed: {seed} }}"
         )
     }
 }

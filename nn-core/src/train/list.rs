@@ -7,7 +7,7 @@ use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A list of up to `N` items.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct List<T, const N: usize> {
     len: u8,
     items: [T; N],
@@ -75,6 +75,12 @@ impl<'l, T, const N: usize> IntoIterator for &'l List<T, N> {
 
     fn into_iter(self) -> Self::IntoIter {
         self.iter()
+    }
+}
+
+impl<T: fmt::Debug, const N: usize> fmt::Debug for List<T, N> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.as_slice()).finish()
     }
 }
 
