@@ -5,7 +5,7 @@ use crate::crc::Crc32;
 /// `MOTE`.
 pub const MAGIC: [u8; 4] = *b"MOTE";
 /// The format version that this crate reads and writes.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Bytes of the header.
 pub const HEADER_LEN: usize = 32;
 /// Where the CRC lies: the last four bytes.
