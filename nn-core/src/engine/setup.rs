@@ -319,14 +319,14 @@ pub(crate) fn lay_out<'a, K: OpSet>(
     };
     let (inputs, outputs) = (endpoints(model.inputs()), endpoints(model.outputs()));
     if train {
-        let spec = model.train_spec().ok_or(PlanError::NoTrainSpec)?;
-        for (step, head) in heads.iter_mut().zip(&spec.heads) {
+        let spec = model.plan().ok_or(PlanError::NoTrainSpec)?;
+        for (step, head) in heads.iter_mut().zip(spec.heads()) {
             let ids = model.outputs();
             let id = ids.as_slice().get(usize::from(head.output)).copied();
             let id = id.ok_or(wrong_size)?;
             let output = plan.activation(model, id).after(base);
             let delta = plan.delta(model, id).after(base);
-            *step = HeadStep::new(model, head, output, delta).ok_or(wrong_size)?;
+            *step = HeadStep::new(model, &head, output, delta).ok_or(wrong_size)?;
         }
     }
     let training = plan.training().copied();

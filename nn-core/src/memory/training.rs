@@ -27,18 +27,19 @@ pub(crate) struct Training {
 impl Training {
     #[inline(never)]
     pub(crate) fn new(model: &Model) -> Result<Self, PlanError> {
-        let spec = model.train_spec().ok_or(PlanError::NoTrainSpec)?;
-        spec.check().map_err(PlanError::Spec)?;
+        let plan = model.plan().ok_or(PlanError::NoTrainSpec)?;
+        plan.check().map_err(PlanError::Spec)?;
+        let rates = plan.rates().ok_or(PlanError::NoTrainSpec)?;
         let mut training = Self {
             first: usize::MAX,
             weights: 0,
-            copies: spec.copies() as u8,
-            accumulates: spec.accumulates(),
+            copies: rates.copies() as u8,
+            accumulates: rates.accumulates(),
             heads: [None; MAX_HEADS],
             fused: 0,
         };
-        for (index, (place, head)) in training.heads.iter_mut().zip(&spec.heads).enumerate() {
-            let id = check_head(model, head)?;
+        for (index, (place, head)) in training.heads.iter_mut().zip(plan.heads()).enumerate() {
+            let id = check_head(model, &head)?;
             *place = Some(id);
             if head.loss == Loss::CrossEntropy {
                 training.fused |= 1 << index;
@@ -146,13 +147,13 @@ impl Training {
 /// What of node `index` the plan names.
 #[inline(never)]
 pub(crate) fn selection(model: &Model, index: usize) -> Result<Selection, SpecError> {
-    let Some(spec) = model.train_spec() else {
+    let Some(plan) = model.plan() else {
         return Ok(Selection::default());
     };
     let nodes = model.nodes().iter();
     let later = nodes.skip(index.saturating_add(1));
     let later = later.filter(|node| model.is_trainable(&node.op)).count();
-    spec.selection(index, later)
+    plan.selection(index, later)
 }
 
 /// The output at which a loss is to be formed.

@@ -1,13 +1,12 @@
 //! The checks that a blob passes before anything runs.
 
-use crate::model::TrainPlan;
 use crate::model::header::{ALIGN, checksum};
 use crate::model::{
     HEADER_LEN, Header, Ids, LoadError, MAGIC, Model, Node, NodeFault, Seq, TensorFault, VERSION,
 };
 use crate::ops::{Check, OpSet};
 use crate::tensor::{DType, Quant, Source, Tensor, TensorId};
-use crate::train::TrainSpec;
+use crate::train::PlanView;
 
 pub(super) fn load<K: OpSet>(bytes: &[u8]) -> Result<Model<'_>, LoadError> {
     let (header, graph, weights) = sections(bytes)?;
@@ -97,11 +96,7 @@ fn parse<'m, K: OpSet>(
     let (nodes, rest) = Seq::<Node>::take(rest).ok_or(0usize)?;
     let (inputs, rest) = postcard::take_from_bytes::<Ids>(rest).map_err(|_| 0usize)?;
     let (outputs, rest) = postcard::take_from_bytes::<Ids>(rest).map_err(|_| 0usize)?;
-    let train = if K::TRAIN {
-        train_plan(rest)?
-    } else {
-        TrainPlan::None
-    };
+    let train = if K::TRAIN { train_plan(rest)? } else { None };
     Ok(Model {
         header,
         name,
@@ -114,14 +109,19 @@ fn parse<'m, K: OpSet>(
     })
 }
 
-/// Decodes what is left: whether and where there is a training plan.
+/// Decodes what is left: whether there is a training plan, and the plan.
 #[inline(never)]
-fn train_plan(plan: &[u8]) -> Result<TrainPlan<'_>, usize> {
-    let (spec, rest) = postcard::take_from_bytes::<Option<TrainSpec>>(plan).map_err(|_| 0usize)?;
-    match (spec, rest.len()) {
-        (Some(_), 0) => Ok(TrainPlan::Blob(plan)),
-        (None, 0) => Ok(TrainPlan::None),
-        (_, left) => Err(left),
+fn train_plan(rest: &[u8]) -> Result<Option<PlanView<'_>>, usize> {
+    let (learns, rest) = postcard::take_from_bytes::<bool>(rest).map_err(|_| 0usize)?;
+    let (plan, rest) = if learns {
+        let (plan, rest) = PlanView::take(rest).ok_or(0usize)?;
+        (Some(plan), rest)
+    } else {
+        (None, rest)
+    };
+    match rest.len() {
+        0 => Ok(plan),
+        left => Err(left),
     }
 }
 

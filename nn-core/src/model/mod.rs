@@ -26,16 +26,7 @@ use core::ops::Range;
 use crate::memory::Training;
 use crate::ops::{AllOps, Op, OpSet};
 use crate::tensor::{DType, Source, Tensor, TensorId};
-use crate::train::TrainSpec;
-
-/// Where a model's training plan is.
-#[derive(Debug, Clone, Copy)]
-enum TrainPlan<'m> {
-    None,
-    /// At the front of these bytes of the graph section.
-    Blob(&'m [u8]),
-    Given(&'m TrainSpec),
-}
+use crate::train::{PlanView, TrainSpec};
 
 /// A model whose blob has passed every check. Cheap to copy: it borrows the blob.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +37,7 @@ pub struct Model<'m> {
     nodes: Seq<'m, Node<'m>>,
     inputs: Ids,
     outputs: Ids,
-    train: TrainPlan<'m>,
+    train: Option<PlanView<'m>>,
     weights: &'m [u8],
 }
 
@@ -121,29 +112,26 @@ impl<'m> Model<'m> {
 
     /// What a device may train, and how; `None` for a model that only runs.
     ///
-    /// Decodes it from the blob: for setting up, not for a loop.
-    #[inline(never)]
+    /// Decodes it from the blob, into hundreds of bytes: for the host.
     pub fn train_spec(&self) -> Option<TrainSpec> {
-        match self.train {
-            TrainPlan::None => None,
-            TrainPlan::Blob(bytes) => {
-                let decoded = postcard::take_from_bytes::<Option<TrainSpec>>(bytes);
-                decoded.ok()?.0
-            }
-            TrainPlan::Given(spec) => Some(*spec),
-        }
+        self.train?.spec()
+    }
+
+    /// The training plan, read in place.
+    pub(crate) fn plan(&self) -> Option<PlanView<'m>> {
+        self.train
     }
 
     /// Whether it has a training plan.
     pub fn learns(&self) -> bool {
-        !matches!(self.train, TrainPlan::None)
+        self.train.is_some()
     }
 
     /// The same model with another training plan, to see what it would cost. The header still states the arena of the
     /// blob's own plan, so a trainer takes the model only where both are of one size.
     #[must_use]
     pub fn with_train_spec(mut self, train: Option<&'m TrainSpec>) -> Self {
-        self.train = train.map_or(TrainPlan::None, TrainPlan::Given);
+        self.train = train.map(PlanView::of);
         self
     }
 

@@ -1,6 +1,6 @@
 //! What of a node learns: the union of the rules that name it.
 
-use crate::train::{Part, SpecError, TrainSpec, Trainable};
+use crate::train::{Part, SpecError, TrainRule, TrainSpec, Trainable};
 
 /// Which output channels of a weight learn.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -33,6 +33,35 @@ pub struct Selection {
 }
 
 impl Selection {
+    /// What `rules` name of the node at `index` of the graph, after which `later` nodes have weights to learn.
+    pub(crate) fn by(
+        rules: impl Iterator<Item = TrainRule>,
+        index: usize,
+        later: usize,
+    ) -> Result<Self, SpecError> {
+        let mut selection = Self::default();
+        for rule in rules {
+            if !rule.nodes.names(index, later) {
+                continue;
+            }
+            let channels = rule.part.channels();
+            let join = |so_far: Option<Channels>| match so_far {
+                None => Ok(Some(channels)),
+                Some(so_far) => {
+                    let union = so_far.union(channels).map(Some);
+                    union.ok_or(SpecError::Channels { node: index })
+                }
+            };
+            if rule.part != Part::Bias {
+                selection.weight = join(selection.weight)?;
+            }
+            if rule.part != Part::Weight {
+                selection.bias = join(selection.bias)?;
+            }
+        }
+        Ok(selection)
+    }
+
     /// Whether channels are chosen by their gradients.
     pub fn picks_top(&self) -> bool {
         let parts = [self.weight, self.bias];
@@ -96,26 +125,6 @@ impl Channels {
 impl TrainSpec {
     /// What learns of the node at `index` of the graph, after which `later` nodes have weights to learn.
     pub fn selection(&self, index: usize, later: usize) -> Result<Selection, SpecError> {
-        let mut selection = Selection::default();
-        for rule in &self.rules {
-            if !rule.nodes.names(index, later) {
-                continue;
-            }
-            let channels = rule.part.channels();
-            let join = |so_far: Option<Channels>| match so_far {
-                None => Ok(Some(channels)),
-                Some(so_far) => {
-                    let union = so_far.union(channels).map(Some);
-                    union.ok_or(SpecError::Channels { node: index })
-                }
-            };
-            if rule.part != Part::Bias {
-                selection.weight = join(selection.weight)?;
-            }
-            if rule.part != Part::Weight {
-                selection.bias = join(selection.bias)?;
-            }
-        }
-        Ok(selection)
+        Selection::by(self.rules.iter().copied(), index, later)
     }
 }

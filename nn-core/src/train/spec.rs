@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::tensor::TensorId;
-use crate::train::{Clip, List, Loss, Method, Optimizer, Schedule, Sgd, SpecError};
+use crate::train::plan::Rates;
+use crate::train::{Clip, List, Loss, Method, Optimizer, PlanView, Schedule, Sgd, SpecError};
 
 /// The most rules of a plan.
 pub const MAX_RULES: usize = 8;
@@ -278,61 +279,32 @@ impl TrainSpec {
         }
     }
 
+    /// All but the rules and the heads.
+    pub(crate) fn rates_of(&self) -> Rates {
+        Rates {
+            optimizer: self.optimizer,
+            learning_rate: self.learning_rate,
+            schedule: self.schedule,
+            clip: self.clip,
+            accumulate: self.accumulate,
+            seed: self.seed,
+        }
+    }
+
     /// Whether gradients are summed first, and the optimizer steps later.
     pub fn accumulates(&self) -> bool {
-        self.accumulate > 1 || matches!(self.clip, Clip::Norm(_))
+        self.rates_of().accumulates()
     }
 
     /// How many numbers are kept for each weight that learns, besides itself: the optimizer's, and the gradient's sum
     /// where it [accumulates](Self::accumulates). The sum is the first.
     pub fn copies(&self) -> usize {
-        self.optimizer.copies() + usize::from(self.accumulates())
+        self.rates_of().copies()
     }
 
     /// Whether each field is in its range. What depends on the model (whether a rule names anything, whether a head's
     /// output exists and has the ending that its loss needs) is checked with it.
     pub fn check(&self) -> Result<(), SpecError> {
-        if self.rules.is_empty() {
-            return Err(SpecError::NoRules);
-        }
-        if self.heads.is_empty() {
-            return Err(SpecError::NoHeads);
-        }
-        for rule in &self.rules {
-            match rule.part {
-                Part::Channels { mask, .. } => {
-                    SpecError::unless(mask != 0, "channels.mask", "not empty", 0.0)?;
-                }
-                Part::TopChannels { count, decay } => {
-                    let found = f32::from(count);
-                    SpecError::unless(count > 0, "top_channels.count", "at least 1", found)?;
-                    let fits = (0.0..1.0).contains(&decay);
-                    let wanted = "at least 0 and below 1";
-                    SpecError::unless(fits, "top_channels.decay", wanted, decay)?;
-                }
-                _ => {}
-            }
-        }
-        for (index, head) in self.heads.iter().enumerate() {
-            let mut before = self.heads.iter().take(index);
-            if before.any(|other| other.output == head.output) {
-                let output = head.output;
-                return Err(SpecError::TwoHeads { output });
-            }
-            let above_0 = |name, value: f32| {
-                let fits = value > 0.0 && value.is_finite();
-                SpecError::unless(fits, name, "finite and above 0", value)
-            };
-            above_0("head.weight", head.weight)?;
-            if let Loss::Huber { delta } = head.loss {
-                above_0("huber.delta", delta)?;
-            }
-        }
-        self.optimizer.check()?;
-        SpecError::penalty("learning_rate", self.learning_rate)?;
-        self.schedule.check()?;
-        self.clip.check()?;
-        let found = f32::from(self.accumulate);
-        SpecError::unless(self.accumulate > 0, "accumulate", "at least 1", found)
+        PlanView::of(self).check()
     }
 }

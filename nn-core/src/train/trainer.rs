@@ -72,7 +72,7 @@ impl<'a> Trainer<'a> {
         } = engine::lay_out::<K>(&model, arena, true)?;
         let missing = SetupError::Plan(PlanError::NoTrainSpec);
         let training = training.ok_or(missing)?;
-        let spec = model.train_spec().ok_or(missing)?;
+        let spec = model.plan().and_then(|plan| plan.rates()).ok_or(missing)?;
         let pace = Pace::first(spec.schedule.rate(spec.learning_rate, 0));
         let rng = XorShift32::new(spec.seed);
         let rules = Rules::new(&spec.optimizer, spec.clip, training.accumulates, pace, rng);
