@@ -1,8 +1,9 @@
-//! Dequantize: int8 to f32, x = scale · (q − zero point).
+//! Dequantize: int8 to f32 or Q16, x = scale · (q − zero point), formed in f32; for Q16 rounded once to it.
 
 use crate::engine::{Forward, Frame, Sizes};
 use crate::memory::{Memory, numbers, numbers_mut};
-use crate::ops::{Check, NodeFault, OpSet, Operator};
+use crate::ops::{Check, NodeFault, OpSet, Operator, by_scalar};
+use crate::scalar::Scalar;
 use crate::tensor::{DType, Quant};
 
 /// The operator.
@@ -12,7 +13,9 @@ impl<K: OpSet> Operator<K> for Dequantize {
     fn check(&self, check: &Check) -> Result<(), NodeFault> {
         check.arity(1)?;
         check.x_dtype(DType::I8)?;
-        check.y_dtype(DType::F32)?;
+        if check.y.dtype != DType::Q16 {
+            check.y_dtype(DType::F32)?;
+        }
         if !matches!(check.x.quant, Quant::PerTensor { .. }) {
             return Err(NodeFault::Quant);
         }
@@ -23,23 +26,45 @@ impl<K: OpSet> Operator<K> for Dequantize {
         let scale = check.x.scale();
         // Checked when the model was loaded.
         let zero = check.x.zero_point() as i8;
-        (K::I8 && K::F32).then_some((run, Sizes::Quant { scale, zero }))
+        let run: Forward = by_scalar!(K, check.y.dtype, run)?;
+        K::I8.then_some((run, Sizes::Quant { scale, zero }))
     }
 }
 
-fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
+fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Quant { scale, zero } = frame.step.sizes else {
         return None;
     };
     let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    forward(numbers(x)?, scale, i32::from(zero), numbers_mut(y)?);
+    forward::<S>(numbers(x)?, scale, i32::from(zero), numbers_mut(y)?);
     Some(())
 }
 
 /// `x` to `y`.
-pub fn forward(x: &[i8], scale: f32, zero_point: i32, y: &mut [f32]) {
+pub fn forward<S: Scalar>(x: &[i8], scale: f32, zero_point: i32, y: &mut [S]) {
     for (x, y) in x.iter().zip(y) {
         // Exact: the difference has 9 bits.
-        *y = scale * i32::from(*x).wrapping_sub(zero_point) as f32;
+        *y = S::from_f32(scale * i32::from(*x).wrapping_sub(zero_point) as f32);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scalar::Q16;
+
+    #[test]
+    fn steps_from_the_zero_point_in_both_formats() {
+        let x = [-128, -1, 0, 127];
+        let mut real = [0f32; 4];
+        forward(&x, 0.3, -1, &mut real);
+        assert_eq!(real, [0.3 * -127.0, 0.0, 0.3, 0.3 * 128.0]);
+        let mut fixed = [Q16::ZERO; 4];
+        forward(&x, 0.3, -1, &mut fixed);
+        // 0.3 · 65,536 = 19,660.8.
+        assert_eq!(fixed.map(Q16::to_bits), [-2_496_922, 0, 19_661, 2_516_582]);
+        // Out of the range of Q16.
+        forward(&x, 1e6, 0, &mut fixed);
+        assert_eq!(fixed.map(Q16::to_bits), [i32::MIN, i32::MIN, 0, i32::MAX]);
     }
 }

@@ -1,10 +1,10 @@
-//! Quantize: f32 to int8, q = clamp(round(x / scale) + zero point), halves away from zero.
+//! Quantize: f32 or Q16 to int8, q = clamp(round(x / scale) + zero point), halves away from zero.
 
 use crate::engine::{Forward, Frame, Sizes};
 use crate::fixed_point::saturate_i8;
 use crate::memory::{Memory, numbers, numbers_mut};
-use crate::ops::{Check, NodeFault, OpSet, Operator};
-use crate::scalar::round;
+use crate::ops::{Check, NodeFault, OpSet, Operator, by_scalar};
+use crate::scalar::{Scalar, round};
 use crate::tensor::{DType, Quant};
 
 /// The operator.
@@ -13,7 +13,9 @@ pub(super) struct Quantize;
 impl<K: OpSet> Operator<K> for Quantize {
     fn check(&self, check: &Check) -> Result<(), NodeFault> {
         check.arity(1)?;
-        check.x_dtype(DType::F32)?;
+        if check.x.dtype != DType::Q16 {
+            check.x_dtype(DType::F32)?;
+        }
         check.y_dtype(DType::I8)?;
         if !matches!(check.y.quant, Quant::PerTensor { .. }) {
             return Err(NodeFault::Quant);
@@ -25,23 +27,24 @@ impl<K: OpSet> Operator<K> for Quantize {
         let scale = check.y.scale();
         // Checked when the model was loaded.
         let zero = check.y.zero_point() as i8;
-        (K::I8 && K::F32).then_some((run, Sizes::Quant { scale, zero }))
+        let run: Forward = by_scalar!(K, check.x.dtype, run)?;
+        K::I8.then_some((run, Sizes::Quant { scale, zero }))
     }
 }
 
-fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
+fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Quant { scale, zero } = frame.step.sizes else {
         return None;
     };
     let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    forward(numbers(x)?, scale, i32::from(zero), numbers_mut(y)?);
+    forward::<S>(numbers(x)?, scale, i32::from(zero), numbers_mut(y)?);
     Some(())
 }
 
 /// `x` to `y`. What is not a number becomes the zero point.
-pub fn forward(x: &[f32], scale: f32, zero_point: i32, y: &mut [i8]) {
+pub fn forward<S: Scalar>(x: &[S], scale: f32, zero_point: i32, y: &mut [i8]) {
     for (x, y) in x.iter().zip(y) {
-        *y = quantize(*x, scale, zero_point);
+        *y = quantize(x.to_f32(), scale, zero_point);
     }
 }
 
