@@ -40,6 +40,28 @@ pub fn rescale(x: i32, multiplier: i32, shift: i32) -> i32 {
     }
 }
 
+/// A factor that an int8 operator carries, as [`rescale`] takes it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rescale {
+    /// At least 0.
+    pub multiplier: i32,
+    /// −31 to 30.
+    pub shift: i8,
+}
+
+impl Rescale {
+    /// x · multiplier · 2^(shift − 31).
+    #[inline(always)]
+    pub fn apply(self, x: i32) -> i32 {
+        rescale(x, self.multiplier, i32::from(self.shift))
+    }
+
+    /// Whether both numbers are in range.
+    pub(crate) fn is_valid(self) -> bool {
+        self.multiplier >= 0 && (-31..=30).contains(&self.shift)
+    }
+}
+
 /// `value` within −128..=127, as an `i8`.
 #[inline(always)]
 pub fn saturate_i8(value: i32) -> i8 {
@@ -74,7 +96,7 @@ impl InputRescale {
 
 /// Shift left that saturates.
 #[inline]
-fn saturating_shl(x: i32, exponent: u32) -> i32 {
+pub(crate) fn saturating_shl(x: i32, exponent: u32) -> i32 {
     let wide = i64::from(x) << (exponent & 31);
     // Clamped to 32 bits first.
     wide.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
@@ -125,7 +147,7 @@ fn exp_on_minus_quarter_to_zero(a: i32) -> i32 {
 }
 
 /// (a + b) / 2, halves away from zero.
-fn half_sum(a: i32, b: i32) -> i32 {
+pub(crate) fn half_sum(a: i32, b: i32) -> i32 {
     let sum = i64::from(a) + i64::from(b);
     let sign = if sum >= 0 { 1 } else { -1 };
     // The mean of two 32-bit values fits 32 bits.

@@ -80,6 +80,11 @@ impl Shape {
         }
     }
 
+    /// All four dimensions, those past the rank 1.
+    pub fn padded_dims(&self) -> [u32; MAX_RANK] {
+        self.dims
+    }
+
     /// How many vectors lie along the last axis: the product of the other dimensions.
     pub fn rows(&self) -> u32 {
         let last = self.rank().saturating_sub(1);

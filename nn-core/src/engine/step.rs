@@ -3,8 +3,15 @@
 use crate::engine::{Learning, Pick};
 use crate::fixed_point::InputRescale;
 use crate::memory::{Memory, Span};
+use crate::ops::add::AddStep;
 use crate::ops::conv2d::ConvStep;
+use crate::ops::global_pool::MeanStep;
+use crate::ops::mul::MulStep;
+use crate::ops::pad::PadStep;
+use crate::ops::prelu::PreluStep;
 use crate::ops::recurrent::RecurrentStep;
+use crate::ops::requantize::RequantizeStep;
+use crate::ops::transpose::TransposeStep;
 use crate::ops::window::PoolStep;
 use crate::ops::{Activation, Dropout, Facts};
 use crate::tensor::{DType, TensorId};
@@ -81,6 +88,26 @@ pub(crate) enum Sizes {
         step: RecurrentStep,
         reset_after: bool,
     },
+    /// An int8 sum.
+    AddI8(AddStep),
+    /// An int8 product.
+    MulI8(MulStep),
+    /// A padding.
+    Pad(PadStep),
+    /// A transposition.
+    Transpose(TransposeStep),
+    /// An int8 mean.
+    MeanI8(MeanStep),
+    /// An int8 PReLU.
+    PreluI8(PreluStep),
+    /// An embedding of so many indices.
+    Embedding {
+        steps: u32,
+        index: DType,
+        zero: i8,
+    },
+    /// An int8 in other steps.
+    RequantizeI8(RequantizeStep),
 }
 
 /// One node, ready to run.

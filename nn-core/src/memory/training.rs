@@ -70,10 +70,9 @@ impl Training {
             let selection = selection(model, index).unwrap_or_default();
             selection.picks_top()
         };
-        if let Some(node) = (0..model.nodes().len()).find(|index| top(*index)) {
-            if training.accumulates {
-                return Err(PlanError::Channels { node });
-            }
+        match (0..model.nodes().len()).find(|index| top(*index)) {
+            Some(node) if training.accumulates => return Err(PlanError::Channels { node }),
+            _ => {}
         }
         Ok(training)
     }

@@ -92,6 +92,20 @@ impl<'m> Check<'m> {
         Ok(self.x.dtype)
     }
 
+    /// The input at `index`, of this type; int8 with one scale.
+    pub(crate) fn operand(
+        &self,
+        index: usize,
+        wanted: DType,
+    ) -> Result<(TensorId, Tensor), NodeFault> {
+        let (id, tensor) = self.input(index)?;
+        dtype(id, &tensor, wanted)?;
+        if wanted == DType::I8 && !matches!(tensor.quant, Quant::PerTensor { .. }) {
+            return Err(NodeFault::Quant);
+        }
+        Ok((id, tensor))
+    }
+
     /// The first input and the output are of one real type: f32 or Q16.
     pub(crate) fn real_dtype(&self) -> Result<DType, NodeFault> {
         match self.same_dtype()? {

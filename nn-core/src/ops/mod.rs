@@ -4,30 +4,43 @@
 //! convolution HWIO), so that one pass over a row serves the forward sum, the gradient and the update;
 //! int8 weights are output-major (dense `[out, in]`, convolution OHWI), as in TensorFlow Lite.
 
+pub mod add;
 pub mod avg_pool2d;
 pub mod batch_norm;
+pub mod concat;
 pub mod conv1d;
 pub mod conv2d;
 pub mod dense;
 pub mod dequantize;
 pub mod dropout;
+pub mod embedding;
 pub mod flatten;
+pub mod global_pool;
 pub mod gru;
+pub mod leaky_relu;
 pub mod log_softmax;
+pub mod lookup;
 pub mod lstm;
 pub mod max_pool2d;
+pub mod mul;
+pub mod pad;
+pub mod prelu;
 pub mod quantize;
 pub mod recurrent;
 pub mod relu;
+pub mod requantize;
+pub mod reshape;
 pub mod rnn;
 pub mod rrelu;
 pub mod sigmoid;
 pub mod softmax;
 pub mod tanh;
+pub mod transpose;
 pub mod window;
 
 mod activation;
 mod argmax;
+mod broadcast;
 mod check;
 #[cfg(test)]
 mod draw;
@@ -37,27 +50,36 @@ mod set;
 
 pub use crate::kernels::Requant;
 pub use activation::Activation;
+pub use add::{Add, AddRequant};
 pub use avg_pool2d::AvgPool2d;
 pub use batch_norm::BatchNorm;
 pub(crate) use check::Check;
+pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use dense::Dense;
 pub use dropout::Dropout;
+pub use embedding::Embedding;
 pub use fault::NodeFault;
 pub use gru::Gru;
+pub use lookup::Lookup;
 pub use lstm::Lstm;
+pub use mul::Mul;
 pub(crate) use operator::{Facts, Needs, Operator, Output, backward_by_scalar, by_scalar};
+pub use pad::Pad;
+pub use prelu::{Prelu, PreluRequant};
 pub use recurrent::Recurrent;
+pub use requantize::Requantize;
 pub use rnn::Rnn;
 pub use rrelu::Rrelu;
 pub(crate) use set::holds;
 pub use set::{AllOps, OpSet};
+pub use transpose::Transpose;
 pub use window::Pool2d;
 
 use bytemuck::TransparentWrapper;
 use serde::{Deserialize, Serialize};
 
-use crate::fixed_point::InputRescale;
+use crate::fixed_point::{InputRescale, Rescale};
 use crate::tensor::TensorId;
 
 /// What a node does. The order of the variants is part of the blob format.
@@ -102,6 +124,30 @@ pub enum Op {
     BatchNorm(BatchNorm),
     /// Zeroes numbers at random in training.
     Dropout(Dropout),
+    /// x0 + x1, the second repeated along the leading axes.
+    Add(Add),
+    /// x0 · x1, the second repeated along the leading axes.
+    Mul(Mul),
+    /// Two to four tensors behind each other along an axis.
+    Concat(Concat),
+    /// Zeros around a tensor.
+    Pad(Pad),
+    /// The axes in another order.
+    Transpose(Transpose),
+    /// The same numbers in another shape.
+    Reshape,
+    /// The mean over all axes but the last; int8 carries its rescaling.
+    GlobalAvgPool(Option<Rescale>),
+    /// The largest over all axes but the last.
+    GlobalMaxPool,
+    /// Leaky ReLU whose slopes learn.
+    Prelu(Prelu),
+    /// A row of a table for each index.
+    Embedding(Embedding),
+    /// Any function of an int8, as a table.
+    Lookup(Lookup),
+    /// int8 to int8 of another quantization.
+    Requantize(Requantize),
 }
 
 impl Op {
@@ -127,6 +173,18 @@ impl Op {
             Self::Gru(_) => "gru",
             Self::BatchNorm(_) => "batch_norm",
             Self::Dropout(_) => "dropout",
+            Self::Add(_) => "add",
+            Self::Mul(_) => "mul",
+            Self::Concat(_) => "concat",
+            Self::Pad(_) => "pad",
+            Self::Transpose(_) => "transpose",
+            Self::Reshape => "reshape",
+            Self::GlobalAvgPool(_) => "global_avg_pool",
+            Self::GlobalMaxPool => "global_max_pool",
+            Self::Prelu(_) => "prelu",
+            Self::Embedding(_) => "embedding",
+            Self::Lookup(_) => "lookup",
+            Self::Requantize(_) => "requantize",
         }
     }
 
@@ -150,6 +208,18 @@ impl Op {
             Self::Gru(gru) => gru.facts(),
             Self::BatchNorm(norm) => norm.facts(),
             Self::Dropout(_) => dropout::FACTS,
+            Self::Add(sum) => sum.facts(),
+            Self::Mul(product) => product.facts(),
+            Self::Concat(_) => concat::FACTS,
+            Self::Pad(_) => pad::FACTS,
+            Self::Transpose(_) => transpose::FACTS,
+            Self::Reshape => reshape::FACTS,
+            Self::GlobalAvgPool(_) => global_pool::MEAN_FACTS,
+            Self::GlobalMaxPool => global_pool::MAX_FACTS,
+            Self::Prelu(prelu) => prelu.facts(),
+            Self::Embedding(embedding) => embedding.facts(),
+            Self::Lookup(lookup) => lookup.facts(),
+            Self::Requantize(_) => requantize::FACTS,
         }
     }
 
@@ -180,6 +250,18 @@ impl Op {
             Self::Gru(_) => number::GRU,
             Self::BatchNorm(_) => number::BATCH_NORM,
             Self::Dropout(_) => number::DROPOUT,
+            Self::Add(_) => number::ADD,
+            Self::Mul(_) => number::MUL,
+            Self::Concat(_) => number::CONCAT,
+            Self::Pad(_) => number::PAD,
+            Self::Transpose(_) => number::TRANSPOSE,
+            Self::Reshape => number::RESHAPE,
+            Self::GlobalAvgPool(_) => number::GLOBAL_AVG_POOL,
+            Self::GlobalMaxPool => number::GLOBAL_MAX_POOL,
+            Self::Prelu(_) => number::PRELU,
+            Self::Embedding(_) => number::EMBEDDING,
+            Self::Lookup(_) => number::LOOKUP,
+            Self::Requantize(_) => number::REQUANTIZE,
         }
     }
 
@@ -213,6 +295,22 @@ impl Op {
             Self::Gru(gru) if holds::<K>(number::GRU) => gru,
             Self::BatchNorm(norm) if holds::<K>(number::BATCH_NORM) => norm,
             Self::Dropout(dropout) if holds::<K>(number::DROPOUT) => dropout,
+            Self::Add(sum) if holds::<K>(number::ADD) => sum,
+            Self::Mul(product) if holds::<K>(number::MUL) => product,
+            Self::Concat(concat) if holds::<K>(number::CONCAT) => concat,
+            Self::Pad(pad) if holds::<K>(number::PAD) => pad,
+            Self::Transpose(transpose) if holds::<K>(number::TRANSPOSE) => transpose,
+            Self::Reshape if holds::<K>(number::RESHAPE) => &reshape::Reshape,
+            Self::GlobalAvgPool(rescale) if holds::<K>(number::GLOBAL_AVG_POOL) => {
+                global_pool::GlobalAvgPool::wrap_ref(rescale)
+            }
+            Self::GlobalMaxPool if holds::<K>(number::GLOBAL_MAX_POOL) => {
+                &global_pool::GlobalMaxPool
+            }
+            Self::Prelu(prelu) if holds::<K>(number::PRELU) => prelu,
+            Self::Embedding(embedding) if holds::<K>(number::EMBEDDING) => embedding,
+            Self::Lookup(lookup) if holds::<K>(number::LOOKUP) => lookup,
+            Self::Requantize(requantize) if holds::<K>(number::REQUANTIZE) => requantize,
             _ => return None,
         })
     }
@@ -246,4 +344,16 @@ pub mod number {
     pub const GRU: u8 = 16;
     pub const BATCH_NORM: u8 = 17;
     pub const DROPOUT: u8 = 18;
+    pub const ADD: u8 = 19;
+    pub const MUL: u8 = 20;
+    pub const CONCAT: u8 = 21;
+    pub const PAD: u8 = 22;
+    pub const TRANSPOSE: u8 = 23;
+    pub const RESHAPE: u8 = 24;
+    pub const GLOBAL_AVG_POOL: u8 = 25;
+    pub const GLOBAL_MAX_POOL: u8 = 26;
+    pub const PRELU: u8 = 27;
+    pub const EMBEDDING: u8 = 28;
+    pub const LOOKUP: u8 = 29;
+    pub const REQUANTIZE: u8 = 30;
 }

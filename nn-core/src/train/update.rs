@@ -70,6 +70,16 @@ impl<'w, S: Scalar> Update<'w, S> {
         self
     }
 
+    /// How many weights.
+    pub(crate) fn len(&self) -> usize {
+        self.weight.len()
+    }
+
+    /// Whether a weight whose gradient is 0 stays as it is.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
     /// `len` weights from `at`.
     #[inline]
     pub(crate) fn values(&self, at: usize, len: usize) -> &[S] {

@@ -1,0 +1,249 @@
+//! Global pooling: of each channel the mean, or the largest, over all axes but the last. `[…, channels]` gives
+//! `[channels]`.
+//!
+//! int8 after TensorFlow Lite: MEAN, whose output has a quantization of its own, y = clamp(zero_y + rescale(Σ x −
+//! n·zero_x)) with the factor scale_x / scale_y / n; and REDUCE_MAX, input and output quantized alike.
+//! A maximum's gradient goes to the first of the largest, a mean's to each, divided by n.
+
+use bytemuck::TransparentWrapper;
+
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
+use crate::fixed_point::{Rescale, saturate_i8};
+use crate::memory::{Memory, numbers, numbers_mut};
+use crate::ops::{
+    Activation, Check, Facts, NodeFault, OpSet, Operator, backward_by_scalar, broadcast, by_scalar,
+};
+use crate::scalar::Scalar;
+use crate::tensor::{DType, Shape};
+
+pub(super) const MEAN_FACTS: Facts = Facts {
+    needs_x: false,
+    ..Facts::PLAIN
+};
+pub(super) const MAX_FACTS: Facts = Facts::PLAIN;
+
+/// The mean. int8 carries its rescaling.
+#[derive(TransparentWrapper)]
+#[repr(transparent)]
+pub(super) struct GlobalAvgPool(Option<Rescale>);
+
+/// The maximum.
+pub(super) struct GlobalMaxPool;
+
+/// All that an int8 mean takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MeanStep {
+    /// scale_x / scale_y / n.
+    pub rescale: Rescale,
+    /// The zero points of x and y.
+    pub zeros: [i8; 2],
+}
+
+fn shapes(check: &Check) -> Result<(), NodeFault> {
+    check.arity(1)?;
+    let channels = check.x.shape.dims().last();
+    let channels = channels.ok_or(NodeFault::Shape(check.x_id))?;
+    check.y_shape(Shape::vector(*channels))
+}
+
+impl<K: OpSet> Operator<K> for GlobalAvgPool {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        shapes(check)?;
+        let dtype = check.same_dtype()?;
+        let valid = match self.0 {
+            Some(rescale) => dtype == DType::I8 && rescale.is_valid(),
+            None => dtype != DType::I8,
+        };
+        valid.then_some(()).ok_or(NodeFault::Quant)
+    }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        match (check.x.dtype, self.0) {
+            (DType::I8, Some(rescale)) if K::I8 => {
+                // Checked when the model was loaded.
+                let zeros = [check.x, check.y].map(|tensor| tensor.zero_point() as i8);
+                Some((run_mean_i8, Sizes::MeanI8(MeanStep { rescale, zeros })))
+            }
+            (dtype, _) => Some((by_scalar!(K, dtype, run_mean)?, Sizes::None)),
+        }
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        backward_by_scalar!(K, check.x.dtype, run_mean_backward)
+    }
+}
+
+impl<K: OpSet> Operator<K> for GlobalMaxPool {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        shapes(check)?;
+        check.same_dtype()?;
+        check.same_quant()
+    }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        let forward = match check.x.dtype {
+            DType::I8 if K::I8 => run_max::<i8> as Forward,
+            dtype => by_scalar!(K, dtype, run_max)?,
+        };
+        Some((forward, Sizes::None))
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        backward_by_scalar!(K, check.x.dtype, run_max_backward)
+    }
+}
+
+fn run_mean<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
+    mean::<S>(numbers(x)?, numbers_mut(y)?);
+    Some(())
+}
+
+fn run_mean_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::MeanI8(step) = frame.step.sizes else {
+        return None;
+    };
+    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
+    mean_i8(numbers(x)?, &step, numbers_mut(y)?);
+    Some(())
+}
+
+fn run_max<T: bytemuck::Pod + PartialOrd>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
+    max::<T>(numbers(x)?, numbers_mut(y)?);
+    Some(())
+}
+
+fn run_mean_backward<S: Scalar>(
+    _: &Frame,
+    back: &BackFrame,
+    _: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    if let Some(below) = back.slot(0).below {
+        let ([delta], [x]) = memory.borrow([back.delta()], [back.slot(0).at])?;
+        mean_backward::<S>(numbers_mut(x)?, below, numbers(delta)?);
+    }
+    Some(())
+}
+
+fn run_max_backward<S: Scalar>(
+    _: &Frame,
+    back: &BackFrame,
+    _: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    if let Some(below) = back.slot(0).below {
+        let ([delta], [x]) = memory.borrow([back.delta()], [back.slot(0).at])?;
+        max_backward::<S>(numbers_mut(x)?, below, numbers(delta)?);
+    }
+    Some(())
+}
+
+/// How many vectors of `channels` numbers.
+fn rows(len: usize, channels: usize) -> u32 {
+    // A count of numbers in memory: a tensor has less than 2^31.
+    len.checked_div(channels).unwrap_or(0) as u32
+}
+
+/// The mean of each channel: 0 + x₁ + x₂ + … in order, divided once.
+pub fn mean<S: Scalar>(x: &[S], y: &mut [S]) {
+    let channels = y.len();
+    let count = rows(x.len(), channels);
+    for (channel, y) in y.iter_mut().enumerate() {
+        *y = S::mean(broadcast::column_sum(x, channel, channels), count);
+    }
+}
+
+/// The mean of each channel in int8.
+pub fn mean_i8(x: &[i8], step: &MeanStep, y: &mut [i8]) {
+    let channels = y.len();
+    let [x_zero, y_zero] = step.zeros.map(i32::from);
+    // Fits 31 bits; the product wraps as the reference's does.
+    let offset = x_zero.wrapping_mul(rows(x.len(), channels) as i32);
+    for (channel, y) in y.iter_mut().enumerate() {
+        let cells = x.iter().skip(channel).step_by(channels.max(1));
+        let sum = cells.fold(0i32, |sum, x| sum.wrapping_add(i32::from(*x)));
+        let mean = step.rescale.apply(sum.wrapping_sub(offset));
+        *y = saturate_i8(mean.wrapping_add(y_zero));
+    }
+}
+
+/// The largest of each channel: the first, then each that is larger, in order. Any type: int8 too.
+pub fn max<T: Copy + PartialOrd>(x: &[T], y: &mut [T]) {
+    for (index, x) in x.chunks_exact(y.len().max(1)).enumerate() {
+        for (y, x) in y.iter_mut().zip(x) {
+            if index == 0 || *x > *y {
+                *y = *x;
+            }
+        }
+    }
+}
+
+/// Each input is overwritten by δ / n, times the derivative of `below`.
+pub(crate) fn mean_backward<S: Scalar>(x: &mut [S], below: Activation, delta: &[S]) {
+    let count = rows(x.len(), delta.len());
+    for x in x.chunks_exact_mut(delta.len().max(1)) {
+        for (x, delta) in x.iter_mut().zip(delta) {
+            *x = below.derivative(S::mean(delta.widen(), count), *x);
+        }
+    }
+}
+
+/// Each input is overwritten by δ where it is the first of the largest, else by 0, times the derivative of `below`.
+pub(crate) fn max_backward<S: Scalar>(x: &mut [S], below: Activation, delta: &[S]) {
+    let channels = delta.len().max(1);
+    for (channel, delta) in delta.iter().enumerate() {
+        let mut winner = 0;
+        let mut best = x.get(channel).copied().unwrap_or(S::ZERO);
+        for (row, x) in x.iter().skip(channel).step_by(channels).enumerate() {
+            if *x > best {
+                (winner, best) = (row, *x);
+            }
+        }
+        let cells = x.iter_mut().skip(channel).step_by(channels);
+        for (row, x) in cells.enumerate() {
+            let gradient = if row == winner { *delta } else { S::ZERO };
+            *x = below.derivative(gradient, *x);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const X: [f32; 6] = [1.0, 5.0, 4.0, 5.0, 4.0, -1.0];
+
+    #[test]
+    fn channels_by_hand() {
+        let mut y = [0.0; 2];
+        mean(&X, &mut y);
+        assert_eq!(y, [3.0, 3.0]);
+        max(&X, &mut y);
+        assert_eq!(y, [4.0, 5.0]);
+        let mut x = X;
+        mean_backward(&mut x, Activation::Relu, &[3.0, 6.0]);
+        assert_eq!(x, [1.0, 2.0, 1.0, 2.0, 1.0, 0.0]);
+        let mut x = X;
+        max_backward(&mut x, Activation::Relu, &[3.0, 6.0]);
+        // The first of equals.
+        assert_eq!(x, [0.0, 6.0, 3.0, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn int8_by_hand() {
+        // Factor 1/4: of three vectors, an output step of 4/3 input steps.
+        let step = MeanStep {
+            rescale: Rescale {
+                multiplier: 1 << 30,
+                shift: -1,
+            },
+            zeros: [1, -2],
+        };
+        let mut y = [0; 2];
+        mean_i8(&[1, 5, 4, 5, 4, -128], &step, &mut y);
+        // (9 − 3)/4 = 1.5 to 2; (−118 − 3)/4 = −30.25 to −30.
+        assert_eq!(y, [0, -32]);
+    }
+}

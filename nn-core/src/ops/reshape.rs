@@ -1,0 +1,30 @@
+//! Reshape: the same numbers, in the same order, in the output's shape. It moves nothing where nobody else needs its
+//! input.
+
+use crate::engine::{Backward, Forward, Sizes, hand_down};
+use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_scalar, flatten};
+
+pub(super) use flatten::FACTS;
+
+/// The operator.
+pub(super) struct Reshape;
+
+impl<K: OpSet> Operator<K> for Reshape {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        check.arity(1)?;
+        check.same_dtype()?;
+        check.same_quant()?;
+        if check.x.elements() != check.y.elements() {
+            return Err(NodeFault::Shape(check.y_id));
+        }
+        Ok(())
+    }
+
+    fn resolve(&self, _: &Check) -> Option<(Forward, Sizes)> {
+        Some((flatten::run, Sizes::None))
+    }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        backward_by_scalar!(K, check.x.dtype, hand_down)
+    }
+}
