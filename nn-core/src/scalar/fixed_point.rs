@@ -1,93 +1,13 @@
 //! Fixed point: 32-bit and 16-bit numbers with any count of fractional bits.
 //!
 //! Products are exact in 64 bits; sums of products saturate there; one rounding, to nearest with halves up, makes a
-//! number of a sum. Functions are computed in 64-bit integers.
+//! number of a sum. Functions are computed in integers of at most 64 bits.
 
 use fixed::types::extra::{LeEqU16, LeEqU32, Unsigned};
 use fixed::{FixedI16, FixedI32};
 
-use super::{Scalar, XorShift32};
-
-/// A factor in fixed point: `mantissa` · 2^−`exponent`, the mantissa odd (or 0) and of at most 15 bits.
-///
-/// A power of two has the mantissa 1. The relative error of any other factor is at most 2^−15.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FixedRate {
-    mantissa: i32,
-    exponent: i32,
-}
-
-impl FixedRate {
-    /// `factor` to 15 bits, to nearest; what is not a number counts as 0.
-    pub fn new(factor: f32) -> Self {
-        const NOTHING: FixedRate = FixedRate {
-            mantissa: 0,
-            exponent: 0,
-        };
-        if !factor.is_finite() || factor == 0.0 {
-            return NOTHING;
-        }
-        let bits = factor.to_bits();
-        // 8 bits of exponent.
-        let mut exponent = ((bits >> 23) & 0xFF) as i32;
-        let mut mantissa = (bits & 0x7F_FFFF) as i32;
-        if exponent == 0 {
-            exponent = 1;
-        } else {
-            mantissa |= 1 << 23;
-        }
-        // factor = mantissa · 2^(exponent − 150); 24 bits down to 15.
-        mantissa = (mantissa + (1 << 8)) >> 9;
-        let mut exponent = 150 - 9 - exponent;
-        if mantissa == 0 {
-            return NOTHING;
-        }
-        let zeros = mantissa.trailing_zeros();
-        mantissa >>= zeros;
-        exponent -= zeros as i32;
-        Self {
-            mantissa: if factor < 0.0 { -mantissa } else { mantissa },
-            exponent,
-        }
-    }
-
-    /// The factor as it counts.
-    pub fn to_f32(self) -> f32 {
-        let mut value = self.mantissa as f32;
-        for _ in 0..self.exponent.unsigned_abs() {
-            value *= if self.exponent > 0 { 0.5 } else { 2.0 };
-        }
-        value
-    }
-}
-
-/// `value` · 2^−`shift` for any shift, to nearest with halves up, saturated.
-fn shift_nearest(value: i128, shift: i32) -> i64 {
-    let shifted = if shift <= 0 {
-        value.checked_shl(shift.unsigned_abs().min(63)).unwrap_or(0)
-    } else if shift > 120 {
-        0
-    } else {
-        (value + (1i128 << (shift - 1))) >> shift
-    };
-    shifted.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
-}
-
-/// `value` · 2^−`shift` rounded up with the odds of the remainder. Of the remainder the top 32 bits count.
-#[inline]
-fn shift_stochastic(value: i128, shift: i32, rng: &mut XorShift32) -> i64 {
-    let draw = rng.draw();
-    let shifted = if shift <= 0 {
-        value.checked_shl(shift.unsigned_abs().min(63)).unwrap_or(0)
-    } else if shift > 120 {
-        0
-    } else if shift > 32 {
-        ((value >> (shift - 32)) + i128::from(draw)) >> 32
-    } else {
-        (value + (i128::from(draw) & ((1i128 << shift) - 1))) >> shift
-    };
-    shifted.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64
-}
+use super::rate::FixedRate;
+use super::{Scalar, XorShift32, functions};
 
 macro_rules! fixed_scalar {
     ($fixed:ident, $bits:ty, $bound:ident) => {
@@ -106,14 +26,16 @@ macro_rules! fixed_scalar {
             const ZERO_ACC: i64 = 0;
 
             fn from_f32(x: f32) -> Self {
-                if x.is_nan() {
-                    return Self::ZERO;
-                }
-                Self::saturating_from_num(x)
+                // Scaled exactly; past f32's range it becomes infinite and saturates.
+                let scale = (1u64 << Self::FRAC_NBITS) as f32;
+                // The cast saturates, and makes 0 of what is not a number.
+                Self::from_bits(libm::rintf(x * scale) as $bits)
             }
 
             fn to_f32(self) -> f32 {
-                self.to_num::<f32>()
+                // One rounding, to nearest with ties to even; the scale is exact.
+                let scale = 1.0 / (1u64 << Self::FRAC_NBITS) as f32;
+                self.to_bits() as f32 * scale
             }
 
             fn is_finite(self) -> bool {
@@ -169,10 +91,7 @@ macro_rules! fixed_scalar {
             }
 
             fn mean(acc: i64, count: u32) -> Self {
-                let divisor = i128::from(count.max(1)) << Self::FRAC_NBITS;
-                // To nearest, halves up, as `narrow`.
-                let doubled = 2 * i128::from(acc) + divisor;
-                saturate(doubled.div_euclid(2 * divisor) as i64)
+                saturate(functions::mean(acc, count, Self::FRAC_NBITS))
             }
 
             #[inline(always)]
@@ -191,78 +110,70 @@ macro_rules! fixed_scalar {
             }
 
             fn div(self, other: Self) -> Self {
-                let (a, b) = (i64::from(self.to_bits()), i64::from(other.to_bits()));
-                if b == 0 {
-                    return match a {
-                        0 => Self::ZERO,
-                        1.. => Self::from_bits(<$bits>::MAX),
-                        _ => Self::from_bits(<$bits>::MIN),
-                    };
-                }
-                // To nearest, halves up: ⌊(2a + b) / 2b⌋ with b made positive.
-                let (a, b) = if b < 0 { (-a, -b) } else { (a, b) };
-                let doubled = ((i128::from(a) << Self::FRAC_NBITS) * 2) + i128::from(b);
-                let quotient = doubled.div_euclid(2 * i128::from(b));
-                saturate(quotient.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64)
+                // 16 bits widen to 32.
+                let (a, b) = (i32::from(self.to_bits()), i32::from(other.to_bits()));
+                saturate(match (a, b) {
+                    (0, 0) => 0,
+                    (1.., 0) => i64::MAX,
+                    (_, 0) => i64::MIN,
+                    _ => functions::divide(a, b, Self::FRAC_NBITS),
+                })
             }
 
             fn exp(self) -> Self {
-                Self::from_f32(Scalar::exp(self.to_f32()))
+                saturate(functions::exp(self.to_bits().into(), Self::FRAC_NBITS))
             }
 
             fn ln(self) -> Self {
-                if self <= Self::ZERO {
-                    return <Self as Scalar>::MIN;
+                match positive(self.to_bits().into()) {
+                    Some(x) => saturate(functions::ln(x, Self::FRAC_NBITS)),
+                    None => <Self as Scalar>::MIN,
                 }
-                Self::from_f32(Scalar::ln(self.to_f32()))
             }
 
             fn sqrt(self) -> Self {
-                if self <= Self::ZERO {
-                    return Self::ZERO;
+                match positive(self.to_bits().into()) {
+                    Some(x) => saturate(functions::sqrt(x, Self::FRAC_NBITS)),
+                    None => Self::ZERO,
                 }
-                Self::from_f32(Scalar::sqrt(self.to_f32()))
             }
 
             fn rsqrt(self) -> Self {
-                if self <= Self::ZERO {
-                    return Self::from_bits(<$bits>::MAX);
+                match positive(self.to_bits().into()) {
+                    Some(x) => saturate(functions::rsqrt(x, Self::FRAC_NBITS)),
+                    None => Self::from_bits(<$bits>::MAX),
                 }
-                Self::from_f32(Scalar::rsqrt(self.to_f32()))
             }
 
             fn sigmoid(self) -> Self {
-                Self::from_f32(Scalar::sigmoid(self.to_f32()))
+                saturate(functions::sigmoid(self.to_bits().into(), Self::FRAC_NBITS))
             }
 
             fn tanh(self) -> Self {
-                Self::from_f32(Scalar::tanh(self.to_f32()))
+                saturate(functions::tanh(self.to_bits().into(), Self::FRAC_NBITS))
             }
 
             fn softmax(values: &mut [Self]) {
-                let max = values.iter().copied().max().unwrap_or(Self::ZERO);
-                let mut sum = 0i64;
-                for value in values.iter_mut() {
-                    *value = Scalar::exp(Scalar::sub(*value, max));
-                    sum = sum.saturating_add(i64::from(value.to_bits()));
-                }
-                let sum = sum.max(1);
+                let max = largest(values.iter().map(|value| value.to_bits().into()));
+                let term = |value: Self| {
+                    functions::exp_negative(below(max, value.to_bits().into()), Self::FRAC_NBITS)
+                };
+                let sum = values.iter().map(|value| u64::from(term(*value))).sum();
+                let share = functions::Share::of(sum, Self::FRAC_NBITS);
                 for value in values {
-                    let doubled = ((i64::from(value.to_bits()) << Self::FRAC_NBITS) * 2) + sum;
-                    *value = saturate(doubled.checked_div(2 * sum).unwrap_or(0));
+                    *value = saturate(share.take(term(*value)));
                 }
             }
 
             fn log_softmax(values: &mut [Self]) {
-                let max = values.iter().copied().max().unwrap_or(Self::ZERO);
-                let mut sum = Self::ZERO;
-                for value in values.iter_mut() {
-                    *value = Scalar::sub(*value, max);
-                    sum = Scalar::add(sum, Scalar::exp(*value));
-                }
-                let ln = Scalar::ln(sum);
+                let max = largest(values.iter().map(|value| value.to_bits().into()));
+                let below = |value: Self| below(max, value.to_bits().into());
+                let sum = values.iter().map(|value| {
+                    u64::from(functions::exp_negative(below(*value), Self::FRAC_NBITS))
+                });
+                let ln = functions::ln_sum(sum.sum(), Self::FRAC_NBITS);
                 for value in values {
-                    *value = Scalar::sub(*value, ln);
+                    *value = saturate(-i64::from(below(*value)) - ln);
                 }
             }
 
@@ -271,15 +182,12 @@ macro_rules! fixed_scalar {
             }
 
             fn scale(self, rate: FixedRate) -> Self {
-                let product = i128::from(self.to_bits()) * i128::from(rate.mantissa);
-                saturate(shift_nearest(product, rate.exponent))
+                saturate(rate.scale(self.to_bits().into()))
             }
 
             #[inline]
             fn descend(self, rate: FixedRate, gradient: i64, rng: &mut XorShift32) -> Self {
-                let product = i128::from(gradient) * i128::from(rate.mantissa);
-                let shift = rate.exponent + Self::FRAC_NBITS as i32;
-                let step = shift_stochastic(product, shift, rng);
+                let step = rate.step(gradient, Self::FRAC_NBITS, rng);
                 saturate(i64::from(self.to_bits()).saturating_sub(step))
             }
 
@@ -293,6 +201,33 @@ macro_rules! fixed_scalar {
             ) -> Self {
                 let gradient = i64::from(x.to_bits()) * i64::from(delta.to_bits());
                 self.descend(rate, gradient, rng)
+            }
+
+            fn descend_row(
+                weights: &mut [Self],
+                rate: FixedRate,
+                x: Self,
+                delta: &[Self],
+                rng: &mut XorShift32,
+            ) {
+                let mut local = *rng;
+                match rate.row(x.to_bits().into(), Self::FRAC_NBITS) {
+                    Some(row) => {
+                        for (weight, delta) in weights.iter_mut().zip(delta) {
+                            let step = row.step(delta.to_bits().into(), &mut local);
+                            let bits = i32::from(weight.to_bits()).saturating_sub(step);
+                            // Clamped to the format.
+                            let bits = bits.clamp(<$bits>::MIN.into(), <$bits>::MAX.into());
+                            *weight = Self::from_bits(bits as $bits);
+                        }
+                    }
+                    None => {
+                        for (weight, delta) in weights.iter_mut().zip(delta) {
+                            *weight = weight.descend_product(rate, x, *delta, &mut local);
+                        }
+                    }
+                }
+                *rng = local;
             }
         }
 
@@ -309,6 +244,23 @@ macro_rules! fixed_scalar {
 
 trait Saturate {
     fn saturate(value: i64) -> Self;
+}
+
+/// Bits above 0.
+#[inline(always)]
+fn positive(bits: i32) -> Option<u32> {
+    u32::try_from(bits).ok().filter(|&x| x > 0)
+}
+
+fn largest(bits: impl Iterator<Item = i32>) -> i32 {
+    bits.max().unwrap_or(0)
+}
+
+/// max − bits, which is not negative.
+#[inline(always)]
+fn below(max: i32, bits: i32) -> u32 {
+    // The difference of two 32-bit numbers in order fits 32 bits without a sign.
+    max.wrapping_sub(bits) as u32
 }
 
 #[inline(always)]

@@ -6,9 +6,11 @@
 
 mod fixed_point;
 mod float;
+mod functions;
+mod rate;
 mod rng;
 
-pub use fixed_point::FixedRate;
+pub use rate::FixedRate;
 pub use rng::{XorShift32, hash};
 
 /// 16 integer and 16 fractional bits.
@@ -100,6 +102,19 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
     /// f32: self − (rate · x) · delta, the product rate · x rounded first. Fixed point: as
     /// [`descend`](Self::descend) with the exact product.
     fn descend_product(self, rate: Self::Rate, x: Self, delta: Self, rng: &mut XorShift32) -> Self;
+    /// [`descend_product`](Self::descend_product) of `weights[i]` with `delta[i]`, in order: the same numbers, faster
+    /// over a row.
+    fn descend_row(
+        weights: &mut [Self],
+        rate: Self::Rate,
+        x: Self,
+        delta: &[Self],
+        rng: &mut XorShift32,
+    ) {
+        for (weight, delta) in weights.iter_mut().zip(delta) {
+            *weight = weight.descend_product(rate, x, *delta, rng);
+        }
+    }
 }
 
 /// Natural logarithm.

@@ -1,0 +1,148 @@
+//! Factors in fixed point, and how a product with one is rounded.
+
+use super::XorShift32;
+
+/// A factor in fixed point: `mantissa` · 2^−`exponent`, the mantissa odd (or 0) and of at most 15 bits.
+///
+/// A power of two has the mantissa 1. The relative error of any other factor is at most 2^−15.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FixedRate {
+    mantissa: i32,
+    exponent: i32,
+}
+
+/// Gradients are held within ± this before a mantissa other than 1 multiplies them: the product fits 62 bits.
+const GRADIENT_LIMIT: i64 = 1 << 47;
+
+/// Whatever is past this saturates every format.
+const BEYOND: i64 = 1 << 33;
+
+impl FixedRate {
+    /// `factor` to 15 bits, to nearest; what is not a number counts as 0.
+    pub fn new(factor: f32) -> Self {
+        const NOTHING: FixedRate = FixedRate {
+            mantissa: 0,
+            exponent: 0,
+        };
+        if !factor.is_finite() || factor == 0.0 {
+            return NOTHING;
+        }
+        let bits = factor.to_bits();
+        // 8 bits of exponent, 23 of mantissa.
+        let mut exponent = ((bits >> 23) & 0xFF) as i32;
+        let mut mantissa = (bits & 0x7F_FFFF) as i32;
+        if exponent == 0 {
+            exponent = 1;
+        } else {
+            mantissa |= 1 << 23;
+        }
+        // factor = mantissa · 2^(exponent − 150); 24 bits down to 15.
+        mantissa = (mantissa + (1 << 8)) >> 9;
+        let mut exponent = 150 - 9 - exponent;
+        if mantissa == 0 {
+            return NOTHING;
+        }
+        let zeros = mantissa.trailing_zeros();
+        mantissa >>= zeros;
+        // At most 31.
+        exponent -= zeros as i32;
+        Self {
+            mantissa: if factor < 0.0 { -mantissa } else { mantissa },
+            exponent,
+        }
+    }
+
+    /// The factor as it counts.
+    pub fn to_f32(self) -> f32 {
+        // 15 bits.
+        let mut value = self.mantissa as f32;
+        for _ in 0..self.exponent.unsigned_abs() {
+            value *= if self.exponent > 0 { 0.5 } else { 2.0 };
+        }
+        value
+    }
+
+    /// value · factor, to nearest with halves up; beyond 33 bits it is only known to be beyond.
+    pub(super) fn scale(self, value: i32) -> i64 {
+        // 31 and 15 bits.
+        let product = i64::from(value) * i64::from(self.mantissa);
+        match self.exponent {
+            ..=0 => shift_left(product, self.exponent.unsigned_abs()),
+            shift @ 1..48 => (product + (1 << (shift - 1))) >> shift,
+            // Less than a half in size.
+            _ => 0,
+        }
+    }
+
+    /// gradient · factor · 2^−`frac`, rounded down or up at random; one draw.
+    ///
+    /// The remainder's upper 32 bits are the odds of rounding up.
+    #[inline(always)]
+    pub(super) fn step(self, gradient: i64, frac: u32, rng: &mut XorShift32) -> i64 {
+        let draw = rng.draw();
+        let product = if self.mantissa == 1 {
+            gradient
+        } else {
+            gradient.clamp(-GRADIENT_LIMIT, GRADIENT_LIMIT) * i64::from(self.mantissa)
+        };
+        // At most 32.
+        let shift = self.exponent + frac as i32;
+        match shift {
+            ..=0 => shift_left(product, shift.unsigned_abs()),
+            1..=32 => {
+                let odds = draw & (u32::MAX >> (32 - shift));
+                product.saturating_add(i64::from(odds)) >> shift
+            }
+            _ => ((product >> (shift - 32).min(63)) + i64::from(draw)) >> 32,
+        }
+    }
+
+    /// x · factor · 2^(32 − `frac`) where that is an integer of 32 bits, and the 2^(32 − shift) that a draw is then
+    /// multiplied by: the upper half of `factor · delta + draw · 2^up` is [`step`](Self::step) of the gradient
+    /// x · delta, whatever delta is.
+    pub(super) fn row(self, x: i32, frac: u32) -> Option<Row> {
+        // At most 32.
+        let shift = u32::try_from(self.exponent + frac as i32).ok()?;
+        if !(1..=32).contains(&shift) {
+            return None;
+        }
+        // No gradient of this row is past the limit.
+        if self.mantissa != 1 && x.unsigned_abs() > 1 << 16 {
+            return None;
+        }
+        let product = i64::from(x) * i64::from(self.mantissa);
+        let sign = product >> (shift - 1);
+        // |product| < 2^(shift − 1): 31 bits after the shift.
+        (sign == 0 || sign == -1).then(|| Row {
+            factor: (product << (32 - shift)) as i32,
+            up: 32 - shift,
+        })
+    }
+}
+
+/// One row's factor: see [`FixedRate::row`].
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Row {
+    factor: i32,
+    up: u32,
+}
+
+impl Row {
+    #[inline(always)]
+    pub(super) fn step(self, delta: i32, rng: &mut XorShift32) -> i32 {
+        let odds = i64::from(rng.draw() << self.up);
+        // The upper half of 64 bits: below 2³¹.
+        ((i64::from(self.factor) * i64::from(delta) + odds) >> 32) as i32
+    }
+}
+
+/// value · 2^count, held within ±`BEYOND`.
+#[cold]
+fn shift_left(value: i64, count: u32) -> i64 {
+    let mut value = value.clamp(-BEYOND, BEYOND);
+    // 34 doublings take any number past the limit.
+    for _ in 0..count.min(34) {
+        value = (value * 2).clamp(-BEYOND, BEYOND);
+    }
+    value
+}
