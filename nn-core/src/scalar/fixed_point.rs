@@ -59,9 +59,7 @@ macro_rules! fixed_scalar {
 
             #[inline]
             fn add_scaled(acc: i64, value: Self, rate: FixedRate) -> i64 {
-                let product = i128::from(value.to_bits()) * i128::from(rate.mantissa);
-                let shift = rate.exponent - Self::FRAC_NBITS as i32;
-                acc.saturating_add(shift_nearest(product, shift))
+                acc.saturating_add(rate.scale(value.to_bits().into(), Self::FRAC_NBITS))
             }
 
             fn acc_to_f32(acc: i64) -> f32 {
@@ -182,7 +180,7 @@ macro_rules! fixed_scalar {
             }
 
             fn scale(self, rate: FixedRate) -> Self {
-                saturate(rate.scale(self.to_bits().into()))
+                saturate(rate.scale(self.to_bits().into(), 0))
             }
 
             #[inline]

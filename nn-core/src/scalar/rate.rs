@@ -14,9 +14,6 @@ pub struct FixedRate {
 /// Gradients are held within ± this before a mantissa other than 1 multiplies them: the product fits 62 bits.
 const GRADIENT_LIMIT: i64 = 1 << 47;
 
-/// Whatever is past this saturates every format.
-const BEYOND: i64 = 1 << 33;
-
 impl FixedRate {
     /// `factor` to 15 bits, to nearest; what is not a number counts as 0.
     pub fn new(factor: f32) -> Self {
@@ -62,12 +59,14 @@ impl FixedRate {
         value
     }
 
-    /// value · factor, to nearest with halves up; beyond 33 bits it is only known to be beyond.
-    pub(super) fn scale(self, value: i32) -> i64 {
+    /// value · factor · 2^`up`, to nearest with halves up, saturated.
+    #[inline]
+    pub(super) fn scale(self, value: i32, up: u32) -> i64 {
         // 31 and 15 bits.
         let product = i64::from(value) * i64::from(self.mantissa);
-        match self.exponent {
-            ..=0 => shift_left(product, self.exponent.unsigned_abs()),
+        // At most 32.
+        match self.exponent - up as i32 {
+            shift @ ..=0 => shift_left(product, shift.unsigned_abs()),
             shift @ 1..48 => (product + (1 << (shift - 1))) >> shift,
             // Less than a half in size.
             _ => 0,
@@ -136,13 +135,16 @@ impl Row {
     }
 }
 
-/// value · 2^count, held within ±`BEYOND`.
-#[cold]
+/// value · 2^count, saturated.
 fn shift_left(value: i64, count: u32) -> i64 {
-    let mut value = value.clamp(-BEYOND, BEYOND);
-    // 34 doublings take any number past the limit.
-    for _ in 0..count.min(34) {
-        value = (value * 2).clamp(-BEYOND, BEYOND);
+    if count < value.unsigned_abs().leading_zeros() {
+        // A bit is left for the sign; 0 has 64 zeros.
+        value.unbounded_shl(count)
+    } else if value == 0 {
+        0
+    } else if value > 0 {
+        i64::MAX
+    } else {
+        i64::MIN
     }
-    value
 }
