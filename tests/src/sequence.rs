@@ -1,11 +1,14 @@
 //! Graphs with recurrent layers: evaluated by the papers' formulas in naive f64 loops, and written as blobs.
 
+mod formulas;
+
 use host::export::AlignedBytes;
 use nn_core::model::{Ids, Node as ModelNode};
-use nn_core::ops::{Activation, Dense, Gru, Lstm, Op, Recurrent, Rnn};
+use nn_core::ops::{Activation, Concat, Dense, Gru, Lstm, Op, Recurrent, Rnn};
 use nn_core::tensor::{DType, Quant, Shape, Source, Tensor};
 use nn_core::train::TrainSpec;
 
+use self::formulas::{activate, advance, affine, softmax};
 use crate::graph::bytes_of;
 use crate::parts::Parts;
 use crate::random::Random;
@@ -85,6 +88,8 @@ pub enum Layer {
     },
     /// Along the last axis.
     Softmax,
+    /// Of all that it reads, along the last axis.
+    Concat,
 }
 
 /// A recurrent layer that reads a sequence forward.
@@ -133,6 +138,10 @@ impl Graph {
                 }
                 Layer::Dense { outputs, .. } => *shape.last_mut().expect("an axis") = *outputs,
                 Layer::Softmax => {}
+                Layer::Concat => {
+                    let last = |id: &usize| *shapes[*id].last().expect("an axis");
+                    *shape.last_mut().expect("an axis") = inputs.iter().map(last).sum();
+                }
             }
             shapes.push(shape);
         }
@@ -155,7 +164,7 @@ impl Graph {
                     all
                 }
                 Layer::Dense { outputs, .. } => vec![vec![features, *outputs], vec![*outputs]],
-                Layer::Softmax => vec![],
+                Layer::Softmax | Layer::Concat => vec![],
             }
         };
         self.nodes.iter().map(of).collect()
@@ -190,6 +199,15 @@ impl Graph {
             let features = *shape.last().expect("an axis");
             let output = match layer {
                 Layer::Softmax => x.chunks(features).flat_map(softmax).collect(),
+                Layer::Concat => {
+                    let rows = x.len() / features;
+                    let row = |of: usize, row: usize| {
+                        let width = tensors[of].len() / rows;
+                        tensors[of][row * width..][..width].to_vec()
+                    };
+                    let all = |index| reads.iter().map(move |of| row(*of, index));
+                    (0..rows).flat_map(all).flatten().collect()
+                }
                 Layer::Dense {
                     outputs,
                     activation,
@@ -270,7 +288,7 @@ impl Graph {
             let reads: Vec<u16> = reads.iter().map(|id| *id as u16).collect();
             nodes.push(ModelNode {
                 name: "",
-                op: layer.op(&ids),
+                op: layer.op(&ids, shapes[self.inputs.len() + index].len() as u8 - 1),
                 inputs: Ids::new(&reads).expect("at most four"),
                 output: (self.inputs.len() + index) as u16,
             });
@@ -290,8 +308,8 @@ impl Graph {
 }
 
 impl Layer {
-    /// The operator, with these parameters.
-    fn op(&self, ids: &[u16]) -> Op {
+    /// The operator, with these parameters, whose output's last axis is `axis`.
+    fn op(&self, ids: &[u16], axis: u8) -> Op {
         match *self {
             Self::Recurrent {
                 kind,
@@ -325,69 +343,7 @@ impl Layer {
                 activation,
             }),
             Self::Softmax => Op::Softmax(None),
-        }
-    }
-}
-
-fn sigmoid(x: f64) -> f64 {
-    1.0 / (1.0 + (-x).exp())
-}
-
-fn activate(activation: Activation, z: f64) -> f64 {
-    match activation {
-        Activation::None => z,
-        Activation::Relu => z.max(0.0),
-        Activation::Sigmoid => sigmoid(z),
-        Activation::Tanh => z.tanh(),
-        other => panic!("{other:?} is not used here"),
-    }
-}
-
-fn softmax(x: &[f64]) -> Vec<f64> {
-    let max = x.iter().copied().fold(f64::MIN, f64::max);
-    let sum: f64 = x.iter().map(|x| (x - max).exp()).sum();
-    x.iter().map(|x| (x - max).exp() / sum).collect()
-}
-
-fn affine(x: &[f64], weight: &[f64], columns: usize, bias: &[f64]) -> Vec<f64> {
-    let column = |c: usize| {
-        let products = x
-            .iter()
-            .enumerate()
-            .map(|(k, x)| x * weight[k * columns + c]);
-        products.sum::<f64>() + bias.get(c).unwrap_or(&0.0)
-    };
-    (0..columns).map(column).collect()
-}
-
-/// One step of a cell; the state is h, then c.
-fn advance(kind: Kind, x: &[f64], weights: &[&[f64]], state: &mut [f64]) {
-    let units = state.len() / 2;
-    let columns = kind.gates() * units;
-    let h = state[..units].to_vec();
-    let from_x = affine(x, weights[0], columns, weights[2]);
-    let from_h = affine(&h, weights[1], columns, weights.get(3).unwrap_or(&&[][..]));
-    let z = |gate: usize, j: usize| from_x[gate * units + j] + from_h[gate * units + j];
-    let reset: Vec<f64> = (0..units).map(|j| sigmoid(z(0, j)) * h[j]).collect();
-    let from_reset = affine(&reset, weights[1], columns, &[]);
-    for j in 0..units {
-        match kind {
-            Kind::Rnn(activation) => state[j] = activate(activation, z(0, j)),
-            Kind::Lstm => {
-                let c = sigmoid(z(1, j)) * state[units + j] + sigmoid(z(0, j)) * z(2, j).tanh();
-                state[units + j] = c;
-                state[j] = sigmoid(z(3, j)) * c.tanh();
-            }
-            Kind::Gru { reset_after } => {
-                let n = 2 * units + j;
-                let n = if reset_after {
-                    (from_x[n] + sigmoid(z(0, j)) * from_h[n]).tanh()
-                } else {
-                    (from_x[n] + from_reset[n]).tanh()
-                };
-                let keep = sigmoid(z(1, j));
-                state[j] = (1.0 - keep) * n + keep * h[j];
-            }
+            Self::Concat => Op::Concat(Concat { axis }),
         }
     }
 }

@@ -108,6 +108,31 @@ fn graphs(kind: Kind) -> Vec<(&'static str, Graph)> {
             ),
         ),
         (
+            "bidirectional",
+            Graph {
+                inputs: vec![vec![6, 3]],
+                nodes: vec![
+                    node(whole(), &[0]),
+                    node(reversed(whole()), &[0]),
+                    node(Layer::Concat, &[1, 2]),
+                    node(dense(2, Activation::None), &[3]),
+                ],
+            },
+        ),
+        (
+            "bidirectional to one, over a layer that learns",
+            Graph {
+                inputs: vec![vec![6, 3]],
+                nodes: vec![
+                    node(dense(4, Activation::Tanh), &[0]),
+                    node(last(), &[1]),
+                    node(reversed(recurrent(next, 5, Gives::Last)), &[1]),
+                    node(Layer::Concat, &[2, 3]),
+                    node(dense(2, Activation::None), &[4]),
+                ],
+            },
+        ),
+        (
             "encoder and decoder: the decoder begins in the encoder's last state, and reads another sequence",
             Graph {
                 inputs: vec![vec![6, 3], vec![4, 2]],
