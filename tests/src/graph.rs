@@ -91,15 +91,21 @@ impl Net {
 
     /// A weight.
     pub fn weight(&mut self, dims: &[usize], values: &[f32]) -> TensorId {
+        let dtype = self.dtype;
+        self.weight_of(dims, values, dtype)
+    }
+
+    /// A weight of another type.
+    pub fn weight_of(&mut self, dims: &[usize], values: &[f32], dtype: DType) -> TensorId {
         assert_eq!(dims.iter().product::<usize>(), values.len());
         let offset = self.weights.len() as u32;
-        let bytes = bytes_of(self.dtype, values);
+        let bytes = bytes_of(dtype, values);
         self.weights.extend(bytes);
         self.weights
             .resize(self.weights.len().next_multiple_of(16), 0);
         self.push(Tensor {
             shape: Shape::new(dims).expect("a shape"),
-            dtype: self.dtype,
+            dtype,
             quant: Quant::None,
             source: Source::Weight { offset },
         })
