@@ -408,6 +408,12 @@ fn sums_over_samples_are_stepped_from() {
     let norm = Clip::Norm(0.25);
     let specs = [
         ("sums", sgd.with_accumulation(4)),
+        (
+            "no decay of biases",
+            sgd.with_accumulation(2)
+                .with_weight_decay(0.5)
+                .without_bias_decay(),
+        ),
         ("three samples", sgd.with_accumulation(3).with_momentum(0.9)),
         ("clipped norm, each sample", sgd.with_clip(norm)),
         (
