@@ -132,7 +132,7 @@ impl<'m> Torch<'m> {
             let wanted: Vec<i64> = wanted.dims().iter().map(|&d| i64::from(d)).collect();
             let y = match &node.op {
                 op @ (Op::Rnn(_) | Op::Lstm(_) | Op::Gru(_)) => self.recurrent(op, &x, &wanted),
-                _ => self.node(&node, &x),
+                _ => self.node(&node, &x, &wanted),
             };
             assert_eq!(y.size(), wanted, "{}", node.name);
             known.insert(node.output, y);
@@ -160,7 +160,7 @@ impl<'m> Torch<'m> {
         activate(&nhwc(&y, x.dim()), conv.activation)
     }
 
-    fn node(&self, node: &Node, inputs: &[&Tensor]) -> Tensor {
+    fn node(&self, node: &Node, inputs: &[&Tensor], wanted: &[i64]) -> Tensor {
         let x = inputs[0];
         match &node.op {
             Op::Dense(dense) => {
@@ -179,6 +179,35 @@ impl<'m> Torch<'m> {
                 hat * self.weight(norm.gamma) + self.weight(norm.beta)
             }
             Op::Flatten => x.reshape([-1]),
+            Op::Add(sum) => activate(&(x + inputs[1]), sum.activation),
+            Op::Mul(product) => activate(&(x * inputs[1]), product.activation),
+            Op::Concat(concat) => Tensor::cat(inputs, i64::from(concat.axis)),
+            Op::Pad(padding) => {
+                // libtorch wants the last axis first.
+                let axes = (0..x.dim()).rev();
+                let cells = axes.flat_map(|axis| [padding.before[axis], padding.after[axis]]);
+                let cells: Vec<i64> = cells.map(i64::from).collect();
+                x.pad(&cells[..], "constant", 0.0)
+            }
+            Op::Transpose(transpose) => {
+                let axes = transpose.axes.iter().take(x.dim());
+                x.permute(axes.map(|&axis| i64::from(axis)).collect::<Vec<_>>())
+            }
+            Op::Reshape => x.reshape(wanted),
+            Op::GlobalAvgPool(None) => x
+                .reshape([-1, *x.size().last().expect("a dimension")])
+                .mean_dim(Some(&[0i64][..]), false, Kind::Float),
+            Op::GlobalMaxPool => {
+                x.reshape([-1, *x.size().last().expect("a dimension")])
+                    .max_dim(0, false)
+                    .0
+            }
+            Op::Prelu(prelu) => x.relu() - (-x).relu() * self.weight(prelu.slope),
+            Op::Embedding(embedding) => {
+                let rows = self.weight(embedding.table);
+                rows.index_select(0, &x.to_kind(Kind::Int64))
+                    .reshape(wanted)
+            }
             Op::Relu => x.relu(),
             Op::Sigmoid(None) => x.sigmoid(),
             Op::Tanh(None) => x.tanh(),
