@@ -22,6 +22,9 @@ use nn_core::{
 )]
 mod boards;
 use boards::{BOARDS, Board};
+#[path = "src/archive.rs"]
+#[expect(unreachable_pub, reason = "a module of the library, too")]
+mod archive;
 
 /// What an image holds in RAM besides arena, frame and stack: the log's buffer and the drivers.
 const STATICS: usize = 1200;
@@ -31,7 +34,9 @@ const DEFAULT_MODEL: &str = "../models/mnist-cnn-i8.mote";
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-changed=boards.rs");
+    println!("cargo::rerun-if-changed=src/archive.rs");
     println!("cargo::rerun-if-env-changed=MOTE_MODEL");
+    println!("cargo::rerun-if-env-changed=MOTE_CASES");
     // On a workstation the library builds without board and model, for its tests.
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
         return ExitCode::SUCCESS;
@@ -53,9 +58,30 @@ fn lay_out() -> Result<(), String> {
     let write = |name: &str, bytes: &[u8]| {
         fs::write(out.join(name), bytes).map_err(|error| format!("cannot write {name}: {error}"))
     };
-    let (path, blob) = model()?;
+    // An app embeds one of the two. Without cases the model is the only one; without a model the first case is it.
+    let cases = match file("MOTE_CASES", "an archive of blobs")? {
+        Some((path, archive)) => {
+            Some((path, archive::blobs(&archive).map(<[u8]>::to_vec).collect()))
+        }
+        None => None,
+    };
+    let (path, blob) = match (&cases, file("MOTE_MODEL", "a .mote blob")?) {
+        (_, Some(model)) => model,
+        (Some((path, cases)), None) => {
+            let cases: &Vec<Vec<u8>> = cases;
+            let first = cases.first().ok_or("MOTE_CASES holds no blob")?;
+            (path.clone(), first.clone())
+        }
+        (None, None) => default_model()?,
+    };
     write("model.mote", &blob)?;
     write("model.rs", constants(board, &path, &blob)?.as_bytes())?;
+    let (path, cases) = cases.unwrap_or_else(|| (path, vec![blob]));
+    let cases: Vec<&[u8]> = cases.iter().map(Vec::as_slice).collect();
+    let mut archive = Vec::new();
+    archive::pack(&cases, |bytes| archive.extend_from_slice(bytes));
+    write("cases.bin", &archive)?;
+    write("cases.rs", case_constants(board, &path, &cases)?.as_bytes())?;
     write("memory.x", memory(board).as_bytes())?;
     println!("cargo::rustc-link-search={}", out.display());
     for script in ["-Tlink.x", "-Tdefmt.x", "--nmagic"] {
@@ -90,39 +116,90 @@ fn board() -> Result<&'static Board, String> {
     Ok(board)
 }
 
-fn model() -> Result<(PathBuf, Vec<u8>), String> {
-    let path = match env::var_os("MOTE_MODEL") {
-        Some(path) => PathBuf::from(path),
-        None if Path::new(DEFAULT_MODEL).exists() => PathBuf::from(DEFAULT_MODEL),
-        None => {
-            return Err(
-                "which model? Set MOTE_MODEL to the absolute path of a .mote blob, or let \
-                 `mote run BLOB --on qemu` build the image; `mote export` makes blobs"
-                    .into(),
-            );
-        }
+/// The file that an environment variable names.
+fn file(variable: &str, what: &str) -> Result<Option<(PathBuf, Vec<u8>)>, String> {
+    let Some(path) = env::var_os(variable).map(PathBuf::from) else {
+        return Ok(None);
     };
     println!("cargo::rerun-if-changed={}", path.display());
-    let blob = fs::read(&path).map_err(|error| {
+    let bytes = fs::read(&path).map_err(|error| {
         format!(
-            "cannot read the model {}: {error}; MOTE_MODEL wants the absolute path of a .mote blob",
+            "cannot read {}: {error}; {variable} wants the absolute path of {what}",
             path.display()
         )
     })?;
-    Ok((path, blob))
+    Ok(Some((path, bytes)))
+}
+
+fn default_model() -> Result<(PathBuf, Vec<u8>), String> {
+    println!("cargo::rerun-if-changed={DEFAULT_MODEL}");
+    let blob = fs::read(DEFAULT_MODEL).map_err(|_| {
+        "which model? Set MOTE_MODEL to the absolute path of a .mote blob, or let \
+         `mote run BLOB --on qemu` build the image; `mote export` makes blobs"
+    })?;
+    Ok((DEFAULT_MODEL.into(), blob))
+}
+
+/// A blob on the 16-byte boundary that `Model::load` wants, which a Vec does not promise.
+struct Aligned(Vec<u128>, usize);
+
+impl Aligned {
+    fn new(blob: &[u8]) -> Self {
+        let words = blob.chunks(16).map(|bytes| {
+            let mut padded = [0; 16];
+            padded[..bytes.len()].copy_from_slice(bytes);
+            u128::from_ne_bytes(padded)
+        });
+        Aligned(words.collect(), blob.len())
+    }
+
+    fn load(&self, path: &Path) -> Result<Model<'_>, String> {
+        let Aligned(words, len) = self;
+        // SAFETY: `words` holds at least `len` bytes, all of them written.
+        let bytes = unsafe { std::slice::from_raw_parts(words.as_ptr().cast::<u8>(), *len) };
+        Model::load(bytes).map_err(|error| format!("{}: {error}", path.display()))
+    }
+}
+
+/// The most outputs, in all, that a model's targets may need room for.
+fn outputs(model: &Model) -> usize {
+    let count = model.outputs().as_slice().len();
+    let outputs = (0..count).filter_map(|index| model.output(index));
+    outputs.map(|tensor| tensor.elements()).sum()
+}
+
+fn case_constants(board: &Board, path: &Path, cases: &[&[u8]]) -> Result<String, String> {
+    let aligned: Vec<_> = cases.iter().map(|blob| Aligned::new(blob)).collect();
+    let models = aligned.iter().map(|blob| blob.load(path));
+    let models = models.collect::<Result<Vec<_>, _>>()?;
+    let arenas = models.iter().map(|m| m.arena_infer().max(m.arena_train()));
+    let arena = arenas.max().unwrap_or(0);
+    let room = models.iter().map(outputs).max().unwrap_or(0);
+    let wanted = arena + 4 * room + STATICS + board.stack as usize;
+    let ram = board.ram.len as usize;
+    if wanted > ram {
+        // The image of a single model that is no case must build all the same.
+        println!(
+            "cargo::warning={}: the cases want {wanted} bytes of RAM, {} has {ram}",
+            path.display(),
+            board.name
+        );
+    }
+    let mut code = format!(
+        "/// Bytes of arena of the largest case.\npub const ARENA: usize = {arena};\n\
+         /// Outputs of the case with the most.\npub const ROOM: usize = {room};\n"
+    );
+    code.push_str(&kernels(&models));
+    code.push_str(
+        "/// The archive, in flash.\npub static CASES: &[u8] = \
+         nn_core::include_model!(concat!(env!(\"OUT_DIR\"), \"/cases.bin\"));\n",
+    );
+    Ok(code)
 }
 
 fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> {
-    // `Model::load` wants a 16-byte boundary, which a Vec does not promise.
-    let mut words = vec![0u128; blob.len().div_ceil(16)];
-    for (word, bytes) in words.iter_mut().zip(blob.chunks(16)) {
-        let mut padded = [0; 16];
-        padded[..bytes.len()].copy_from_slice(bytes);
-        *word = u128::from_ne_bytes(padded);
-    }
-    // SAFETY: `words` holds at least `blob.len()` bytes, all of them written.
-    let aligned = unsafe { std::slice::from_raw_parts(words.as_ptr().cast::<u8>(), blob.len()) };
-    let model = Model::load(aligned).map_err(|error| format!("{}: {error}", path.display()))?;
+    let aligned = Aligned::new(blob);
+    let model = aligned.load(path)?;
 
     let input = model.input(0).map_or(0, |tensor| tensor.bytes());
     let output = model.output(0).map_or(0, |tensor| tensor.bytes());
@@ -174,7 +251,16 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
     ] {
         let _ = writeln!(code, "/// {doc}\npub const {name}: usize = {value};");
     }
-    code.push_str(&kernels(&model));
+    let engine = if model.learns() {
+        "train::Trainer"
+    } else {
+        "session::Session"
+    };
+    let _ = writeln!(
+        code,
+        "/// What runs the model, or lets it learn.\npub type Engine = nn_core::{engine}<'static>;"
+    );
+    code.push_str(&kernels(&[model]));
     code.push_str(
         "/// The blob, in flash.\npub static MODEL: &[u8] = \
          nn_core::include_model!(concat!(env!(\"OUT_DIR\"), \"/model.mote\"));\n",
@@ -182,32 +268,23 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
     Ok(code)
 }
 
-/// Just the operators and number types that the model names, and the engine that it wants.
-fn kernels(model: &Model) -> String {
-    let ops = model
-        .nodes()
-        .iter()
-        .fold(0, |ops, node| ops | node.op.bit());
+/// Just the operators and number types that the models name.
+fn kernels(models: &[Model]) -> String {
+    let nodes = models.iter().flat_map(|model| model.nodes());
+    let ops = nodes.fold(0, |ops, node| ops | node.op.bit());
     let has = |dtype| {
-        let mut tensors = model.tensors().iter();
+        let mut tensors = models.iter().flat_map(|model| model.tensors());
         tensors.any(|tensor| tensor.dtype == dtype && tensor.source == Source::Activation)
     };
     let (f32, q16, i8) = (has(DType::F32), has(DType::Q16), has(DType::I8));
-    let train = model.learns();
-    let engine = if train {
-        "train::Trainer"
-    } else {
-        "session::Session"
-    };
+    let train = models.iter().any(Model::learns);
     format!(
-        "/// The operators and number types of the model.\n\
+        "/// The operators and number types that are linked in.\n\
          #[derive(Debug)]\npub struct Kernels;\n\
          impl nn_core::ops::OpSet for Kernels {{\n\
          const OPS: u64 = {ops:#x};\n\
          const F32: bool = {f32};\nconst Q16: bool = {q16};\nconst I8: bool = {i8};\n\
-         const TRAIN: bool = {train};\n}}\n\
-         /// What runs it, or lets it learn.\n\
-         pub type Engine = nn_core::{engine}<'static>;\n"
+         const TRAIN: bool = {train};\n}}\n"
     )
 }
 

@@ -7,6 +7,8 @@
 #[cfg(all(target_os = "none", not(feature = "image")))]
 compile_error!("an image wants one board: pass `--features board-NAME`, see firmware/boards.rs");
 
+pub mod archive;
+pub mod conformance;
 pub mod engine;
 mod log;
 pub mod server;
@@ -22,4 +24,10 @@ pub mod stack;
 #[cfg(all(target_os = "none", feature = "image"))]
 pub mod model {
     include!(concat!(env!("OUT_DIR"), "/model.rs"));
+}
+
+/// The cases of the app `conformance`, and what follows from them.
+#[cfg(all(target_os = "none", feature = "image"))]
+pub mod cases {
+    include!(concat!(env!("OUT_DIR"), "/cases.rs"));
 }

@@ -5,6 +5,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::register::msp;
 use nn_core::link::StackUse;
 
+use crate::conformance::Meter;
+
 const PAINT: u32 = 0x5AFE_57AC;
 /// What [`paint`] leaves alone below the stack pointer, for itself. Bytes.
 const OWN: u32 = 64;
@@ -46,6 +48,34 @@ pub fn used() -> u32 {
         unsafe { word.read_volatile() != PAINT }
     });
     start - gone.unwrap_or(start)
+}
+
+/// Measures what is used below a caller.
+#[derive(Debug)]
+pub struct Gauge {
+    from: u32,
+}
+
+impl Gauge {
+    /// One that has measured nothing yet.
+    #[expect(clippy::new_without_default, reason = "it is no value to start from")]
+    pub fn new() -> Self {
+        Gauge { from: 0 }
+    }
+}
+
+impl Meter for Gauge {
+    // In the caller: it is that one's stack pointer that counts.
+    #[inline(always)]
+    fn start(&mut self) {
+        self.from = msp::read();
+        paint();
+    }
+
+    fn stop(&mut self) -> u32 {
+        let (_, start) = bounds();
+        used().saturating_sub(start.saturating_sub(self.from))
+    }
 }
 
 /// Ends setting up: what was used for it is noted, and the rest painted anew.

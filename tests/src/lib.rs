@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`graph`] | graphs of any operators, built, run and trained |
 //! | [`cases`] | the networks whose answers by libtorch are frozen |
+//! | [`conformance`] | the cases in which devices are held to the host |
 //! | [`random`] | a seeded generator |
 //! | [`network`] | a chain of layers, drawn, written as a blob, run and trained |
 //! | [`reference`] | the same chain in naive loops, in f64 for gradients and in f32 for the order of reductions |
@@ -13,6 +14,7 @@
 //! | [`int8`] | the TensorFlow Lite int8 specification in wide integers |
 
 pub mod cases;
+pub mod conformance;
 pub mod graph;
 pub mod int8;
 pub mod network;

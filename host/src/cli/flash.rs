@@ -73,7 +73,7 @@ mod with_probes {
 
     use anyhow::Context;
     use host::blob::Blob;
-    use host::device::firmware;
+    use host::device::firmware::{self, Content};
     use host::flash::{self, Chip, Found, Image, Options};
     use host::paths;
     use host::ui::Ui;
@@ -115,7 +115,7 @@ mod with_probes {
                     .model
                     .unwrap_or_else(|| paths::models_dir().join("mnist-cnn-head.mote"));
                 let blob = Blob::open(&model)?;
-                firmware::build(chip.board()?, &args.app, blob.bytes(), ui)?.elf
+                firmware::build(chip.board()?, &args.app, Content::Model(blob.bytes()), ui)?.elf
             }
         };
         let image = Image::read(&elf)?;

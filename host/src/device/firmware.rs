@@ -91,14 +91,44 @@ impl Toolchain {
     }
 }
 
-/// Builds `app` for `board` around `blob`, or finds that the image is up to date.
+/// What an image holds besides code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content<'a> {
+    /// A model, a blob.
+    Model(&'a [u8]),
+    /// Several, in an archive, for the app `conformance`.
+    Cases(&'a [u8]),
+}
+
+impl<'a> Content<'a> {
+    fn bytes(&self) -> &'a [u8] {
+        match self {
+            Content::Model(bytes) | Content::Cases(bytes) => bytes,
+        }
+    }
+
+    /// The variable that names its file to the firmware's build script, and the file's suffix.
+    fn variable(&self) -> (&'static str, &'static str) {
+        match self {
+            Content::Model(_) => ("MOTE_MODEL", "mote"),
+            Content::Cases(_) => ("MOTE_CASES", "cases"),
+        }
+    }
+}
+
+/// Builds `app` for `board` around `content`, or finds that the image is up to date.
 ///
 /// Images lie side by side in `target/firmware/images`, so that several may be in use at once.
 ///
 /// # Errors
 ///
 /// [`BuildError`]: no toolchain, the image does not fit, or what cargo said.
-pub fn build(board: &'static Board, app: &str, blob: &[u8], ui: &Ui) -> Result<Image, BuildError> {
+pub fn build(
+    board: &'static Board,
+    app: &str,
+    content: Content<'_>,
+    ui: &Ui,
+) -> Result<Image, BuildError> {
     let root = paths::workspace_root();
     let target_dir = root.join("target/firmware");
     let images = target_dir.join("images");
@@ -113,10 +143,12 @@ pub fn build(board: &'static Board, app: &str, blob: &[u8], ui: &Ui) -> Result<I
     let lock = File::create(&lock_path).map_err(file_error(&lock_path))?;
     lock.lock().map_err(file_error(&lock_path))?;
 
-    let name = format!("{app}-{}-{:08x}", board.name, crc32(blob));
-    let model = images.join(format!("{name}.mote"));
-    if fs::read(&model).ok().as_deref() != Some(blob) {
-        fs::write(&model, blob).map_err(file_error(&model))?;
+    let bytes = content.bytes();
+    let (variable, suffix) = content.variable();
+    let name = format!("{app}-{}-{:08x}", board.name, crc32(bytes));
+    let file = images.join(format!("{name}.{suffix}"));
+    if fs::read(&file).ok().as_deref() != Some(bytes) {
+        fs::write(&file, bytes).map_err(file_error(&file))?;
     }
     let toolchain = Toolchain::find(board.target)?;
     ui.note(format_args!(
@@ -125,7 +157,14 @@ pub fn build(board: &'static Board, app: &str, blob: &[u8], ui: &Ui) -> Result<I
         board.core,
         toolchain.name()
     ));
-    let built = compile(&toolchain, board, app, &root, &target_dir, &model)?;
+    let built = compile(
+        &toolchain,
+        board,
+        app,
+        &root,
+        &target_dir,
+        (variable, &file),
+    )?;
     let elf = images.join(format!("{name}.elf"));
     fs::copy(&built, &elf).map_err(file_error(&built))?;
     let image = Image::read(&elf, board)?;
@@ -148,7 +187,7 @@ fn compile(
     app: &str,
     root: &Path,
     target_dir: &Path,
-    model: &Path,
+    (variable, file): (&str, &Path),
 ) -> Result<PathBuf, BuildError> {
     let mut cargo = toolchain.build(board.target);
     cargo
@@ -159,7 +198,9 @@ fn compile(
         .arg("--target-dir")
         .arg(target_dir)
         .current_dir(root)
-        .env("MOTE_MODEL", model)
+        .env_remove("MOTE_MODEL")
+        .env_remove("MOTE_CASES")
+        .env(variable, file)
         // What this process may have from a cargo that runs it.
         .env_remove("CARGO_BUILD_TARGET")
         .env_remove("RUSTFLAGS")

@@ -15,20 +15,36 @@ use crate::ui::Ui;
 const KEPT: usize = 12;
 
 /// The last lines that an image or its emulator said.
-#[derive(Debug, Clone, Default)]
-pub(super) struct LastLines(Arc<Mutex<VecDeque<String>>>);
+#[derive(Debug, Clone)]
+pub(super) struct LastLines {
+    lines: Arc<Mutex<VecDeque<String>>>,
+    kept: usize,
+}
+
+impl Default for LastLines {
+    fn default() -> Self {
+        Self::keeping(KEPT)
+    }
+}
 
 impl LastLines {
+    pub(super) fn keeping(kept: usize) -> Self {
+        Self {
+            lines: Arc::default(),
+            kept,
+        }
+    }
+
     pub(super) fn push(&self, line: String) {
-        let mut lines = self.0.lock().unwrap_or_else(|error| error.into_inner());
-        if lines.len() == KEPT {
+        let mut lines = self.lines.lock().unwrap_or_else(|error| error.into_inner());
+        if lines.len() == self.kept {
             lines.pop_front();
         }
         lines.push_back(line);
     }
 
     pub(super) fn take(&self) -> Vec<String> {
-        let mut lines = self.0.lock().unwrap_or_else(|error| error.into_inner());
+        let mut lines = self.lines.lock().unwrap_or_else(|error| error.into_inner());
         lines.drain(..).collect()
     }
 }

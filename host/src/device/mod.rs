@@ -26,6 +26,7 @@ pub use serial::Serial;
 use nn_core::train::{Sgd, StepReport, Target};
 
 use crate::{blob::Blob, ui::Ui};
+use firmware::Content;
 
 /// What a device says about itself. Lengths are in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -90,7 +91,7 @@ pub fn open(place: &Place, blob: &Blob, ui: &Ui) -> Result<Box<dyn Device>, Devi
     Ok(match place {
         Place::Host => Box::new(Here::new(blob)?),
         Place::Qemu(board) => {
-            let image = firmware::build(board, "mnist", blob.bytes(), ui)?;
+            let image = firmware::build(board, "mnist", Content::Model(blob.bytes()), ui)?;
             let qemu = Qemu::start(board, &image, QemuOptions::default(), ui)?;
             Box::new(Linked::greet(qemu, &model)?)
         }

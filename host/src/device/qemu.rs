@@ -61,31 +61,15 @@ impl Qemu {
             program: PROGRAM.into(),
             source,
         };
-        let machine = board.qemu.ok_or_else(|| {
-            no_qemu(io::Error::other(format!(
-                "it does not emulate {}",
-                board.name
-            )))
-        })?;
-        let elf = std::fs::read(&image.elf).map_err(|source| BuildError::File {
-            path: image.elf.clone(),
-            source,
-        })?;
+        let elf = read(image)?;
         let socket = SocketPath::new();
         let listener = UnixListener::bind(&socket.0).map_err(no_qemu)?;
         listener.set_nonblocking(true).map_err(no_qemu)?;
-        let mut command = pinned(PROGRAM);
+        let mut command = emulator(board, image)?;
         command
-            .args(["-M", machine, "-display", "none", "-monitor", "none"])
             .arg("-chardev")
             .arg(format!("socket,id=uart,path={}", socket.0.display()))
-            .args(["-serial", "chardev:uart"])
-            .args(["-semihosting-config", "enable=on,target=native"])
-            .arg("-kernel")
-            .arg(&image.elf)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+            .args(["-serial", "chardev:uart"]);
         if options.count_instructions {
             command.args(["-icount", "shift=0"]);
         }
@@ -123,6 +107,57 @@ impl Qemu {
         }
     }
 
+    /// Boots an `image` that ends by itself, and gives its log.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Self::start); [`DeviceError::Verdict`] when it ends with a failure,
+    /// [`DeviceError::Silent`] when it does not end in time.
+    pub fn run(
+        board: &'static Board,
+        image: &Image,
+        patience: Duration,
+        ui: &Ui,
+    ) -> Result<Vec<String>, DeviceError> {
+        let no_qemu = |source| DeviceError::NoQemu {
+            program: PROGRAM.into(),
+            source,
+        };
+        let elf = read(image)?;
+        let mut child = emulator(board, image)?
+            .args(["-serial", "null"])
+            .spawn()
+            .map_err(no_qemu)?;
+        let log = LastLines::keeping(usize::MAX);
+        let stdout = child.stdout.take();
+        let follower =
+            stdout.map(|stdout| follow_defmt(stdout, &elf, board.name, log.clone(), *ui));
+        let stderr = child.stderr.take();
+        let errors = stderr.map(|stderr| follow_text(stderr, log.clone()));
+        let deadline = Instant::now() + patience;
+        let status = loop {
+            if let Some(status) = child.try_wait().map_err(no_qemu)? {
+                break status;
+            }
+            if Instant::now() >= deadline {
+                child.kill().ok();
+                child.wait().ok();
+                let place = format!("qemu:{}", board.name);
+                return Err(DeviceError::Silent { place, patience });
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        for follower in [follower, errors].into_iter().flatten() {
+            follower.join().ok();
+        }
+        let log = log.take();
+        if status.success() {
+            Ok(log)
+        } else {
+            Err(DeviceError::Verdict { status, log })
+        }
+    }
+
     /// How it ended, if it has; the log is complete then.
     fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.status.is_none() {
@@ -135,6 +170,31 @@ impl Qemu {
         }
         Ok(self.status)
     }
+}
+
+fn read(image: &Image) -> Result<Vec<u8>, BuildError> {
+    std::fs::read(&image.elf).map_err(|source| BuildError::File {
+        path: image.elf.clone(),
+        source,
+    })
+}
+
+/// QEMU with `image` on `board`, but for the UART.
+fn emulator(board: &'static Board, image: &Image) -> Result<Command, DeviceError> {
+    let machine = board.qemu.ok_or_else(|| DeviceError::NoQemu {
+        program: PROGRAM.into(),
+        source: io::Error::other(format!("it does not emulate {}", board.name)),
+    })?;
+    let mut command = pinned(PROGRAM);
+    command
+        .args(["-M", machine, "-display", "none", "-monitor", "none"])
+        .args(["-semihosting-config", "enable=on,target=native"])
+        .arg("-kernel")
+        .arg(&image.elf)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    Ok(command)
 }
 
 /// QEMU's two threads hand each byte of a UART to each other. On one processor that takes half the

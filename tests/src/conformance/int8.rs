@@ -1,0 +1,158 @@
+//! Cases in int8.
+
+use host::export::{AlignedBytes, Builder, Int8Layer};
+use nn_core::fixed_point::InputRescale;
+use nn_core::ops::{Activation, Conv2d, Op, sigmoid, softmax, tanh};
+use nn_core::tensor::{DType, Quant, TensorId};
+use nn_core::train::{Loss, TrainSpec, Trainable};
+
+use super::Case;
+use crate::int8::input_rescale;
+use crate::random::Random;
+
+/// The cases.
+pub(super) fn cases() -> Vec<Case> {
+    vec![
+        Case::new("i8 layers under an f32 head that learns", head(DType::F32)),
+        Case::new("i8 from input to output", whole()),
+    ]
+}
+
+fn quant(scale: f32, zero_point: i32) -> Quant {
+    Quant::PerTensor { scale, zero_point }
+}
+
+fn as_quant((scale, zero_point): (f32, i32)) -> Quant {
+    quant(scale, zero_point)
+}
+
+fn rescale(scale: f32, bits: u32, is_softmax: bool) -> Option<InputRescale> {
+    let (multiplier, shift, radius) = input_rescale(scale, bits, is_softmax);
+    Some(InputRescale {
+        multiplier,
+        shift: shift as i8,
+        radius,
+    })
+}
+
+/// A dense layer `[out, in]` or a convolution `[out, kernel_h, kernel_w, in]`.
+fn layer(
+    random: &mut Random,
+    shape: &[usize],
+    outputs: usize,
+    activation: Activation,
+) -> Int8Layer {
+    let count: usize = shape.iter().product();
+    let terms = count / outputs;
+    // A sum of n products of ±127 and ±128 is about 5,400 · √n: shifted to about ±60.
+    let shift = -((5_400.0 * (terms as f64).sqrt() / 60.0).log2().round() as i32) + 1;
+    Int8Layer {
+        weight: (0..count).map(|_| random.within(-127, 127) as i8).collect(),
+        shape: shape.to_vec(),
+        scales: vec![0.01; outputs],
+        bias: (0..outputs)
+            .map(|_| random.within(-9000, 9000) as i32)
+            .collect(),
+        multipliers: (0..outputs)
+            .map(|_| random.within(1 << 30, i64::from(i32::MAX)) as i32)
+            .collect(),
+        shifts: vec![shift; outputs],
+        output: quant(1.0 / 32.0, -5),
+        activation,
+    }
+}
+
+/// From real numbers through every int8 operator, and back to real numbers.
+fn layers(b: &mut Builder, x: TensorId, real: DType) -> TensorId {
+    let mut random = Random::new(62);
+    let conv = layer(&mut random, &[5, 3, 3, 2], 5, Activation::Relu);
+    let dense = layer(&mut random, &[9, 45], 9, Activation::None);
+    let window = |stride, padding| nn_core::ops::Pool2d {
+        kernel: [2, 2],
+        stride,
+        padding,
+    };
+    let int8 = DType::I8;
+    let x = b.convert("quantize", Op::Quantize, x, int8, quant(0.01, 7));
+    let x = b.conv2d_i8("conv", x.unwrap(), &conv, [1, 1], [1; 4]);
+    let x = b.max_pool2d("max", x.unwrap(), window([2, 2], [0, 0, 0, 1]));
+    let op = Op::Tanh(rescale(1.0 / 32.0, 4, false));
+    let x = b.convert("tanh", op, x.unwrap(), int8, as_quant(tanh::OUTPUT_I8));
+    let x = b.avg_pool2d("mean", x.unwrap(), window([1, 1], [0; 4]));
+    let x = b.same("relu", Op::Relu, x.unwrap());
+    let op = Op::Sigmoid(rescale(tanh::OUTPUT_I8.0, 4, false));
+    let x = b.convert(
+        "sigmoid",
+        op,
+        x.unwrap(),
+        int8,
+        as_quant(sigmoid::OUTPUT_I8),
+    );
+    let x = b.flatten("flat", x.unwrap());
+    let x = b.dense_i8("dense", x.unwrap(), &dense);
+    let op = Op::Softmax(rescale(1.0 / 32.0, 5, true));
+    let x = b.convert(
+        "softmax",
+        op,
+        x.unwrap(),
+        int8,
+        as_quant(softmax::OUTPUT_I8),
+    );
+    let x = b.convert("real", Op::Dequantize, x.unwrap(), real, Quant::None);
+    x.unwrap()
+}
+
+/// Every int8 operator under two layers of real numbers that learn.
+fn head(real: DType) -> AlignedBytes {
+    let mut b = Builder::new("head");
+    let x = b.input(&[8, 7, 2], real, Quant::None).unwrap();
+    let mut x = layers(&mut b, x, real);
+    let mut random = Random::new(63);
+    for (name, outputs, activation) in [
+        ("hidden", 10, Activation::Relu),
+        ("head", 4, Activation::None),
+    ] {
+        let inputs = b.tensor(x).elements();
+        let weight = random.values(inputs * outputs, 1.0);
+        let bias = random.values(outputs, 0.2);
+        x = b.dense(name, x, &weight, &bias, activation).unwrap();
+    }
+    let plan = TrainSpec::sgd(Trainable::All, Loss::MeanSquaredError, 0.05);
+    b.finish(&[x], Some(plan.with_momentum(0.5))).unwrap()
+}
+
+/// No real number anywhere; convolutions of all kinds.
+fn whole() -> AlignedBytes {
+    let mut random = Random::new(64);
+    let grouped = layer(&mut random, &[6, 2, 3, 2], 6, Activation::None);
+    let depthwise = layer(&mut random, &[1, 2, 2, 6], 6, Activation::Relu);
+    let dense = layer(&mut random, &[5, 36], 5, Activation::None);
+    let fields = Conv2d {
+        weight: 0,
+        bias: None,
+        requant: None,
+        stride: [1, 1],
+        padding: [0; 4],
+        dilation: [1, 1],
+        groups: 1,
+        activation: Activation::None,
+    };
+    let mut b = Builder::new("whole");
+    let x = b.input(&[6, 6, 4], DType::I8, quant(0.02, -3)).unwrap();
+    let conv = Conv2d {
+        dilation: [2, 1],
+        padding: [0, 1, 0, 0],
+        stride: [1, 2],
+        groups: 2,
+        ..fields
+    };
+    let x = b.conv2d_i8_of("grouped", x, &grouped, conv).unwrap();
+    let conv = Conv2d {
+        groups: 6,
+        ..fields
+    };
+    let x = b.conv2d_i8_of("depthwise", x, &depthwise, conv).unwrap();
+    let x = b.flatten("flat", x).unwrap();
+    let x = b.dense_i8("dense", x, &dense).unwrap();
+    b.finish(&[x], None).unwrap()
+}

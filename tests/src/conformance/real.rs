@@ -1,0 +1,464 @@
+//! Cases in f32 and Q16: one graph for both.
+
+use nn_core::ops::{
+    Activation, AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Op, Pool2d, Rrelu, window,
+};
+use nn_core::tensor::{DType, TensorId};
+use nn_core::train::{
+    Clip, Course, Head, Loss, Optimizer, Part, Schedule, TrainRule, TrainSpec, Trainable,
+};
+
+use super::Case;
+use crate::graph::Net;
+use crate::random::Random;
+use crate::sequence::{Gives, Graph, KINDS, Kind, Layer, recurrent};
+
+const RATE: f32 = 0.05;
+
+/// A graph, and what its weights are drawn from.
+struct Draft {
+    net: Net,
+    random: Random,
+}
+
+impl Draft {
+    fn new(dtype: DType, seed: u64) -> Self {
+        Self {
+            net: Net::new(dtype),
+            random: Random::new(seed),
+        }
+    }
+
+    fn weight(&mut self, dims: &[usize], limit: f32) -> TensorId {
+        let values = self.random.values(dims.iter().product(), limit);
+        self.net.weight(dims, &values)
+    }
+
+    /// A dense layer's parameters.
+    fn dense_of(&mut self, inputs: usize, outputs: usize, activation: Activation) -> Op {
+        Op::Dense(Dense {
+            weight: self.weight(&[inputs, outputs], 1.2 / (inputs as f32).sqrt()),
+            bias: Some(self.weight(&[outputs], 0.3)),
+            requant: None,
+            activation,
+        })
+    }
+
+    fn dense(&mut self, x: TensorId, outputs: usize, activation: Activation) -> TensorId {
+        let mut dims = self.net.dims(x);
+        let last = dims.len() - 1;
+        let op = self.dense_of(dims[last], outputs, activation);
+        dims[last] = outputs;
+        self.net.node(op, &[x], &dims)
+    }
+
+    /// A convolution over a map `[height, width, channels]`, or a sequence with a kernel of one row. `conv` has all
+    /// but the tensors.
+    fn conv(&mut self, x: TensorId, kernel: [usize; 2], outputs: usize, conv: Conv2d) -> TensorId {
+        let dims = self.net.dims(x);
+        let channels = dims[dims.len() - 1] / usize::from(conv.groups);
+        let terms = (kernel[0] * kernel[1] * channels) as f32;
+        let conv = Conv2d {
+            weight: self.weight(
+                &[kernel[0], kernel[1], channels, outputs],
+                1.2 / terms.sqrt(),
+            ),
+            bias: Some(self.weight(&[outputs], 0.3)),
+            ..conv
+        };
+        let span = |axis: usize| (kernel[axis] - 1) * usize::from(conv.dilation[axis]) + 1;
+        let out = |input: usize, axis: usize| {
+            let padding = usize::from(conv.padding[axis]) + usize::from(conv.padding[axis + 2]);
+            (input + padding - span(axis)) / usize::from(conv.stride[axis]) + 1
+        };
+        let dims = match dims[..] {
+            [steps, _] => vec![out(steps, 1), outputs],
+            [height, width, _] => vec![out(height, 0), out(width, 1), outputs],
+            _ => panic!("no map: {dims:?}"),
+        };
+        self.net.node(Op::Conv2d(conv), &[x], &dims)
+    }
+
+    fn pool(&mut self, x: TensorId, pool: Pool2d, op: impl Fn(Pool2d) -> Op) -> TensorId {
+        let [height, width, channels] = self.net.dims(x)[..] else {
+            panic!("no map");
+        };
+        let out = |input: usize, axis: usize| {
+            let padding = usize::from(pool.padding[axis]) + usize::from(pool.padding[axis + 2]);
+            (input + padding - usize::from(pool.kernel[axis])) / usize::from(pool.stride[axis]) + 1
+        };
+        let dims = [out(height, 0), out(width, 1), channels];
+        self.net.node(op(pool), &[x], &dims)
+    }
+
+    /// A node that keeps the shape.
+    fn same(&mut self, op: Op, x: TensorId) -> TensorId {
+        let dims = self.net.dims(x);
+        self.net.node(op, &[x], &dims)
+    }
+
+    fn flatten(&mut self, x: TensorId) -> TensorId {
+        let elements = self.net.dims(x).iter().product();
+        self.net.node(Op::Flatten, &[x], &[elements])
+    }
+
+    /// Ends in the softmax of a dense layer.
+    fn classes(&mut self, x: TensorId, classes: usize) -> TensorId {
+        let x = self.dense(x, classes, Activation::None);
+        self.same(Op::Softmax(None), x)
+    }
+
+    fn finish(&self, outputs: &[TensorId], train: TrainSpec) -> host::export::AlignedBytes {
+        self.net.finish(outputs, Some(train))
+    }
+}
+
+/// A convolution's fields but for its tensors.
+fn plain() -> Conv2d {
+    Conv2d {
+        weight: 0,
+        bias: None,
+        requant: None,
+        stride: [1, 1],
+        padding: [0; 4],
+        dilation: [1, 1],
+        groups: 1,
+        activation: Activation::None,
+    }
+}
+
+fn pool(kernel: [u16; 2], stride: [u16; 2], padding: [u8; 4]) -> Pool2d {
+    Pool2d {
+        kernel,
+        stride,
+        padding,
+    }
+}
+
+fn all(loss: Loss) -> TrainSpec {
+    TrainSpec::sgd(Trainable::All, loss, RATE)
+}
+
+/// The cases of a number format.
+pub(super) fn cases(dtype: DType) -> Vec<Case> {
+    let name = |about: &str| format!("{} {about}", dtype.name());
+    let mut cases = Vec::new();
+    let mut add = |about: &str, blob| cases.push(Case::new(name(about), blob));
+
+    add("convolutions", convolutions(dtype));
+    add("one-dimensional convolution", sequence_convolution(dtype));
+    add("poolings", poolings(dtype));
+    add("functions", functions(dtype));
+    add("random functions", random_functions(dtype));
+    add("batch norm", batch_norm(dtype));
+    for kind in KINDS {
+        add(&format!("{kind:?}"), layered(dtype, kind));
+        add(&format!("{kind:?}, stateful"), stateful(dtype, kind));
+    }
+    for (about, loss) in [
+        ("mean squared error", Loss::MeanSquaredError),
+        ("mean absolute error", Loss::MeanAbsoluteError),
+        ("Huber", Loss::Huber { delta: 0.3 }),
+        ("binary cross-entropy", Loss::BinaryCrossEntropy),
+    ] {
+        add(about, two_layers(dtype, all(loss)));
+    }
+    for (about, plan) in plans() {
+        add(about, two_layers(dtype, plan));
+    }
+    add("log-softmax of a sequence", sequence_classes(dtype));
+    add("shared weights", shared_weights(dtype));
+    add("two heads", two_heads(dtype));
+    cases
+}
+
+/// Plans for [`two_layers`].
+fn plans() -> Vec<(&'static str, TrainSpec)> {
+    let squared = Loss::MeanSquaredError;
+    let plan = || all(squared);
+    let part = |part| plan().with_part(part);
+    let rules = |nodes, part| {
+        plan()
+            .with_rules(&[TrainRule { nodes, part }])
+            .expect("one rule")
+    };
+    let course = |course| Schedule { warm_up: 3, course };
+    let rms_prop = TrainSpec::new(Trainable::All, squared, Optimizer::RMS_PROP, 0.01);
+    vec![
+        (
+            "Nesterov",
+            plan().with_nesterov(0.9).with_weight_decay(0.01),
+        ),
+        (
+            "L1",
+            plan().with_momentum(0.5).with_l1(0.01).without_bias_decay(),
+        ),
+        ("Adam", TrainSpec::adam(Trainable::All, squared, 0.01)),
+        ("RMSprop", rms_prop.with_weight_decay(0.01)),
+        ("clipped values", plan().with_clip(Clip::Value(0.05))),
+        ("clipped norm", plan().with_clip(Clip::Norm(0.1))),
+        (
+            "sums of three",
+            plan().with_accumulation(3).with_momentum(0.5),
+        ),
+        (
+            "cosine",
+            plan().with_schedule(course(Course::Cosine {
+                period: 8,
+                floor: 0.1,
+                restart: true,
+            })),
+        ),
+        (
+            "exponential",
+            plan().with_schedule(course(Course::Exponential { gamma: 0.9 })),
+        ),
+        (
+            "last layer",
+            TrainSpec::sgd(Trainable::Last(1), squared, RATE),
+        ),
+        ("biases", part(Part::Bias)),
+        (
+            "chosen channels",
+            rules(
+                Trainable::Node(0),
+                Part::Channels {
+                    first: 1,
+                    mask: 0b1011,
+                },
+            ),
+        ),
+        (
+            "largest channels",
+            rules(
+                Trainable::Node(0),
+                Part::TopChannels {
+                    count: 2,
+                    decay: 0.5,
+                },
+            ),
+        ),
+    ]
+}
+
+/// Padding, stride, dilation, groups, depthwise.
+fn convolutions(dtype: DType) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 11);
+    let x = d.net.input(&[7, 6, 2]);
+    let x = d.conv(
+        x,
+        [3, 2],
+        4,
+        Conv2d {
+            padding: [1, 0, 1, 1],
+            activation: Activation::Relu,
+            ..plain()
+        },
+    );
+    let x = d.conv(
+        x,
+        [2, 3],
+        6,
+        Conv2d {
+            groups: 2,
+            dilation: [2, 1],
+            stride: [1, 2],
+            padding: [0, 1, 0, 1],
+            activation: Activation::Tanh,
+            ..plain()
+        },
+    );
+    let depthwise = Conv2d {
+        groups: 6,
+        ..plain()
+    };
+    let x = d.conv(x, [2, 2], 6, depthwise);
+    let x = d.flatten(x);
+    let y = d.classes(x, 3);
+    d.finish(&[y], all(Loss::CrossEntropy).with_momentum(0.5))
+}
+
+fn sequence_convolution(dtype: DType) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 12);
+    let x = d.net.input(&[9, 3]);
+    let causal = Conv2d {
+        dilation: [1, 2],
+        activation: Activation::Relu,
+        ..Conv2d::conv1d(0, None, 1, [4, 0])
+    };
+    let x = d.conv(x, [1, 3], 4, causal);
+    let x = d.flatten(x);
+    let y = d.dense(x, 3, Activation::None);
+    d.finish(&[y], all(Loss::MeanSquaredError))
+}
+
+fn poolings(dtype: DType) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 13);
+    let x = d.net.input(&[9, 8, 2]);
+    let x = d.conv(x, [2, 2], 3, plain());
+    let x = d.pool(x, pool([3, 2], [2, 1], [1, 0, 0, 1]), Op::MaxPool2d);
+    let x = d.same(Op::Relu, x);
+    let (before, after) = window::same_padding(4, 2, 1);
+    let padding = [before as u8, 0, after as u8, 0];
+    let x = d.pool(x, pool([2, 2], [1, 1], padding), |pool| {
+        Op::AvgPool2d(AvgPool2d {
+            window: pool,
+            count_padding: true,
+        })
+    });
+    let x = d.pool(x, pool([2, 2], [2, 2], [0; 4]), |pool| {
+        Op::AvgPool2d(pool.into())
+    });
+    let dims = d.net.dims(x);
+    let global = pool([dims[0] as u16, dims[1] as u16], [1, 1], [0; 4]);
+    let x = d.pool(x, global, Op::MaxPool2d);
+    let x = d.flatten(x);
+    let y = d.dense(x, 2, Activation::None);
+    d.finish(&[y], all(Loss::MeanSquaredError))
+}
+
+/// Every function of a number, fused and as a layer.
+fn functions(dtype: DType) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 14);
+    let mut x = d.net.input(&[6]);
+    for activation in [
+        Activation::Relu,
+        Activation::Sigmoid,
+        Activation::Tanh,
+        Activation::Relu6,
+        Activation::LeakyRelu(0.1),
+        Activation::HardSigmoid,
+    ] {
+        x = d.dense(x, 5, activation);
+        x = d.dense(x, 6, Activation::None);
+        x = match activation {
+            Activation::Relu => d.same(Op::Relu, x),
+            Activation::Sigmoid => d.same(Op::Sigmoid(None), x),
+            Activation::Tanh => d.same(Op::Tanh(None), x),
+            other => d.same(Op::Activation(other), x),
+        };
+    }
+    let x = d.dense(x, 5, Activation::None);
+    let x = d.same(Op::Softmax(None), x);
+    let y = d.dense(x, 3, Activation::None);
+    // No gradient passes a threshold: it is an output of its own, without a loss.
+    let threshold = d.same(Op::Activation(Activation::Step), y);
+    d.finish(&[y, threshold], all(Loss::MeanSquaredError))
+}
+
+fn random_functions(dtype: DType) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 15);
+    let x = d.net.input(&[6]);
+    let x = d.dense(x, 12, Activation::None);
+    let rrelu = Rrelu {
+        lower: 0.125,
+        upper: 0.333,
+    };
+    let x = d.same(Op::Rrelu(rrelu), x);
+    let dropout = Dropout {
+        probability: 1 << 14,
+    };
+    let x = d.same(Op::Dropout(dropout), x);
+    let y = d.classes(x, 3);
+    d.finish(&[y], all(Loss::CrossEntropy))
+}
+
+fn batch_norm(dtype: DType) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 16);
+    let x = d.net.input(&[4, 3, 3]);
+    let x = d.conv(x, [2, 2], 4, plain());
+    let norm = BatchNorm {
+        gamma: d.weight(&[4], 1.0),
+        beta: d.weight(&[4], 0.3),
+        mean: d.weight(&[4], 0.3),
+        scale: d.net.weight(&[4], &[0.5, 1.5, 2.0, 0.75]),
+    };
+    let x = d.same(Op::BatchNorm(norm), x);
+    let x = d.same(Op::Relu, x);
+    let x = d.flatten(x);
+    let y = d.dense(x, 2, Activation::None);
+    d.finish(&[y], all(Loss::MeanSquaredError))
+}
+
+/// A recurrent layer over a sequence, read backward in time, under one that gives its last state.
+fn layered(dtype: DType, kind: Kind) -> host::export::AlignedBytes {
+    let below = Layer::Recurrent {
+        kind,
+        units: 4,
+        gives: Gives::Whole,
+        reverse: true,
+        stateful: false,
+        truncate: 0,
+    };
+    let head = Layer::Dense {
+        outputs: 3,
+        activation: Activation::None,
+    };
+    let layers = vec![below, recurrent(kind, 3, Gives::Last), head, Layer::Softmax];
+    let graph = Graph::chain(&[5, 3], layers);
+    let parameters = graph.draw(&mut Random::new(17));
+    graph.blob(dtype, &parameters, Some(all(Loss::CrossEntropy)))
+}
+
+/// A recurrent layer that keeps its state from run to run, and looks back three steps.
+fn stateful(dtype: DType, kind: Kind) -> host::export::AlignedBytes {
+    let layer = Layer::Recurrent {
+        kind,
+        units: 4,
+        gives: Gives::Whole,
+        reverse: false,
+        stateful: true,
+        truncate: 3,
+    };
+    let head = Layer::Dense {
+        outputs: 2,
+        activation: Activation::None,
+    };
+    let graph = Graph::chain(&[5, 2], vec![layer, head]);
+    let parameters = graph.draw(&mut Random::new(18));
+    graph.blob(dtype, &parameters, Some(all(Loss::MeanSquaredError)))
+}
+
+/// Two dense layers with a sigmoid, for any plan.
+fn two_layers(dtype: DType, plan: TrainSpec) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 19);
+    let x = d.net.input(&[5]);
+    let x = d.dense(x, 6, Activation::Tanh);
+    let y = d.dense(x, 3, Activation::Sigmoid);
+    d.finish(&[y], plan)
+}
+
+fn sequence_classes(dtype: DType) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 20);
+    let x = d.net.input(&[4, 3]);
+    let x = d.dense(x, 5, Activation::LeakyRelu(0.2));
+    let x = d.dense(x, 4, Activation::None);
+    let y = d.same(Op::LogSoftmax, x);
+    d.finish(&[y], all(Loss::CrossEntropy))
+}
+
+/// One dense layer at two places.
+fn shared_weights(dtype: DType) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 21);
+    let x = d.net.input(&[5]);
+    let shared = d.dense_of(5, 5, Activation::Tanh);
+    let x = d.net.node(shared, &[x], &[5]);
+    let x = d.net.node(shared, &[x], &[5]);
+    let y = d.dense(x, 2, Activation::None);
+    d.finish(&[y], all(Loss::MeanSquaredError))
+}
+
+/// A trunk with two heads and a loss at each.
+fn two_heads(dtype: DType) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 22);
+    let x = d.net.input(&[5]);
+    let trunk = d.dense(x, 6, Activation::Relu);
+    let class = d.classes(trunk, 3);
+    let value = d.dense(trunk, 2, Activation::None);
+    let heads = [
+        Head::new(Loss::CrossEntropy),
+        Head::new(Loss::MeanSquaredError).at(1).with_weight(0.5),
+    ];
+    let plan = all(Loss::CrossEntropy).with_heads(&heads).expect("two");
+    d.finish(&[class, value], plan)
+}
