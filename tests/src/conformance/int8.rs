@@ -1,20 +1,26 @@
 //! Cases in int8.
 
 use host::export::{AlignedBytes, Builder, Int8Layer};
-use nn_core::fixed_point::InputRescale;
-use nn_core::ops::{Activation, Conv2d, Op, sigmoid, softmax, tanh};
-use nn_core::tensor::{DType, Quant, TensorId};
+use nn_core::fixed_point::{InputRescale, Rescale};
+use nn_core::ops::{
+    Activation, Add, AddRequant, Concat, Conv2d, Embedding, Lookup, Mul, Op, Pad, Prelu,
+    PreluRequant, Requantize, Transpose, sigmoid, softmax, tanh,
+};
+use nn_core::tensor::{DType, Quant, Shape, Tensor, TensorId};
 use nn_core::train::{Loss, TrainSpec, Trainable};
 
 use super::Case;
-use crate::int8::input_rescale;
+use crate::int8::{input_rescale, quantize_multiplier};
 use crate::random::Random;
 
 /// The cases.
 pub(super) fn cases() -> Vec<Case> {
     vec![
         Case::new("i8 layers under an f32 head that learns", head(DType::F32)),
+        Case::new("i8 layers under a Q16 head that learns", head(DType::Q16)),
         Case::new("i8 from input to output", whole()),
+        Case::new("i8 graph", graph()),
+        Case::new("i8 embedding", embedding()),
     ]
 }
 
@@ -155,4 +161,87 @@ fn whole() -> AlignedBytes {
     let x = b.flatten("flat", x).unwrap();
     let x = b.dense_i8("dense", x, &dense).unwrap();
     b.finish(&[x], None).unwrap()
+}
+
+/// Every int8 operator of graphs: sums, products, what moves numbers, tables.
+fn graph() -> AlignedBytes {
+    let mut random = Random::new(65);
+    let mut b = Builder::new("graph");
+    let int8 = |dims: &[usize]| {
+        let shape = Shape::new(dims).unwrap();
+        Tensor::activation(shape, DType::I8, quant(0.02, -3))
+    };
+    let factor = |factor: f64| {
+        let (multiplier, shift) = quantize_multiplier(factor);
+        let shift = shift as i8;
+        Rescale { multiplier, shift }
+    };
+    let mut table = |b: &mut Builder, len: usize, quant| {
+        let values: Vec<i8> = (0..len).map(|_| random.bits() as i8).collect();
+        b.weight(&[len], DType::I8, quant, bytemuck::cast_slice(&values))
+            .unwrap()
+    };
+    let slope = table(&mut b, 3, quant(0.01, 4));
+    let entries = table(&mut b, 256, Quant::None);
+    let x = b.input(&[4, 3, 3], DType::I8, quant(0.02, -3)).unwrap();
+    let gate = b.input(&[3], DType::I8, quant(0.02, -3)).unwrap();
+    let mut node = |op, inputs: &[TensorId], dims: &[usize]| {
+        b.node_of(Op::name(&op), op, inputs, int8(dims)).unwrap()
+    };
+    let add = Op::Add(Add {
+        requant: Some(AddRequant {
+            x0: factor(0.5),
+            x1: factor(0.4),
+            y: factor(2.0 / f64::from(1 << 20)),
+        }),
+        activation: Activation::Relu,
+    });
+    let mul = Op::Mul(Mul {
+        requant: Some(factor(0.02)),
+        activation: Activation::None,
+    });
+    let prelu = Op::Prelu(Prelu {
+        slope,
+        requant: Some(PreluRequant {
+            positive: factor(0.8),
+            negative: factor(0.01),
+        }),
+    });
+    let pad = Op::Pad(Pad {
+        before: [1, 0, 0, 0],
+        after: [0, 2, 0, 0],
+    });
+    let axes = Op::Transpose(Transpose { axes: [2, 0, 1, 3] });
+    let requantize = Op::Requantize(Requantize {
+        rescale: factor(0.7),
+        activation: Activation::Relu6,
+    });
+    let sum = node(add, &[x, gate], &[4, 3, 3]);
+    let product = node(mul, &[x, gate], &[4, 3, 3]);
+    let bent = node(prelu, &[product], &[4, 3, 3]);
+    let both = node(Op::Concat(Concat { axis: 2 }), &[sum, bent], &[4, 3, 6]);
+    let padded = node(pad, &[both], &[5, 5, 6]);
+    let turned = node(axes, &[padded], &[6, 5, 5]);
+    let flat = node(Op::Reshape, &[turned], &[10, 15]);
+    let looked = node(Op::Lookup(Lookup { table: entries }), &[flat], &[10, 15]);
+    let narrowed = node(requantize, &[looked], &[10, 15]);
+    let mean = node(Op::GlobalAvgPool(Some(factor(1.3))), &[narrowed], &[15]);
+    let largest = node(Op::GlobalMaxPool, &[narrowed], &[15]);
+    b.finish(&[mean, largest], None).unwrap()
+}
+
+fn embedding() -> AlignedBytes {
+    let mut random = Random::new(66);
+    let mut b = Builder::new("embedding");
+    let values: Vec<i8> = (0..20).map(|_| random.bits() as i8).collect();
+    let bytes = bytemuck::cast_slice(&values);
+    let table = b
+        .weight(&[4, 5], DType::I8, quant(0.02, -3), bytes)
+        .unwrap();
+    let x = b.input(&[6], DType::I32, Quant::None).unwrap();
+    let shape = Shape::new(&[6, 5]).unwrap();
+    let output = Tensor::activation(shape, DType::I8, quant(0.02, -3));
+    let op = Op::Embedding(Embedding { table });
+    let y = b.node_of("embedding", op, &[x], output).unwrap();
+    b.finish(&[y], None).unwrap()
 }

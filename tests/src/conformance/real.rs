@@ -1,7 +1,8 @@
 //! Cases in f32 and Q16: one graph for both.
 
 use nn_core::ops::{
-    Activation, AvgPool2d, BatchNorm, Conv2d, Dense, Dropout, Op, Pool2d, Rrelu, window,
+    Activation, Add, AvgPool2d, BatchNorm, Concat, Conv2d, Dense, Dropout, Embedding, Mul, Op, Pad,
+    Pool2d, Prelu, Rrelu, Transpose, window,
 };
 use nn_core::tensor::{DType, TensorId};
 use nn_core::train::{
@@ -151,6 +152,8 @@ pub(super) fn cases(dtype: DType) -> Vec<Case> {
     add("functions", functions(dtype));
     add("random functions", random_functions(dtype));
     add("batch norm", batch_norm(dtype));
+    add("graph", graph(dtype));
+    add("embedding", embedding(dtype));
     for kind in KINDS {
         add(&format!("{kind:?}"), layered(dtype, kind));
         add(&format!("{kind:?}, stateful"), stateful(dtype, kind));
@@ -378,6 +381,59 @@ fn batch_norm(dtype: DType) -> host::export::AlignedBytes {
     let x = d.flatten(x);
     let y = d.dense(x, 2, Activation::None);
     d.finish(&[y], all(Loss::MeanSquaredError))
+}
+
+/// Sums, products, and what moves numbers: a residual, a gate, branches.
+fn graph(dtype: DType) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 23);
+    let x = d.net.input(&[4, 3, 2]);
+    let same = Conv2d {
+        padding: [1; 4],
+        ..plain()
+    };
+    let a = d.conv(x, [3, 3], 3, same);
+    let b = d.conv(a, [3, 3], 3, same);
+    let relu = Add {
+        requant: None,
+        activation: Activation::Relu,
+    };
+    let sum = d.net.node(Op::Add(relu), &[b, a], &[4, 3, 3]);
+    let mean = d.net.node(Op::GlobalAvgPool(None), &[sum], &[3]);
+    let gate = d.dense(mean, 3, Activation::Sigmoid);
+    let gated = d
+        .net
+        .node(Op::Mul(Mul::default()), &[sum, gate], &[4, 3, 3]);
+    let prelu = Prelu {
+        slope: d.weight(&[3], 0.5),
+        requant: None,
+    };
+    let bent = d.same(Op::Prelu(prelu), gated);
+    let both = d
+        .net
+        .node(Op::Concat(Concat { axis: 2 }), &[bent, sum], &[4, 3, 6]);
+    let pad = Pad {
+        before: [1, 0, 0, 0],
+        after: [0, 2, 0, 0],
+    };
+    let padded = d.net.node(Op::Pad(pad), &[both], &[5, 5, 6]);
+    let transpose = Transpose { axes: [2, 0, 1, 3] };
+    let turned = d.net.node(Op::Transpose(transpose), &[padded], &[6, 5, 5]);
+    let shaped = d.net.node(Op::Reshape, &[turned], &[10, 15]);
+    let largest = d.net.node(Op::GlobalMaxPool, &[shaped], &[15]);
+    let y = d.classes(largest, 3);
+    d.finish(&[y], all(Loss::CrossEntropy))
+}
+
+fn embedding(dtype: DType) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 24);
+    let ids = d.net.input_of(&[6], DType::I32);
+    let table = d.weight(&[4, 3], 1.0);
+    let x = d
+        .net
+        .node(Op::Embedding(Embedding { table }), &[ids], &[6, 3]);
+    let x = d.flatten(x);
+    let y = d.dense(x, 2, Activation::None);
+    d.finish(&[y], all(Loss::MeanSquaredError).with_momentum(0.5))
 }
 
 /// A recurrent layer over a sequence, read backward in time, under one that gives its last state.
