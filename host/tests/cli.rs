@@ -180,7 +180,7 @@ fn what_cannot_be_done_is_refused_with_words() {
     ];
     refused(&unknown, "dense_1, dense_2");
     let nothing = ["plan", "models/mnist-mlp-i8.mote", "--train", "all"];
-    refused(&nothing, "no node whose weights can learn");
+    refused(&nothing, "int8 does not learn");
     refused(&["tune", "models/mnist-cnn-i8.mote"], "no training plan");
     refused(
         &["eval", "models/mnist-cnn-i8.mote", "--on", "qemu:z80"],

@@ -3,13 +3,13 @@
 
 use std::collections::HashSet;
 
-use nn_core::ops::{Pool2d, Rrelu};
+use nn_core::ops::{Pad, Pool2d, Rrelu};
 
 use super::ExportError;
 use super::fold::BatchNorm;
 use super::read::Reader;
 use crate::checkpoint::Checkpoint;
-use crate::recipe::{Activation, Feed, Gives, LayerKind, Recipe, ResolvedLayer};
+use crate::recipe::{Activation, Feed, Gives, LayerKind, Recipe, ResolvedLayer, TrainableLayers};
 
 /// A trained network.
 #[derive(Debug, Clone)]
@@ -43,11 +43,13 @@ pub(super) enum Kind {
     Dense(Dense),
     MaxPool2d(Pool2d),
     AvgPool2d(Pool2d),
+    GlobalMaxPool,
+    GlobalAvgPool,
     /// The same numbers in the output's shape.
     Reshape,
-    Transpose(Vec<usize>),
-    Pad(Vec<[usize; 2]>),
-    Concat(usize),
+    Transpose(Vec<u8>),
+    Pad(Pad),
+    Concat(u8),
     Add,
     Mul,
     Repeat,
@@ -69,6 +71,8 @@ impl Kind {
             Self::Dense(_) => "dense",
             Self::MaxPool2d(_) => "max_pool2d",
             Self::AvgPool2d(_) => "avg_pool2d",
+            Self::GlobalMaxPool => "global_max_pool",
+            Self::GlobalAvgPool => "global_avg_pool",
             Self::Reshape => "reshape",
             Self::Transpose(_) => "transpose",
             Self::Pad(_) => "pad",
@@ -200,30 +204,10 @@ impl Network {
             LayerKind::BatchNorm(norm) => {
                 let norm = reader.batch_norm(norm.epsilon)?;
                 let sole = reads(recipe, layer.inputs[0]) == 1;
-                if sole && self.fold(below, &norm) {
+                if sole && !is_named(recipe, &layer.name) && self.fold(below, &norm) {
                     return Ok(below);
                 }
                 Kind::BatchNorm(norm)
-            }
-            LayerKind::GlobalMaxPool | LayerKind::GlobalAvgPool => {
-                let pool = reader.whole()?;
-                let kind = match layer.kind {
-                    LayerKind::GlobalMaxPool => Kind::MaxPool2d(pool),
-                    _ => Kind::AvgPool2d(pool),
-                };
-                let mut shape = vec![1; layer.input_shape.len()];
-                if let Some(last) = shape.last_mut() {
-                    *last = layer.output_shape[0];
-                }
-                let pooled = self.push(layer.name.clone(), kind, inputs, None, shape);
-                let name = format!("{}.flatten", layer.name);
-                return Ok(self.push(
-                    name,
-                    Kind::Reshape,
-                    vec![pooled],
-                    None,
-                    layer.output_shape.clone(),
-                ));
             }
             kind => reader.kind(kind)?,
         };
@@ -296,6 +280,15 @@ impl Network {
     }
 }
 
+/// Whether a device learns this very layer.
+fn is_named(recipe: &Recipe, layer: &str) -> bool {
+    let train = recipe.export.train.as_ref();
+    match train.map(|train| &train.layers) {
+        Some(TrainableLayers::Named(names)) => names.iter().any(|name| name == layer),
+        _ => false,
+    }
+}
+
 /// How often the recipe's layers and heads read something.
 fn reads(recipe: &Recipe, feed: Feed) -> usize {
     let inputs = recipe.layers().iter().flat_map(|layer| &layer.inputs);
@@ -321,4 +314,23 @@ fn check_known(recipe: &Recipe, checkpoint: &Checkpoint) -> Result<(), ExportErr
     }
     let found = unknown.join(", ");
     Err(ExportError::Unknown { found })
+}
+
+impl BatchNorm {
+    /// The same as a depthwise convolution of one cell.
+    pub(super) fn as_convolution(&self) -> Conv2d {
+        let channels = self.channels();
+        let (mut weight, mut bias) = (vec![1.0; channels], vec![0.0; channels]);
+        self.fold_into(&mut weight, &mut bias);
+        Conv2d {
+            weight,
+            shape: [channels, 1, 1, 1],
+            bias,
+            stride: [1; 2],
+            padding: [0; 4],
+            dilation: [1; 2],
+            // Below 2^16, as every size of a recipe.
+            groups: u16::try_from(channels).unwrap_or(u16::MAX),
+        }
+    }
 }

@@ -1,6 +1,6 @@
 //! From a layer of a recipe and its tensors in a checkpoint to what is lowered.
 
-use nn_core::ops::{Activation, Pool2d, Rrelu};
+use nn_core::ops::{Activation, Pad, Pool2d, Rrelu};
 
 use super::ExportError;
 use super::fold::BatchNorm;
@@ -17,7 +17,7 @@ pub(super) struct Reader<'r> {
 }
 
 impl Reader<'_> {
-    /// What the layer computes, but for batch normalization, global pooling and dropout.
+    /// What the layer computes, but for batch normalization and dropout.
     pub(super) fn kind(&self, kind: &LayerKind) -> Result<Kind, ExportError> {
         if let Some(conv) = kind.convolution(&self.layer.input_shape) {
             return Ok(Kind::Conv2d(self.convolution(conv)?));
@@ -37,11 +37,17 @@ impl Reader<'_> {
             }
             LayerKind::MaxPool2d(pool) => Kind::MaxPool2d(self.pool(pool)?),
             LayerKind::AvgPool2d(pool) => Kind::AvgPool2d(self.pool(pool)?),
-            LayerKind::Transpose(transpose) => Kind::Transpose(transpose.axes.clone()),
-            LayerKind::Pad(pad) => Kind::Pad(pad.amounts.clone()),
+            LayerKind::GlobalMaxPool => Kind::GlobalMaxPool,
+            LayerKind::GlobalAvgPool => Kind::GlobalAvgPool,
+            LayerKind::Transpose(transpose) => {
+                // Axes are below 4.
+                Kind::Transpose(transpose.axes.iter().map(|&axis| axis as u8).collect())
+            }
+            LayerKind::Pad(pad) => Kind::Pad(self.pad(&pad.amounts)?),
             LayerKind::Concat(concat) => {
                 let last = self.layer.output_shape.len().saturating_sub(1);
-                Kind::Concat(concat.axis.unwrap_or(last))
+                // Axes are below 4.
+                Kind::Concat(concat.axis.unwrap_or(last) as u8)
             }
             LayerKind::Add(_) => Kind::Add,
             LayerKind::Mul(_) => Kind::Mul,
@@ -69,16 +75,6 @@ impl Reader<'_> {
             mean: self.own("running_mean")?.to_vec(),
             variance: self.own("running_var")?.to_vec(),
             epsilon,
-        })
-    }
-
-    /// A window over the whole map.
-    pub(super) fn whole(&self) -> Result<Pool2d, ExportError> {
-        let [height, width] = self.map();
-        Ok(Pool2d {
-            kernel: [self.narrow(height)?, self.narrow(width)?],
-            stride: [1, 1],
-            padding: [0; 4],
         })
     }
 
@@ -177,6 +173,15 @@ impl Reader<'_> {
             stateful: recurrent.stateful,
             truncate: recurrent.truncate,
         })
+    }
+
+    fn pad(&self, amounts: &[[usize; 2]]) -> Result<Pad, ExportError> {
+        let mut pad = Pad::default();
+        let sides = pad.before.iter_mut().zip(&mut pad.after);
+        for ((before, after), amounts) in sides.zip(amounts) {
+            (*before, *after) = (self.narrow(amounts[0])?, self.narrow(amounts[1])?);
+        }
+        Ok(pad)
     }
 
     fn pool(&self, pool: &recipe::Pool2d) -> Result<Pool2d, ExportError> {

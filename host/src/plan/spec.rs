@@ -92,6 +92,11 @@ pub enum SpecError {
         /// Those that there are.
         wanted: String,
     },
+    /// A model without real weights.
+    #[error(
+        "--train: no layer has f32 or Q16 weights, and int8 does not learn: take the format head, f32 or q16"
+    )]
+    NothingLearns,
     /// More rules than a plan holds.
     #[error(
         "--train: {found} layers and channels named one by one: a plan holds 8; use last:K or all"
@@ -280,6 +285,9 @@ impl SpecRequest {
     /// # Errors
     /// A layer that the model does not have, or that cannot learn; options that do not go together.
     pub fn apply(&self, model: &Model<'_>) -> Result<TrainSpec, SpecError> {
+        if learnable(model).is_empty() {
+            return Err(SpecError::NothingLearns);
+        }
         let mut spec = model.train_spec().unwrap_or_else(|| plain(model));
         if !self.trained.is_empty() {
             let rules = self.trained.iter().map(|trained| trained.rule(model));

@@ -1,6 +1,6 @@
 //! Layers in int8.
 
-use nn_core::ops::{Activation, Conv2d, Dense, Op};
+use nn_core::ops::{Activation, Conv2d, Dense, Lookup, Op, Prelu, PreluRequant};
 use nn_core::tensor::{DType, Quant, Tensor, TensorId};
 
 use super::{BuildError, Builder, checked_shape};
@@ -41,13 +41,16 @@ impl Builder {
             requant: Some(requant),
             activation: layer.activation,
         });
-        let shape = checked_shape(&[layer.bias.len()], 0)?;
-        self.node(
-            name,
-            op,
-            x,
-            Tensor::activation(shape, DType::I8, layer.output),
-        )
+        let shape = match layer.shape[..] {
+            [outputs, inputs] => u32::try_from(inputs)
+                .ok()
+                .zip(u32::try_from(outputs).ok())
+                .and_then(|(inputs, outputs)| self.tensor(x).shape.with_last(inputs, outputs)),
+            _ => None,
+        };
+        let shape = shape.ok_or_else(|| self.misfit(name, x))?;
+        let output = Tensor::activation(shape, DType::I8, layer.output);
+        self.node(name, op, x, output)
     }
 
     /// A convolution in int8.
@@ -94,6 +97,53 @@ impl Builder {
             .ok_or_else(|| self.misfit(name, x))?;
         let output = Tensor::activation(shape, DType::I8, layer.output);
         self.node(name, Op::Conv2d(conv), x, output)
+    }
+
+    /// An int8 operator that gives one number for each channel.
+    pub fn reduced_i8(
+        &mut self,
+        name: &str,
+        op: Op,
+        x: TensorId,
+        shape: &[usize],
+        quant: Quant,
+    ) -> Result<TensorId, BuildError> {
+        let shape = checked_shape(shape, 0)?;
+        self.node(name, op, x, Tensor::activation(shape, DType::I8, quant))
+    }
+
+    /// A function of each int8, given its 256 results.
+    pub fn lookup_i8(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        table: &[i8],
+        quant: Quant,
+    ) -> Result<TensorId, BuildError> {
+        let table = self.weight(&[256], DType::I8, quant, bytemuck::cast_slice(table))?;
+        let op = Op::Lookup(Lookup { table });
+        self.convert(name, op, x, DType::I8, quant)
+    }
+
+    /// A leaky ReLU in int8 with slopes of this scale, one for each channel or one for all.
+    pub fn prelu_i8(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        scale: f32,
+        slopes: &[i8],
+        requant: PreluRequant,
+        quant: Quant,
+    ) -> Result<TensorId, BuildError> {
+        let own = Quant::PerTensor {
+            scale,
+            zero_point: 0,
+        };
+        let bytes = bytemuck::cast_slice(slopes);
+        let slope = self.weight(&[slopes.len()], DType::I8, own, bytes)?;
+        let requant = Some(requant);
+        let op = Op::Prelu(Prelu { slope, requant });
+        self.convert(name, op, x, DType::I8, quant)
     }
 
     fn int8_parameters(

@@ -1,6 +1,9 @@
 //! Layers of real numbers: in f32 or Q16, as what they read.
 
-use nn_core::ops::{Activation, AvgPool2d, Conv2d, Dense, Gru, Lstm, Op, Pool2d, Recurrent, Rnn};
+use nn_core::ops::{
+    Activation, Add, AvgPool2d, Concat, Conv2d, Dense, Embedding, Gru, Lstm, Mul, Op, Pad, Pool2d,
+    Prelu, Recurrent, Rnn, Transpose,
+};
 use nn_core::tensor::{DType, Quant, Shape, Tensor, TensorId};
 
 use super::{BuildError, Builder, checked_shape};
@@ -251,6 +254,128 @@ impl Builder {
             None => checked_shape(&[units], 0)?,
         };
         self.real(name, op, inputs, shape)
+    }
+
+    /// x0 + x1, in real numbers; x1 may be repeated along the leading axes of x0.
+    pub fn add(
+        &mut self,
+        name: &str,
+        inputs: [TensorId; 2],
+        activation: Activation,
+    ) -> Result<TensorId, BuildError> {
+        let requant = None;
+        let sum = Add {
+            requant,
+            activation,
+        };
+        self.real(name, Op::Add(sum), &inputs, self.tensor(inputs[0]).shape)
+    }
+
+    /// x0 · x1, in real numbers; x1 may be repeated along the leading axes of x0.
+    pub fn mul(
+        &mut self,
+        name: &str,
+        inputs: [TensorId; 2],
+        activation: Activation,
+    ) -> Result<TensorId, BuildError> {
+        let requant = None;
+        let product = Mul {
+            requant,
+            activation,
+        };
+        self.real(
+            name,
+            Op::Mul(product),
+            &inputs,
+            self.tensor(inputs[0]).shape,
+        )
+    }
+
+    /// Two to four tensors behind each other along an axis; of any number type, quantized alike.
+    pub fn concat(
+        &mut self,
+        name: &str,
+        inputs: &[TensorId],
+        axis: u8,
+    ) -> Result<TensorId, BuildError> {
+        let shapes: Vec<Shape> = inputs.iter().map(|&id| self.tensor(id).shape).collect();
+        let concat = Concat { axis };
+        let x = self.first(inputs)?;
+        let shape = concat.output_shape(&shapes);
+        let shape = shape.ok_or_else(|| self.misfit(name, x))?;
+        self.keeping(name, Op::Concat(concat), inputs, shape)
+    }
+
+    /// Zeros before and after each axis, of any number type.
+    pub fn pad(&mut self, name: &str, x: TensorId, pad: Pad) -> Result<TensorId, BuildError> {
+        let shape = pad.output_shape(&self.tensor(x).shape);
+        let shape = shape.ok_or_else(|| self.misfit(name, x))?;
+        self.keeping(name, Op::Pad(pad), &[x], shape)
+    }
+
+    /// Axis i of the output is axis `axes[i]` of the input; of any number type.
+    pub fn transpose(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        axes: &[u8],
+    ) -> Result<TensorId, BuildError> {
+        let mut all = [0, 1, 2, 3];
+        for (to, from) in all.iter_mut().zip(axes) {
+            *to = *from;
+        }
+        let transpose = Transpose { axes: all };
+        let shape = transpose.output_shape(&self.tensor(x).shape);
+        let shape = shape.ok_or_else(|| self.misfit(name, x))?;
+        self.keeping(name, Op::Transpose(transpose), &[x], shape)
+    }
+
+    /// The same numbers in another shape, of any number type.
+    pub fn reshape(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        shape: &[usize],
+    ) -> Result<TensorId, BuildError> {
+        let shape = checked_shape(shape, self.tensor(x).elements())?;
+        self.keeping(name, Op::Reshape, &[x], shape)
+    }
+
+    /// The mean of each channel, in real numbers.
+    pub fn global_avg_pool(&mut self, name: &str, x: TensorId) -> Result<TensorId, BuildError> {
+        let shape = checked_shape(&[self.last_dim(name, x)?], 0)?;
+        self.real(name, Op::GlobalAvgPool(None), &[x], shape)
+    }
+
+    /// The largest number of each channel, of any number type.
+    pub fn global_max_pool(&mut self, name: &str, x: TensorId) -> Result<TensorId, BuildError> {
+        let shape = checked_shape(&[self.last_dim(name, x)?], 0)?;
+        self.keeping(name, Op::GlobalMaxPool, &[x], shape)
+    }
+
+    /// Leaky ReLU with slopes that can learn, in real numbers: one for each channel, or one for all.
+    pub fn prelu(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        slope: TensorId,
+    ) -> Result<TensorId, BuildError> {
+        let requant = None;
+        self.same(name, Op::Prelu(Prelu { slope, requant }), x)
+    }
+
+    /// A row of `table`, `[entries, features]`, for each number of the vector `x`.
+    pub fn embedding(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        table: TensorId,
+    ) -> Result<TensorId, BuildError> {
+        let entries = self.tensor(table);
+        let features = entries.shape.dims().last().copied().unwrap_or(0) as usize;
+        let shape = checked_shape(&[self.tensor(x).elements(), features], 0)?;
+        let output = Tensor::activation(shape, entries.dtype, entries.quant);
+        self.node(name, Op::Embedding(Embedding { table }), x, output)
     }
 
     /// An operator of real numbers, in the type of its first input.

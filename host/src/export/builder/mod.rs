@@ -143,10 +143,13 @@ impl Builder {
         self.nodes.len()
     }
 
-    /// Whether a node has weights that can learn.
-    pub(super) fn has_parameters(&self, node: usize) -> bool {
-        let entry = self.nodes.get(node);
-        entry.is_some_and(|entry| entry.op.parameters().next().is_some())
+    /// Whether a node has weights of real numbers, which can learn.
+    pub(super) fn learns(&self, node: usize) -> bool {
+        let Some(entry) = self.nodes.get(node) else {
+            return false;
+        };
+        let mut parameters = entry.op.parameters();
+        parameters.any(|id| matches!(self.tensor(id).dtype, DType::F32 | DType::Q16))
     }
 
     /// A weight tensor. Each lies on a 16-byte boundary of the weights section.

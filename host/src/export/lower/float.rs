@@ -83,6 +83,48 @@ impl Lowering<'_> {
                 self.builder.same(name, Op::BatchNorm(norm), x)?
             }
             Kind::Recurrent(recurrent) => self.recurrent(layer, recurrent, x)?,
+            Kind::Add | Kind::Mul => {
+                let is_sum = matches!(layer.kind, Kind::Add);
+                let mut y = x;
+                for (place, &other) in inputs.iter().enumerate().skip(1) {
+                    let last = place + 1 == inputs.len();
+                    let name = if last {
+                        name.clone()
+                    } else {
+                        format!("{name}.{place}")
+                    };
+                    let activation = if last {
+                        activation
+                    } else {
+                        ops::Activation::None
+                    };
+                    y = if is_sum {
+                        self.builder.add(&name, [y, other], activation)?
+                    } else {
+                        self.builder.mul(&name, [y, other], activation)?
+                    };
+                }
+                y
+            }
+            Kind::GlobalAvgPool => self.builder.global_avg_pool(name, x)?,
+            Kind::Prelu(slope) => {
+                let ids = self.weights(layer, |builder| {
+                    Ok(vec![builder.weight_f32(&[slope.len()], slope)?])
+                })?;
+                self.builder.prelu(name, x, ids[0])?
+            }
+            Kind::Embedding(table, shape) => {
+                let ids =
+                    self.weights(layer, |builder| Ok(vec![builder.weight_f32(shape, table)?]))?;
+                self.builder.embedding(name, x, ids[0])?
+            }
+            Kind::OneHot => {
+                let classes = layer.output_shape[1];
+                let place = |at: usize| f32::from(u8::from(at / classes == at % classes));
+                let table: Vec<f32> = (0..classes * classes).map(place).collect();
+                let table = self.builder.weight_f32(&[classes, classes], &table)?;
+                self.builder.embedding(name, x, table)?
+            }
             Kind::Rrelu(rrelu) => self.builder.same(name, Op::Rrelu(*rrelu), x)?,
             Kind::Activation(activation) => match (function(*activation), *activation) {
                 (Some(function), _) => self.builder.activation(name, function, x)?,
@@ -146,7 +188,10 @@ impl Lowering<'_> {
         }
         match outputs[..] {
             [one] => Ok(one),
-            _ => self.concat(name, &outputs, layer.output_shape.len() - 1),
+            // Shapes have at most four axes.
+            _ => Ok(self
+                .builder
+                .concat(name, &outputs, layer.output_shape.len() as u8 - 1)?),
         }
     }
 
@@ -188,18 +233,32 @@ impl Lowering<'_> {
         })
     }
 
-    /// Side by side along an axis.
-    fn concat(
-        &mut self,
-        name: &str,
-        inputs: &[TensorId],
-        axis: usize,
-    ) -> Result<TensorId, ExportError> {
-        let _ = (inputs, axis);
-        Err(ExportError::Unsupported {
-            layer: name.to_owned(),
-            operator: "concat",
-        })
+    /// A vector `steps` times, by concatenations of up to four.
+    fn repeat(&mut self, layer: &Layer, x: TensorId) -> Result<TensorId, ExportError> {
+        let name = &layer.name;
+        let (steps, features) = (layer.output_shape[0], layer.output_shape[1]);
+        let mut block = self.builder.reshape(name, x, &[1, features])?;
+        // Of the rows of `block`, `size` each, those that are left over.
+        let (mut size, mut left, mut parts) = (1, steps, Vec::new());
+        while left > 0 {
+            for _ in 0..(left / size) % 4 {
+                parts.push(block);
+                left -= size;
+            }
+            if left > 0 {
+                let name = format!("{name}.x{}", 4 * size);
+                block = self.builder.concat(&name, &[block; 4], 0)?;
+                size *= 4;
+            }
+        }
+        // Equal rows: their order does not matter.
+        while parts.len() > 1 {
+            let count = parts.len().min(4);
+            let some: Vec<TensorId> = parts.drain(..count).collect();
+            let name = format!("{name}.{}", parts.len() + 1);
+            parts.push(self.builder.concat(&name, &some, 0)?);
+        }
+        Ok(parts[0])
     }
 
     /// Layers whose output is of the type and the quantization of their input.
@@ -210,26 +269,16 @@ impl Lowering<'_> {
     ) -> Result<TensorId, ExportError> {
         let name = &layer.name;
         let x = inputs[0];
-        let operator = match &layer.kind {
-            Kind::MaxPool2d(pool) => return Ok(self.builder.max_pool2d(name, x, *pool)?),
-            Kind::AvgPool2d(pool) => return Ok(self.builder.avg_pool2d(name, x, *pool)?),
-            Kind::Reshape if layer.output_shape.len() == 1 => {
-                return Ok(self.builder.flatten(name, x)?);
-            }
-            Kind::Concat(axis) => return self.concat(name, inputs, *axis),
-            Kind::Reshape => "reshape",
-            Kind::Transpose(_) => "transpose",
-            Kind::Pad(_) => "pad",
-            Kind::Add => "add",
-            Kind::Mul => "mul",
-            Kind::Repeat => "repeat",
-            Kind::Prelu(_) => "prelu",
-            Kind::Embedding(..) => "embedding",
-            _ => "one_hot",
-        };
-        Err(ExportError::Unsupported {
-            layer: name.clone(),
-            operator,
+        Ok(match &layer.kind {
+            Kind::MaxPool2d(pool) => self.builder.max_pool2d(name, x, *pool)?,
+            Kind::AvgPool2d(pool) => self.builder.avg_pool2d(name, x, *pool)?,
+            Kind::GlobalMaxPool => self.builder.global_max_pool(name, x)?,
+            Kind::Transpose(axes) => self.builder.transpose(name, x, axes)?,
+            Kind::Pad(pad) => self.builder.pad(name, x, *pad)?,
+            Kind::Concat(axis) => self.builder.concat(name, inputs, *axis)?,
+            Kind::Repeat => self.repeat(layer, x)?,
+            _ if layer.output_shape.len() == 1 => self.builder.flatten(name, x)?,
+            _ => self.builder.reshape(name, x, &layer.output_shape)?,
         })
     }
 }

@@ -1,12 +1,15 @@
 //! Layers in int8.
 
-use nn_core::ops::{self, Op};
-use nn_core::tensor::{DType, Quant, TensorId};
+use nn_core::fixed_point::Rescale;
+use nn_core::ops::{self, Add, AddRequant, Mul, Op, PreluRequant, Requantize};
+use nn_core::tensor::{DType, Quant, Tensor, TensorId};
 
 use super::walk::Lowering;
 use crate::export::ExportError;
 use crate::export::network::{Conv2d, Dense, Kind, Layer};
-use crate::export::quantization::{Affine, Parameters, input_rescale, quantize_layer};
+use crate::export::quantization::{
+    Affine, Parameters, input_rescale, quantize_layer, quantize_multiplier,
+};
 use crate::recipe::Activation;
 
 impl Lowering<'_> {
@@ -29,6 +32,10 @@ impl Lowering<'_> {
             output.ok_or_else(|| ExportError::Uncalibrated {
                 layer: name.clone(),
             })
+        };
+        let no_int8 = || ExportError::NoInt8 {
+            layer: name.clone(),
+            operator: layer.kind.name(),
         };
         let rescale = |integer_bits| {
             input_rescale(input.scale, integer_bits)
@@ -56,8 +63,97 @@ impl Lowering<'_> {
                 let layer = quantize_layer(parameters, input, output()?, activation)?;
                 return Ok(self.builder.dense_i8(name, x, &layer)?);
             }
-            Kind::MaxPool2d(_) | Kind::AvgPool2d(_) | Kind::Reshape => {
-                return self.add_keeping(layer, inputs);
+            Kind::MaxPool2d(_)
+            | Kind::AvgPool2d(_)
+            | Kind::GlobalMaxPool
+            | Kind::Reshape
+            | Kind::Transpose(_)
+            | Kind::Pad(_)
+            | Kind::Repeat => return self.add_keeping(layer, inputs),
+            Kind::Concat(_) => {
+                let output = output()?;
+                let alike = inputs.iter().enumerate().map(|(place, &x)| {
+                    let name = format!("{name}.input{place}");
+                    self.requantize(&name, x, output)
+                });
+                let alike = alike.collect::<Result<Vec<_>, _>>()?;
+                return self.add_keeping(layer, &alike);
+            }
+            Kind::Add | Kind::Mul if inputs.len() == 2 => {
+                return self.merge_i8(layer, [inputs[0], inputs[1]], output()?, activation);
+            }
+            Kind::GlobalAvgPool => {
+                let output = output()?;
+                let cells = tensor.elements() / layer.output_shape[0].max(1);
+                let factor = f64::from(input.scale) / f64::from(output.scale) / cells as f64;
+                let op = Op::GlobalAvgPool(Some(rescale_by(factor)));
+                let shape = &layer.output_shape;
+                return Ok(self
+                    .builder
+                    .reduced_i8(name, op, x, shape, output.quant())?);
+            }
+            Kind::BatchNorm(norm) => {
+                // A depthwise convolution of one cell.
+                let conv = norm.as_convolution();
+                let dims = tensor.shape.dims().len();
+                if dims > 1 {
+                    return self.conv2d_i8(layer, &conv, x, input, output()?, activation);
+                }
+                return Err(no_int8());
+            }
+            Kind::Prelu(slope) => {
+                let output = output()?;
+                let largest = slope
+                    .iter()
+                    .fold(f32::MIN_POSITIVE, |most, s| most.max(s.abs()));
+                let scale = largest / 127.0;
+                // Within ±127.
+                let steps = slope.iter().map(|s| (s / scale).round() as i8);
+                let steps: Vec<i8> = steps.collect();
+                let requant = PreluRequant {
+                    positive: rescale_by(f64::from(input.scale) / f64::from(output.scale)),
+                    negative: rescale_by(
+                        f64::from(input.scale) * f64::from(scale) / f64::from(output.scale),
+                    ),
+                };
+                return Ok(self.builder.prelu_i8(
+                    name,
+                    x,
+                    scale,
+                    &steps,
+                    requant,
+                    output.quant(),
+                )?);
+            }
+            Kind::Rrelu(rrelu) => {
+                let slope = 0.5 * (rrelu.lower + rrelu.upper);
+                return self.leaky_i8(name, x, input, slope, output()?);
+            }
+            Kind::Activation(Activation::LeakyRelu(slope)) => {
+                return self.leaky_i8(name, x, input, *slope, output()?);
+            }
+            Kind::Activation(Activation::Relu6) => {
+                let output = output()?;
+                let requantize = Requantize {
+                    rescale: rescale_by(f64::from(input.scale) / f64::from(output.scale)),
+                    activation: ops::Activation::Relu6,
+                };
+                let op = Op::Requantize(requantize);
+                return Ok(self
+                    .builder
+                    .convert(name, op, x, DType::I8, output.quant())?);
+            }
+            Kind::Activation(Activation::HardSigmoid) => {
+                let output = output()?;
+                let function = |x: f64| (x / 6.0 + 0.5).clamp(0.0, 1.0);
+                let table = table(function, input, output);
+                return Ok(self.builder.lookup_i8(name, x, &table, output.quant())?);
+            }
+            Kind::Activation(Activation::Step) => {
+                let output = output()?;
+                let function = |x: f64| f64::from(u8::from(x >= 0.0));
+                let table = table(function, input, output);
+                return Ok(self.builder.lookup_i8(name, x, &table, output.quant())?);
             }
             Kind::Activation(Activation::Relu) => {
                 return Ok(self.builder.same(name, Op::Relu, x)?);
@@ -74,15 +170,85 @@ impl Lowering<'_> {
                 let rescale = rescale(ops::softmax::INPUT_INTEGER_BITS)?;
                 (Op::Softmax(rescale), ops::softmax::OUTPUT_I8)
             }
-            _ => {
-                return Err(ExportError::NoInt8 {
-                    layer: name.clone(),
-                    operator: layer.kind.name(),
-                });
-            }
+            _ => return Err(no_int8()),
         };
         let quant = Quant::PerTensor { scale, zero_point };
         Ok(self.builder.convert(name, op, x, DType::I8, quant)?)
+    }
+
+    /// The same numbers in another quantization; nothing where it is theirs.
+    fn requantize(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        output: Affine,
+    ) -> Result<TensorId, ExportError> {
+        let tensor = self.builder.tensor(x);
+        if tensor.quant == output.quant() {
+            return Ok(x);
+        }
+        let requantize = Requantize {
+            rescale: rescale_by(f64::from(tensor.scale()) / f64::from(output.scale)),
+            activation: ops::Activation::None,
+        };
+        let op = Op::Requantize(requantize);
+        Ok(self
+            .builder
+            .convert(name, op, x, DType::I8, output.quant())?)
+    }
+
+    /// A sum or a product of two.
+    fn merge_i8(
+        &mut self,
+        layer: &Layer,
+        inputs: [TensorId; 2],
+        output: Affine,
+        activation: ops::Activation,
+    ) -> Result<TensorId, ExportError> {
+        let [a, b] = inputs.map(|id| f64::from(self.builder.tensor(id).scale()));
+        let y = f64::from(output.scale);
+        let op = if matches!(layer.kind, Kind::Add) {
+            let most = 2.0 * a.max(b);
+            let requant = Some(AddRequant {
+                x0: rescale_by(a / most),
+                x1: rescale_by(b / most),
+                y: rescale_by(most / (f64::from(1u32 << ops::add::LEFT_SHIFT) * y)),
+            });
+            Op::Add(Add {
+                requant,
+                activation,
+            })
+        } else {
+            let requant = Some(rescale_by(a * b / y));
+            Op::Mul(Mul {
+                requant,
+                activation,
+            })
+        };
+        let shape = self.builder.tensor(inputs[0]).shape;
+        let y = Tensor::activation(shape, DType::I8, output.quant());
+        Ok(self.builder.node_of(&layer.name, op, &inputs, y)?)
+    }
+
+    /// A leaky ReLU: TensorFlow Lite's rule, as a table.
+    fn leaky_i8(
+        &mut self,
+        name: &str,
+        x: TensorId,
+        input: Affine,
+        slope: f32,
+        output: Affine,
+    ) -> Result<TensorId, ExportError> {
+        let factor = f64::from(input.scale) / f64::from(output.scale);
+        let requant = PreluRequant {
+            positive: rescale_by(factor),
+            negative: rescale_by(factor * f64::from(slope)),
+        };
+        let mut table: Vec<i8> = (i8::MIN..=i8::MAX).collect();
+        // Zero points are of 8 bits.
+        let zeros = [input.zero_point as i8, output.zero_point as i8];
+        ops::leaky_relu::forward_i8(&mut table, &requant, zeros);
+        Ok(self.builder.lookup_i8(name, x, &table, output.quant())?)
     }
 
     fn conv2d_i8(
@@ -124,4 +290,23 @@ impl Lowering<'_> {
             .builder
             .conv2d_i8_of(&layer.name, x, &quantized, geometry)?)
     }
+}
+
+/// A factor as int8 operators carry it.
+fn rescale_by(factor: f64) -> Rescale {
+    let (multiplier, shift) = quantize_multiplier(factor);
+    // −31 to 30.
+    let shift = shift as i8;
+    Rescale { multiplier, shift }
+}
+
+/// A function of each int8, in f64, halves away from zero.
+fn table(function: impl Fn(f64) -> f64, input: Affine, output: Affine) -> Vec<i8> {
+    let entry = |x: i8| {
+        let real = f64::from(input.scale) * f64::from(i32::from(x) - input.zero_point);
+        let steps = (function(real) / f64::from(output.scale)).round();
+        // `as` saturates.
+        (steps + f64::from(output.zero_point)) as i8
+    };
+    (i8::MIN..=i8::MAX).map(entry).collect()
 }

@@ -117,12 +117,12 @@ impl Network {
         graph: &Graph,
     ) -> Result<TrainSpec, ExportError> {
         let trainable = match &train.layers {
-            TrainableLayers::All => Trainable::All,
+            TrainableLayers::All if graph.last(usize::MAX) => Trainable::All,
             TrainableLayers::Last(count) => match u8::try_from(*count) {
-                Ok(count) => Trainable::Last(count),
-                Err(_) => Trainable::Nodes(graph.mask()?),
+                Ok(narrow) if graph.last(*count) => Trainable::Last(narrow),
+                _ => Trainable::Nodes(graph.mask()?),
             },
-            TrainableLayers::Named(_) => Trainable::Nodes(graph.mask()?),
+            _ => Trainable::Nodes(graph.mask()?),
         };
         let heads = (0..).zip(&recipe.train.heads).map(|(output, head)| {
             // A recipe has at most four heads.

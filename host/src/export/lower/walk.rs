@@ -52,6 +52,14 @@ impl Graph {
         })
     }
 
+    /// Whether what learns are the last `count` nodes with weights that can.
+    pub(super) fn last(&self, count: usize) -> bool {
+        let nodes = (0..self.builder.nodes()).rev();
+        let learnable = nodes.filter(|&node| self.builder.learns(node));
+        let learning = self.learning.iter().rev().map(|(node, _)| *node);
+        learnable.take(count).eq(learning)
+    }
+
     pub(super) fn finish(self, train: Option<TrainSpec>) -> Result<Lowered, ExportError> {
         let bytes = self.builder.finish(&self.heads, train)?;
         let outputs = self.outputs;
@@ -118,7 +126,7 @@ impl<'n> Lowering<'n> {
             self.outputs.resize(self.builder.nodes(), last);
             if learning.contains(&layer.name.as_str()) {
                 let nodes = before..self.builder.nodes();
-                let learnt = nodes.filter(|&node| self.builder.has_parameters(node));
+                let learnt = nodes.filter(|&node| self.builder.learns(node));
                 self.learning
                     .extend(learnt.map(|node| (node, layer.name.clone())));
             }
@@ -144,8 +152,11 @@ impl<'n> Lowering<'n> {
     fn fused(&self, index: usize, fusion: Fusion) -> Option<(usize, ops::Activation)> {
         let layer = &self.network.layers[index];
         let place = Feed::Layer(index);
-        if !matches!(layer.kind, Kind::Conv2d(_) | Kind::Dense(_)) || self.network.reads(place) != 1
-        {
+        let applies = matches!(
+            layer.kind,
+            Kind::Conv2d(_) | Kind::Dense(_) | Kind::Add | Kind::Mul
+        );
+        if !applies || self.network.reads(place) != 1 {
             return None;
         }
         let layers = self.network.layers.iter().enumerate();
