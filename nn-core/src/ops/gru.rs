@@ -7,7 +7,7 @@
 //!   h · U, b′ `[3 · units]`, stands beside b; in r and z both are added.
 //! - before it, as in the paper and in Keras 1: n = tanh(x · W + (r · h) · U + b).
 //!
-//! Sequences, backward and the order of sums: see [`recurrent`](super::recurrent). Source: K. Cho and others,
+//! Sequences, backward and the order of sums: see [`recurrent`]. Source: K. Cho and others,
 //! "Learning phrase representations using RNN encoder-decoder", EMNLP 2014.
 //!
 //! Training keeps steps · 5 · units + units numbers: of each step r, z, n, and h · U + b′ of n or r · h, which backward

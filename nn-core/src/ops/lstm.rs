@@ -3,7 +3,7 @@
 //! The gates i, f, o = sigmoid z and g = tanh z lie in the order i, f, g, o, as in PyTorch and Keras, in
 //! z = x_t · W + h_{t−1} · U + b: W is `[inputs, 4 · units]`, U `[units, 4 · units]`, b `[4 · units]`; PyTorch's two
 //! biases are one here, their sum. No peepholes, no projection. The state is h, then c. Sequences, backward and the
-//! order of sums: see [`recurrent`](super::recurrent). Sources: S. Hochreiter and J. Schmidhuber, "Long short-term
+//! order of sums: see [`recurrent`]. Sources: S. Hochreiter and J. Schmidhuber, "Long short-term
 //! memory", Neural Computation 9 (8), 1997; F. Gers and others, "Learning to forget", Neural Computation 12 (10), 2000.
 //!
 //! Training keeps steps · 5 · units + 2 · units numbers: gates and cells, which backward overwrites by dz and h.

@@ -1,13 +1,13 @@
 //! What the recurrent layers share: the walk over a sequence, and backpropagation through time.
 //!
 //! With the kernel W `[inputs, gates · units]`, the recurrent kernel U `[units, gates · units]` and the state h, a
-//! layer forms at each step z = x_t · W + h · U + b, and its [`Cell`] makes the gates and the next state of z. The
+//! layer forms at each step z = x_t · W + h · U + b, and its cell makes the gates and the next state of z. The
 //! input is `[steps, inputs]` (or one row that is read at each step), the output `[steps, units]` or the last h.
 //! In reverse the walk begins at the last time; a whole output keeps the input's time.
 //!
 //! Backward needs no copy of the weights' gradients. It goes back in time and overwrites the kept gates by dz, the
 //! gradient at the sums z; each weight then learns once, from Σ_t x_t\[k\] · dz_t\[c\] or Σ_t h_{t−1}\[j\] · dz_t\[c\].
-//! What is kept, in numbers: see [`saved_len`]. Source: P. Werbos, "Backpropagation through time: what it does and
+//! What is kept, in numbers: see `saved_len`. Source: P. Werbos, "Backpropagation through time: what it does and
 //! how to do it", Proceedings of the IEEE 78 (10), 1990.
 //!
 //! Order: z sums the bias, then the products of x, then those of h. Sums over time run from the first step walked to

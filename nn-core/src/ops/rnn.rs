@@ -1,7 +1,7 @@
 //! Simple recurrent layer (Elman): h_t = act(x_t · W + h_{t−1} · U + b).
 //!
 //! W is `[inputs, units]`, U `[units, units]`, b `[units]`; PyTorch's two biases are one here, their sum. Sequences,
-//! backward and the order of sums: see [`recurrent`](super::recurrent). Source: J. Elman, "Finding structure in
+//! backward and the order of sums: see [`recurrent`]. Source: J. Elman, "Finding structure in
 //! time", Cognitive Science 14 (2), 1990.
 //!
 //! Training keeps (steps + 1) · units numbers; backward needs steps · units more, for dz.
