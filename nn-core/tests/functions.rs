@@ -9,5 +9,7 @@
 
 #[path = "functions/fixed_point.rs"]
 mod fixed_point;
+#[path = "functions/float.rs"]
+mod float;
 #[path = "functions/walk.rs"]
 mod walk;

@@ -1,6 +1,15 @@
-//! IEEE single.
+//! IEEE single, with the functions of the crate `libm`, or, with feature `micromath`, smaller ones.
+
+#[cfg(not(feature = "micromath"))]
+#[path = "float/with_libm.rs"]
+mod functions;
+#[cfg(feature = "micromath")]
+#[path = "float/with_micromath.rs"]
+mod functions;
 
 use super::{Scalar, XorShift32};
+
+pub use functions::MATH;
 
 impl Scalar for f32 {
     type Acc = f32;
@@ -93,27 +102,27 @@ impl Scalar for f32 {
     }
 
     fn exp(self) -> f32 {
-        libm::expf(self)
+        functions::exp(self)
     }
 
     fn ln(self) -> f32 {
-        libm::logf(self)
+        functions::ln(self)
     }
 
     fn sqrt(self) -> f32 {
-        libm::sqrtf(self)
+        functions::sqrt(self)
     }
 
     fn rsqrt(self) -> f32 {
-        1.0 / libm::sqrtf(self)
+        functions::rsqrt(self)
     }
 
     fn sigmoid(self) -> f32 {
-        1.0 / (1.0 + libm::expf(-self))
+        functions::sigmoid(self)
     }
 
     fn tanh(self) -> f32 {
-        libm::tanhf(self)
+        functions::tanh(self)
     }
 
     fn softmax(values: &mut [f32]) {

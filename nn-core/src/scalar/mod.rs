@@ -10,6 +10,7 @@ mod functions;
 mod rate;
 mod rng;
 
+pub use float::MATH;
 pub use rate::FixedRate;
 pub use rng::{XorShift32, hash};
 
@@ -119,7 +120,7 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
 
 /// Natural logarithm.
 pub fn ln(x: f32) -> f32 {
-    libm::logf(x)
+    Scalar::ln(x)
 }
 
 /// `x` rounded to the nearest integer, halves away from zero, as TensorFlow Lite's `TfLiteRound`.
