@@ -152,8 +152,21 @@ impl<'b> Reader<'b> {
         )
     }
 
-    fn activation(&mut self) -> &'static str {
-        ["None", "Relu", "Sigmoid", "Tanh"][self.varint() as usize]
+    fn activation(&mut self) -> String {
+        const NAMES: [&str; 8] = [
+            "None",
+            "Relu",
+            "Sigmoid",
+            "Tanh",
+            "Relu6",
+            "LeakyRelu",
+            "HardSigmoid",
+            "Step",
+        ];
+        match NAMES[self.varint() as usize] {
+            "LeakyRelu" => format!("LeakyRelu({:?})", self.float()),
+            name => name.to_owned(),
+        }
     }
 
     fn parameters(&mut self) -> String {
@@ -207,6 +220,8 @@ impl<'b> Reader<'b> {
             8 => format!("Softmax({})", self.rescale()),
             9 => "Quantize".to_owned(),
             10 => "Dequantize".to_owned(),
+            11 => format!("Activation({})", self.activation()),
+            12 => "LogSoftmax".to_owned(),
             other => panic!("operator {other}"),
         }
     }
@@ -331,7 +346,7 @@ impl<'b> Reader<'b> {
 fn compare(blob: &[u8]) {
     let model = Model::load(blob).unwrap();
     let word = |at: usize| u32::from_le_bytes(blob[at..at + 4].try_into().unwrap()) as usize;
-    assert_eq!(&blob[..8], b"MOTE\x01\0\0\0");
+    assert_eq!(&blob[..8], b"MOTE\x02\0\0\0");
     let (graph_len, weights_at, weights_len) = (word(8), word(12), word(16));
     assert_eq!(weights_at, (32 + graph_len).next_multiple_of(16));
     assert_eq!(weights_at + weights_len, blob.len());
