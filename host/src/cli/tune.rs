@@ -106,6 +106,12 @@ impl How {
                 blob.path().display()
             )
         })?;
+        ensure!(
+            spec.heads.len() == 1,
+            "{} learns {} outputs at once; `mote tune` teaches models of one",
+            blob.path().display(),
+            spec.heads.len()
+        );
         let sgd = Sgd {
             learning_rate: self.learning_rate.unwrap_or(spec.rates().learning_rate),
             momentum: self.momentum.unwrap_or(spec.rates().momentum),

@@ -5,9 +5,10 @@
 
 use toml::Spanned;
 
+use super::activation::Activation;
 use super::error::{Misfit, Source};
 use super::head::Head;
-use super::layer::{Activation, LayerKind};
+use super::layer::LayerKind;
 use super::parameters::{Parameter, Role};
 use super::{RecipeError, check_name, shape, tagged};
 use crate::data::SetInfo;

@@ -16,9 +16,9 @@
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::activation::Activation;
 use super::error::{Misfit, Source};
 use super::graph::{ResolvedLayer, described, find};
-use super::layer::Activation;
 use super::{Loss, RecipeError, shape};
 use crate::data::SetInfo;
 

@@ -3,8 +3,11 @@
 //! A recipe is read strictly: a field that is unknown, a value out of range, layers that do not
 //! fit together are refused with file, line, what was wanted and what was found.
 
+mod activation;
+mod convolution;
 mod error;
 mod export;
+mod fields;
 mod graph;
 mod head;
 mod layer;
@@ -19,16 +22,18 @@ use std::path::Path;
 use serde::Deserialize;
 use toml::Spanned;
 
+pub use activation::Activation;
+pub use convolution::Convolution;
 pub use error::RecipeError;
 use error::{Misfit, Source, within};
 pub use export::{DeviceOptimizer, DeviceTraining, Export, Format, TrainableLayers};
+pub use fields::{
+    BatchNorm, Concat, Conv1d, Conv2d, Dense, DepthwiseConv2d, Dropout, Embedding, Gives, Merge,
+    OneHot, Pad, Pool2d, Recurrent, Repeat, Reshape, Rrelu, Transpose,
+};
 pub use graph::{Feed, ResolvedLayer};
 pub use head::{Aim, Head};
-pub use layer::{
-    Activation, BatchNorm, Concat, Conv1d, Conv2d, Convolution, Dense, DepthwiseConv2d, Dropout,
-    Embedding, Gives, LayerKind, Merge, OneHot, Pad, Pool2d, Recurrent, Repeat, Reshape, Rrelu,
-    Transpose,
-};
+pub use layer::LayerKind;
 pub use optimize::{Adam, Cosine, Loss, OneCycle, OptimizerKind, Schedule, Sgd, Step};
 pub use parameters::{Parameter, Role};
 pub use shape::shape;

@@ -1,7 +1,9 @@
 //! The shape rules of the layers, and the ranges of their fields.
 
+use super::activation::Activation;
 use super::error::{Misfit, within};
-use super::layer::{Activation, Gives, LayerKind, Recurrent};
+use super::fields::{Gives, Recurrent};
+use super::layer::LayerKind;
 use super::window::Padding;
 
 impl LayerKind {

@@ -161,11 +161,10 @@ impl<'n> Lowering<'n> {
         }
         let layers = self.network.layers.iter().enumerate();
         let mut layers = layers.filter(|(_, layer)| layer.inputs.contains(&place));
-        match layers.next()? {
-            (reader, layer) => match layer.kind {
-                Kind::Activation(activation) => Some((reader, fusion.of(activation)?)),
-                _ => None,
-            },
+        let (reader, layer) = layers.next()?;
+        match layer.kind {
+            Kind::Activation(activation) => Some((reader, fusion.of(activation)?)),
+            _ => None,
         }
     }
 
