@@ -10,7 +10,7 @@
 //! | tanh x | \|x\| < ½: x·p(x²), p of degree 3; else 1 − 2 / (e^2\|x\| + 1) with the sign of x |
 //!
 //! Of the crate `micromath` only the starting value serves: its exp divides in a loop and is off by 2·10⁻³, its ln by
-//! a tenth below 1, its square root by 3 %, and it has no tanh. The polynomials interpolate at Chebyshev's nodes.
+//! a tenth below 1, its square root by 6 %, and it has no tanh. The polynomials interpolate at Chebyshev's nodes.
 //! `docs/numerics.md` states the errors, `tests/functions.rs` walks all inputs.
 
 use core::f32::consts::{LN_2, LOG2_E, SQRT_2};
