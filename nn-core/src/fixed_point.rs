@@ -6,6 +6,10 @@
 //!
 //! All sums wrap, so that no input can panic; a blob that the exporter wrote never gets near.
 
+mod gates;
+
+pub use gates::{logistic_i16, tanh_i16};
+
 use serde::{Deserialize, Serialize};
 
 /// (a · b) / 2³¹, rounded to nearest with halves up, saturated at the one product that overflows.

@@ -325,6 +325,7 @@ impl Layer {
                     reverse,
                     stateful,
                     truncate,
+                    requant: None,
                 };
                 match kind {
                     Kind::Rnn(activation) => Op::Rnn(Rnn { layer, activation }),

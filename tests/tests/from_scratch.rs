@@ -65,6 +65,7 @@ fn lstm(net: &mut Net, random: &mut Random, x: TensorId, units: usize, dims: &[u
             reverse: false,
             stateful: false,
             truncate: 0,
+            requant: None,
         },
     });
     net.node(op, &[x], dims)

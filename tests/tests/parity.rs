@@ -62,6 +62,7 @@ impl Draw<'_> {
             reverse: self.random.once_in(2),
             stateful: false,
             truncate: 0,
+            requant: None,
         };
         let op = match gates {
             1 => Op::Rnn(Rnn {

@@ -234,6 +234,17 @@ fn check_nodes<K: OpSet>(model: &Model) -> Result<(), LoadError> {
 
 /// Multipliers in [2³⁰, 2³¹) or 0, shifts in −31..=30, channel scales finite and positive.
 fn check_multipliers(model: &Model, node: &Node) -> Result<(), NodeFault> {
+    let words = |id: TensorId| -> Result<&[i32], NodeFault> {
+        let tensor = model.tensor(id);
+        let bytes = tensor.map_or(&[][..], |tensor| model.weight_bytes(&tensor));
+        crate::memory::numbers(bytes).ok_or(NodeFault::Quant)
+    };
+    if let Some((layer, check)) = node.op.recurrent_i8() {
+        return match layer.requant {
+            Some(requant) if !check(words(requant)?) => Err(NodeFault::Quant),
+            _ => Ok(()),
+        };
+    }
     let (weight, requant) = match node.op {
         crate::ops::Op::Dense(dense) => (dense.weight, dense.requant),
         crate::ops::Op::Conv2d(conv) => (conv.weight, conv.requant),
@@ -241,11 +252,6 @@ fn check_multipliers(model: &Model, node: &Node) -> Result<(), NodeFault> {
     };
     let Some(requant) = requant else {
         return Ok(());
-    };
-    let words = |id: TensorId| -> Result<&[i32], NodeFault> {
-        let tensor = model.tensor(id);
-        let bytes = tensor.map_or(&[][..], |tensor| model.weight_bytes(&tensor));
-        crate::memory::numbers(bytes).ok_or(NodeFault::Quant)
     };
     let table = words(requant)?;
     let (multipliers, shifts) = table.split_at_checked(table.len() / 2).unwrap_or_default();

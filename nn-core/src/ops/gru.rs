@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
 use crate::kernels::{BLOCK, accumulate, part, start};
 use crate::memory::Memory;
+use crate::ops::recurrent::int8::{self, CellI8, GruI8};
 use crate::ops::recurrent::{
     self, Cell, Parameters, Recurrent, RecurrentStep, Rows, Walk, add_dot, gate_sums, number,
 };
@@ -25,7 +26,7 @@ use crate::ops::{
     Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
 };
 use crate::scalar::Scalar;
-use crate::tensor::TensorId;
+use crate::tensor::{DType, TensorId};
 use crate::train::Update;
 
 /// Parameters of a GRU.
@@ -48,6 +49,9 @@ impl Gru {
         if self.recurrent_bias.is_some() && !self.reset_after {
             return Err(NodeFault::Parameter);
         }
+        if check.x.dtype == DType::I8 && !self.reset_after {
+            return Err(NodeFault::Parameter);
+        }
         self.layer.step::<GruCell>(check, self.recurrent_bias)
     }
 }
@@ -59,14 +63,21 @@ impl<K: OpSet> Operator<K> for Gru {
 
     fn needs(&self, check: &Check) -> Needs {
         let step = self.step(check);
-        step.map_or(Needs::default(), |step| step.needs::<GruCell>())
+        step.map_or(Needs::default(), |step| match check.x.dtype {
+            DType::I8 => int8::needs::<GruI8>(&step),
+            _ => step.needs::<GruCell>(),
+        })
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         let step = self.step(check).ok()?;
         let reset_after = self.reset_after;
         let sizes = Sizes::Gru { step, reset_after };
-        Some((by_scalar!(K, check.x.dtype, run)?, sizes))
+        let forward = match check.x.dtype {
+            DType::I8 if K::I8 => run_i8 as Forward,
+            dtype => by_scalar!(K, dtype, run)?,
+        };
+        Some((forward, sizes))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
@@ -83,6 +94,13 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
         return None;
     };
     recurrent::run::<S, _>(GruCell { reset_after }, &step, frame, memory)
+}
+
+fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Gru { step, .. } = frame.step.sizes else {
+        return None;
+    };
+    int8::run(GruI8, &step, frame, memory)
 }
 
 fn run_backward<S: Learns>(
@@ -110,6 +128,7 @@ impl<S: Scalar> Cell<S> for GruCell {
     const STATES: usize = 1;
     const KEPT_GATES: usize = 4;
     const GRADIENTS: usize = 4;
+    const REQUANT_I8: usize = <GruI8 as CellI8>::REQUANT;
 
     fn step(&self, x: &[S], parameters: &Parameters<'_, S>, state: &mut [S], gates: &mut [S]) {
         let units = state.len();

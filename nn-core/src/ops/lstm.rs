@@ -13,11 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
 use crate::memory::Memory;
+use crate::ops::recurrent::int8::{self, CellI8, LstmI8};
 use crate::ops::recurrent::{self, Cell, Parameters, Recurrent, RecurrentStep, gate_sums};
 use crate::ops::{
     Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
 };
 use crate::scalar::Scalar;
+use crate::tensor::DType;
 
 /// Parameters of an LSTM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,13 +45,20 @@ impl<K: OpSet> Operator<K> for Lstm {
 
     fn needs(&self, check: &Check) -> Needs {
         let step = self.step(check);
-        step.map_or(Needs::default(), |step| step.needs::<LstmCell>())
+        step.map_or(Needs::default(), |step| match check.x.dtype {
+            DType::I8 => int8::needs::<LstmI8>(&step),
+            _ => step.needs::<LstmCell>(),
+        })
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         let step = self.step(check).ok()?;
         let sizes = Sizes::Lstm(step);
-        Some((by_scalar!(K, check.x.dtype, run)?, sizes))
+        let forward = match check.x.dtype {
+            DType::I8 if K::I8 => run_i8 as Forward,
+            dtype => by_scalar!(K, dtype, run)?,
+        };
+        Some((forward, sizes))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
@@ -66,6 +75,13 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
         return None;
     };
     recurrent::run::<S, _>(LstmCell, &step, frame, memory)
+}
+
+fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Lstm(step) = frame.step.sizes else {
+        return None;
+    };
+    int8::run(LstmI8, &step, frame, memory)
 }
 
 fn run_backward<S: Learns>(
@@ -90,6 +106,7 @@ impl<S: Scalar> Cell<S> for LstmCell {
     const KEPT_STATE: usize = 1;
     const KEPT_GATES: usize = 4;
     const GRADIENTS: usize = 4;
+    const REQUANT_I8: usize = <LstmI8 as CellI8>::REQUANT;
 
     fn step(&self, x: &[S], parameters: &Parameters<'_, S>, state: &mut [S], gates: &mut [S]) {
         let units = state.len() / 2;

@@ -265,6 +265,17 @@ impl Op {
         }
     }
 
+    /// A recurrent layer, and how the table of factors of its int8 form is checked.
+    pub(crate) fn recurrent_i8(&self) -> Option<(Recurrent, fn(&[i32]) -> bool)> {
+        use recurrent::int8::{CellI8, GruI8, LstmI8, RnnI8};
+        match self {
+            Self::Rnn(rnn) => Some((rnn.layer, RnnI8::check)),
+            Self::Lstm(lstm) => Some((lstm.layer, LstmI8::check)),
+            Self::Gru(gru) => Some((gru.layer, GruI8::check)),
+            _ => None,
+        }
+    }
+
     /// The operator as the engine sees it; `None` where `K` leaves it out.
     pub(crate) fn kernel<K: OpSet>(&self) -> Option<&dyn Operator<K>> {
         Some(match self {

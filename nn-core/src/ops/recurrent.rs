@@ -13,6 +13,7 @@
 //! Order: z sums the bias, then the products of x, then those of h. Sums over time run from the first step walked to
 //! the last. The gradient at h is what comes directly, then Σ_c U\[j, c\] · dz\[c\], then the output's delta.
 
+pub mod int8;
 mod learning;
 mod node;
 #[cfg(test)]
@@ -31,22 +32,22 @@ const ROWS: usize = 4;
 
 /// How a layer goes through its sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Walk {
+pub struct Walk {
     /// How many steps.
-    pub(crate) steps: usize,
+    pub steps: usize,
     /// Features of the input at each step.
-    pub(crate) inputs: usize,
+    pub inputs: usize,
     /// Numbers of h.
-    pub(crate) units: usize,
+    pub units: usize,
     /// The input is one row, read at each step.
-    pub(crate) repeat: bool,
+    pub repeat: bool,
     /// From the last time to the first.
-    pub(crate) reverse: bool,
+    pub reverse: bool,
     /// The output is h after each step, not only after the last.
-    pub(crate) whole: bool,
+    pub whole: bool,
     /// Backward, no gradient passes from one chunk of so many steps to the one before. Chunks are counted from the
     /// last step walked, so that the last output reaches so many steps back. 0: it passes everywhere.
-    pub(crate) truncate: usize,
+    pub truncate: usize,
 }
 
 impl Walk {
@@ -112,6 +113,8 @@ pub(crate) trait Cell<S: Scalar>: Copy {
     /// Vectors of gradients that a step leaves for the weights: over the gates that were kept, or, with none kept,
     /// in memory that backward is given.
     const GRADIENTS: usize;
+    /// Length of the table of factors of the int8 layer.
+    const REQUANT_I8: usize;
 
     /// Takes the state one step on. `gates` is scratch of `GATES` vectors, or the `KEPT_GATES` that are kept.
     fn step(&self, x: &[S], parameters: &Parameters<'_, S>, state: &mut [S], gates: &mut [S]);

@@ -10,11 +10,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
 use crate::memory::Memory;
+use crate::ops::recurrent::int8::{self, CellI8, RnnI8};
 use crate::ops::recurrent::{self, Cell, Parameters, Recurrent, RecurrentStep, gate_sums};
 use crate::ops::{
     Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
 };
 use crate::scalar::Scalar;
+use crate::tensor::DType;
 
 /// Parameters of a simple recurrent layer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -40,19 +42,30 @@ impl<K: OpSet> Operator<K> for Rnn {
         if !self.activation.is_valid() {
             return Err(NodeFault::Activation);
         }
+        let in_int8 = matches!(self.activation, Activation::Tanh | Activation::Relu);
+        if check.x.dtype == DType::I8 && !in_int8 {
+            return Err(NodeFault::Activation);
+        }
         self.step(check).map(|_| ())
     }
 
     fn needs(&self, check: &Check) -> Needs {
         let step = self.step(check);
-        step.map_or(Needs::default(), |step| step.needs::<RnnCell>())
+        step.map_or(Needs::default(), |step| match check.x.dtype {
+            DType::I8 => int8::needs::<RnnI8>(&step),
+            _ => step.needs::<RnnCell>(),
+        })
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         let step = self.step(check).ok()?;
         let activation = self.activation;
         let sizes = Sizes::Rnn { step, activation };
-        Some((by_scalar!(K, check.x.dtype, run)?, sizes))
+        let forward = match check.x.dtype {
+            DType::I8 if K::I8 => run_i8 as Forward,
+            dtype => by_scalar!(K, dtype, run)?,
+        };
+        Some((forward, sizes))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
@@ -69,6 +82,20 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
         return None;
     };
     recurrent::run::<S, _>(RnnCell(activation), &step, frame, memory)
+}
+
+fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Rnn { step, activation } = frame.step.sizes else {
+        return None;
+    };
+    int8::run(
+        RnnI8 {
+            relu: activation == Activation::Relu,
+        },
+        &step,
+        frame,
+        memory,
+    )
 }
 
 fn run_backward<S: Learns>(
@@ -92,6 +119,7 @@ impl<S: Scalar> Cell<S> for RnnCell {
     const STATES: usize = 1;
     const KEPT_GATES: usize = 0;
     const GRADIENTS: usize = 1;
+    const REQUANT_I8: usize = <RnnI8 as CellI8>::REQUANT;
 
     fn step(&self, x: &[S], parameters: &Parameters<'_, S>, state: &mut [S], gates: &mut [S]) {
         gate_sums(x, state, parameters, state.len(), 0, gates);

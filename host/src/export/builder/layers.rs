@@ -196,6 +196,7 @@ impl Builder {
             reverse: false,
             stateful: false,
             truncate: 0,
+            requant: None,
         })
     }
 

@@ -211,6 +211,7 @@ impl Lowering<'_> {
             reverse,
             stateful: recurrent.stateful,
             truncate: recurrent.truncate,
+            requant: None,
         };
         let gives = match recurrent.gives {
             Gives::Last => builder::Gives::Last,

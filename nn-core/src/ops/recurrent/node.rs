@@ -40,6 +40,8 @@ pub struct Recurrent {
     /// Backward, no gradient passes from one chunk of so many steps to the one before, counted from the last step
     /// walked; 0: it passes through the whole sequence. It never passes to the run before.
     pub truncate: u16,
+    /// int8: the table of factors, int32; see [`int8`](super::int8).
+    pub requant: Option<TensorId>,
 }
 
 /// The sizes of a recurrent layer, resolved.
@@ -52,11 +54,13 @@ pub(crate) struct RecurrentStep {
     repeat: bool,
     reverse: bool,
     whole: bool,
-    stateful: bool,
+    pub(super) stateful: bool,
+    /// int8: the zero points of x and of h.
+    pub(super) zeros: [i8; 2],
 }
 
 impl RecurrentStep {
-    fn walk(&self) -> Walk {
+    pub(super) fn walk(&self) -> Walk {
         Walk {
             steps: usize::from(self.steps),
             inputs: usize::from(self.inputs),
@@ -82,6 +86,7 @@ impl Recurrent {
             biases: 1 << 2 | 1 << 3,
             // At most 4.
             gates: C::GATES as u8,
+            constants: [self.requant, None],
             ..Facts::PLAIN
         }
     }
@@ -93,9 +98,7 @@ impl Recurrent {
         recurrent_bias: Option<TensorId>,
     ) -> Result<RecurrentStep, NodeFault> {
         let dtype = check.same_dtype()?;
-        if dtype == DType::I8 {
-            check.x_dtype(DType::F32)?;
-        }
+        let int8 = dtype == DType::I8;
         let (x, y) = (check.x.shape, check.y.shape);
         let (steps, inputs, units) = match (x.dims(), y.dims()) {
             (&[inputs], &[units]) => (1, inputs, units),
@@ -115,19 +118,36 @@ impl Recurrent {
             reverse: self.reverse,
             whole: y.rank() == 2,
             stateful: self.stateful,
+            // Checked when the model was loaded.
+            zeros: [check.x, check.y].map(|tensor| tensor.zero_point() as i8),
         };
         // At most 4 · 65,535.
         let columns = C::GATES as u32 * units;
-        let matrix = |rows: u32| Shape::new(&[rows as usize, columns as usize]);
+        let matrix = |rows: u32| match int8 {
+            true => Shape::new(&[columns as usize, rows as usize]),
+            false => Shape::new(&[rows as usize, columns as usize]),
+        };
         let (kernel, recurrent) = matrix(inputs)
             .zip(matrix(units))
             .ok_or(NodeFault::Parameter)?;
         check.parameter(self.kernel, dtype, kernel)?;
         check.parameter(self.recurrent, dtype, recurrent)?;
         for bias in [self.bias, recurrent_bias].into_iter().flatten() {
+            let dtype = if int8 { DType::I32 } else { dtype };
             check.parameter(bias, dtype, Shape::vector(columns))?;
         }
-        let wanted = if self.stateful { 1 } else { 1 + C::STATES };
+        match self.requant {
+            Some(requant) if int8 => {
+                // At most 20.
+                let table = Shape::vector(C::REQUANT_I8 as u32);
+                check.parameter(requant, DType::I32, table)?;
+            }
+            None if !int8 => {}
+            _ => return Err(NodeFault::Parameter),
+        }
+        // An int8 layer begins at 0: states are wider than its output.
+        let begins_at_zero = self.stateful || int8;
+        let wanted = if begins_at_zero { 1 } else { 1 + C::STATES };
         if check.inputs() > wanted {
             let found = check.inputs();
             return Err(NodeFault::Arity { wanted, found });
