@@ -19,6 +19,7 @@ mod lower;
 mod network;
 mod quantization;
 mod read;
+mod recurrent;
 mod run;
 
 pub use aligned::AlignedBytes;
@@ -31,6 +32,10 @@ pub use inspection::{Endpoint, HeadPlan, Inspection, LayerCost, TrainPlan};
 pub use lower::Lowered;
 pub use network::Network;
 pub use quantization::{Affine, input_rescale, quantize_multiplier};
+pub use recurrent::{
+    CellState, Int8Recurrent, RecurrentWeights, lstm_requant, quantize_gru, quantize_lstm,
+    quantize_rnn,
+};
 pub use run::{Exported, Options, Origin, Report, export};
 
 #[cfg(test)]

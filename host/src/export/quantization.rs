@@ -206,7 +206,7 @@ pub(super) fn quantize_layer(
 ///
 /// A channel of tiny weights and a large bias gets a larger scale, so that its bias fits; its
 /// weights lose bits that its output would not show.
-fn weight_scale(row: &[f32], bias: f64, input_scale: f64) -> f32 {
+pub(super) fn weight_scale(row: &[f32], bias: f64, input_scale: f64) -> f32 {
     let largest = row.iter().fold(0.0, |max: f32, w| max.max(w.abs()));
     let for_weights = f64::from(largest) / 127.0;
     let for_bias = bias.abs() / input_scale / LARGEST_BIAS;

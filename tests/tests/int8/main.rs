@@ -4,6 +4,7 @@ mod convolutions;
 mod functions;
 mod golden;
 mod random;
+mod recurrent;
 
 use host::export::{Builder, Int8Layer};
 use nn_core::fixed_point::InputRescale;

@@ -244,17 +244,28 @@ impl Builder {
         let x = self.first(inputs)?;
         let recurrent = self.tensor(layer.recurrent).shape;
         let units = recurrent.dims().first().map_or(0, |&units| units as usize);
+        let shape = self.recurrent_shape(name, x, units, gives)?;
+        self.real(name, op, inputs, shape)
+    }
+
+    /// The shape of a recurrent layer's output.
+    pub(super) fn recurrent_shape(
+        &self,
+        name: &str,
+        x: TensorId,
+        units: usize,
+        gives: Gives,
+    ) -> Result<Shape, BuildError> {
         let steps = match (gives, self.tensor(x).shape.dims()) {
             (Gives::Last, _) => None,
             (Gives::Sequence, &[steps, _]) => Some(steps as usize),
             (Gives::Sequence, _) => return Err(self.misfit(name, x)),
             (Gives::Steps(steps), _) => Some(steps),
         };
-        let shape = match steps {
-            Some(steps) => checked_shape(&[steps, units], 0)?,
-            None => checked_shape(&[units], 0)?,
-        };
-        self.real(name, op, inputs, shape)
+        match steps {
+            Some(steps) => checked_shape(&[steps, units], 0),
+            None => checked_shape(&[units], 0),
+        }
     }
 
     /// x0 + x1, in real numbers; x1 may be repeated along the leading axes of x0.
@@ -409,7 +420,7 @@ impl Builder {
         inputs.first().copied().ok_or(BuildError::TooMany)
     }
 
-    fn last_dim(&self, name: &str, x: TensorId) -> Result<usize, BuildError> {
+    pub(super) fn last_dim(&self, name: &str, x: TensorId) -> Result<usize, BuildError> {
         let shape = self.tensor(x).shape;
         let last = shape.dims().last().map(|&dim| dim as usize);
         last.ok_or_else(|| self.misfit(name, x))

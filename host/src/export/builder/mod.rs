@@ -25,6 +25,7 @@
 mod int8;
 mod layers;
 mod q16;
+mod recurrent_i8;
 #[cfg(test)]
 mod tests;
 
