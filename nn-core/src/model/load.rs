@@ -239,11 +239,9 @@ fn check_multipliers(model: &Model, node: &Node) -> Result<(), NodeFault> {
         let bytes = tensor.map_or(&[][..], |tensor| model.weight_bytes(&tensor));
         crate::memory::numbers(bytes).ok_or(NodeFault::Quant)
     };
-    if let Some((layer, check)) = node.op.recurrent_i8() {
-        return match layer.requant {
-            Some(requant) if !check(words(requant)?) => Err(NodeFault::Quant),
-            _ => Ok(()),
-        };
+    if let Some(table) = node.op.recurrent_table() {
+        let valid = node.op.takes_table(words(table)?);
+        return valid.then_some(()).ok_or(NodeFault::Quant);
     }
     let (weight, requant) = match node.op {
         crate::ops::Op::Dense(dense) => (dense.weight, dense.requant),

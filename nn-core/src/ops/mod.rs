@@ -265,14 +265,24 @@ impl Op {
         }
     }
 
-    /// A recurrent layer, and how the table of factors of its int8 form is checked.
-    pub(crate) fn recurrent_i8(&self) -> Option<(Recurrent, fn(&[i32]) -> bool)> {
+    /// The table of factors of an int8 recurrent layer.
+    pub(crate) fn recurrent_table(&self) -> Option<TensorId> {
+        match self {
+            Self::Rnn(Rnn { layer, .. })
+            | Self::Lstm(Lstm { layer })
+            | Self::Gru(Gru { layer, .. }) => layer.requant,
+            _ => None,
+        }
+    }
+
+    /// Whether each number of that table is in range.
+    pub(crate) fn takes_table(&self, table: &[i32]) -> bool {
         use recurrent::int8::{CellI8, GruI8, LstmI8, RnnI8};
         match self {
-            Self::Rnn(rnn) => Some((rnn.layer, RnnI8::check)),
-            Self::Lstm(lstm) => Some((lstm.layer, LstmI8::check)),
-            Self::Gru(gru) => Some((gru.layer, GruI8::check)),
-            _ => None,
+            Self::Rnn(_) => RnnI8::check(table),
+            Self::Lstm(_) => LstmI8::check(table),
+            Self::Gru(_) => GruI8::check(table),
+            _ => false,
         }
     }
 
