@@ -12,9 +12,15 @@ use tests::random::Random;
 /// The sums of `docs/memory.md`.
 mod sums {
     /// Bytes of a planned step.
-    pub(crate) const STEP: usize = 64;
+    pub(crate) const STEP: usize = 56;
+    /// Bytes of an operand: where an input, the output, a parameter, a constant, scratch or state lies.
+    pub(crate) const OPERAND: usize = 8;
     /// Bytes of a planned backward step.
-    pub(crate) const BACK_STEP: usize = 36;
+    pub(crate) const BACK_STEP: usize = 40;
+    /// Bytes of a slot: where the gradient at an input goes.
+    pub(crate) const SLOT: usize = 28;
+    /// Bytes of a loss.
+    pub(crate) const HEAD: usize = 64;
     /// Bytes of an entry of the planner's table.
     pub(crate) const BUFFER: usize = 16;
 
@@ -22,24 +28,34 @@ mod sums {
         bytes.next_multiple_of(16)
     }
 
-    /// The arena for inference.
-    pub(crate) fn inference(nodes: usize, tensors: usize, peak: usize) -> usize {
-        round(round(nodes * STEP) + peak.max(round(tensors * BUFFER)))
+    /// Steps and operands. A node has four operands, `layers` of them two more (weight and bias), `integer` of those
+    /// one more (multipliers).
+    fn tables(nodes: usize, layers: usize, integer: usize) -> usize {
+        let operands = 4 * nodes + 2 * layers + integer;
+        round(nodes * STEP) + round(operands * OPERAND)
     }
 
-    /// The arena for training. `learnt` are the bytes of the parameters that learn, `backward` the nodes from the
-    /// first that learns on.
+    /// The arena for inference.
+    pub(crate) fn inference(
+        (nodes, layers, integer): (usize, usize, usize),
+        activations: usize,
+        peak: usize,
+    ) -> usize {
+        round(tables(nodes, layers, integer) + peak.max(round(activations * BUFFER)))
+    }
+
+    /// The arena for training, of models whose planner's table is smaller than what it plans. `learnt` are the bytes
+    /// of the parameters that learn, `backward` the nodes from the first that learns on.
     pub(crate) fn training(
-        nodes: usize,
+        (nodes, layers, integer): (usize, usize, usize),
         backward: usize,
-        tensors: usize,
         (learnt, momentum): (usize, bool),
         peak: usize,
     ) -> usize {
         let learnt = if momentum { 2 * learnt } else { learnt };
-        let table = round((2 * tensors + 2 * nodes) * BUFFER);
-        let shared = peak.max(table.saturating_sub(learnt));
-        round(round(nodes * STEP) + round(backward * BACK_STEP) + learnt + shared)
+        let back = round(backward * BACK_STEP) + round(backward * SLOT) + HEAD;
+        let shared = learnt.next_multiple_of(8) + peak;
+        round(tables(nodes, layers, integer) + back + shared)
     }
 }
 
@@ -105,13 +121,14 @@ fn mnist_mlp() -> Network {
 fn sums_of_the_mnist_cnn() {
     // Bytes: image, first convolution and its pooling, second and its pooling, dense 100, dense 10.
     let (x, c1, p1, c2, p2, d1, d2) = (3136, 25_088, 6272, 12_544, 3136, 400, 40);
-    let (nodes, tensors) = (8, 9 + 8);
+    let nodes = (8, 4, 0);
     let peak = [x + c1, c1 + p1, p1 + c2, c2 + p2, p2 + d1, d1 + d2];
     let peak = peak.into_iter().max().unwrap();
     assert_eq!(peak, 31_360);
     let network = mnist_cnn();
     let all = 4 * 82_934;
-    let infer = sums::inference(nodes, tensors, peak);
+    let infer = sums::inference(nodes, 9, peak);
+    assert_eq!(infer, 32_128);
 
     // All layers: x and the pooled maps wait for their backward step, argmaxes too; a map before its pooling does not.
     let (a1, a2) = (argmax_bytes(1568, 4), argmax_bytes(784, 4));
@@ -133,17 +150,14 @@ fn sums_of_the_mnist_cnn() {
     assert_eq!(peak, 34_888);
     for momentum in [false, true] {
         let plan = plan(Trainable::All, if momentum { 0.9 } else { 0.0 });
-        let train = sums::training(nodes, 8, tensors, (all, momentum), peak);
+        let train = sums::training(nodes, 8, (all, momentum), peak);
         assert_eq!(arenas(&network, plan), (infer, train));
     }
-    assert_eq!(
-        sums::training(nodes, 8, tensors, (all, false), peak),
-        368_608
-    );
+    assert_eq!(sums::training(nodes, 8, (all, false), peak), 368_000);
 
     // The last layer: the frozen part shares as in inference.
     let last = 4 * 1010;
-    let train = sums::training(nodes, 2, tensors, (last, false), 31_360);
+    let train = sums::training(nodes, 2, (last, false), 31_360);
     assert_eq!(
         arenas(&network, plan(Trainable::Last(1), 0.0)),
         (infer, train)
@@ -153,17 +167,10 @@ fn sums_of_the_mnist_cnn() {
     let some = 4 * (3216 + 1010);
     let peak = [
         c1 + p1,
-        p1 + c2 + p2 + a2,
+        p1 + c2 + p2 + a2.next_multiple_of(8),
         p1 + p2 + a2 + d1 + d2,
-        p1 + c2 + p2 + a2,
     ];
-    let train = sums::training(
-        nodes,
-        6,
-        tensors,
-        (some, false),
-        peak.into_iter().max().unwrap(),
-    );
+    let train = sums::training(nodes, 6, (some, false), peak.into_iter().max().unwrap());
     let plan = plan(Trainable::Nodes(1 << 2 | 1 << 6), 0.0);
     assert_eq!(arenas(&network, plan), (infer, train));
 }
@@ -171,11 +178,11 @@ fn sums_of_the_mnist_cnn() {
 #[test]
 fn sums_of_the_mnist_mlp() {
     let (x, d1, d2) = (3136, 512, 40);
-    let (nodes, tensors) = (4, 5 + 4);
+    let nodes = (4, 2, 0);
     let all = 4 * 101_770;
-    let infer = sums::inference(nodes, tensors, x + d1);
-    let train = sums::training(nodes, 3, tensors, (all, false), x + d1 + d2);
-    assert_eq!(train, 411_136);
+    let infer = sums::inference(nodes, 5, x + d1);
+    let train = sums::training(nodes, 3, (all, false), x + d1 + d2);
+    assert_eq!(train, 411_440);
     let network = mnist_mlp();
     assert_eq!(arenas(&network, plan(Trainable::All, 0.0)), (infer, train));
     // Where the table is larger than all that it plans, it decides.
@@ -183,33 +190,34 @@ fn sums_of_the_mnist_mlp() {
         input: vec![1],
         layers: vec![Layer::dense(1, Activation::None); 6],
     };
-    let (nodes, tensors) = (6, 7 + 12);
     let (infer, _) = arenas(&tiny, None);
-    assert_eq!(infer, sums::inference(nodes, tensors, 8));
-    assert_eq!(infer, 6 * sums::STEP + 19 * sums::BUFFER);
+    assert_eq!(infer, sums::inference((6, 6, 0), 7, 8));
+    assert_eq!(
+        infer,
+        6 * sums::STEP + 36 * sums::OPERAND + 7 * sums::BUFFER
+    );
 }
 
 #[test]
 fn sums_of_the_trained_models() {
     // Bytes of the head's int8 maps: a quarter of the f32 ones.
     let peak = 31_360 / 4;
-    for (file, peak, back, learnt) in [
-        ("mnist-cnn-i8", peak, 0, 0),
-        ("mnist-cnn-head", peak, 2, 4 * 1010),
-        ("mnist-mlp-i8", 784 + 128, 0, 0),
-        ("mnist-mlp-head", 784 + 128, 2, 4 * 1290),
+    for (file, layers, peak, back, learnt) in [
+        ("mnist-cnn-i8", (4, 4), peak, 0, 0),
+        ("mnist-cnn-head", (4, 3), peak, 2, 4 * 1010),
+        ("mnist-mlp-i8", (2, 2), 784 + 128, 0, 0),
+        ("mnist-mlp-head", (2, 1), 784 + 128, 2, 4 * 1290),
     ] {
+        let (layers, integer) = layers;
         let path = format!("{}/../models/{file}.mote", env!("CARGO_MANIFEST_DIR"));
         let blob = AlignedBytes::copy_of(&std::fs::read(&path).expect(&path));
         let model = Model::load(&blob).unwrap();
-        let (nodes, tensors) = (model.nodes().len(), model.tensors().len());
-        assert_eq!(
-            model.arena_infer(),
-            sums::inference(nodes, tensors, peak),
-            "{file}"
-        );
+        let nodes = (model.nodes().len(), layers, integer);
+        // One activation more than nodes.
+        let infer = sums::inference(nodes, nodes.0 + 1, peak);
+        assert_eq!(model.arena_infer(), infer, "{file}");
         if back > 0 {
-            let train = sums::training(nodes, back, tensors, (learnt, false), peak);
+            let train = sums::training(nodes, back, (learnt, false), peak);
             assert_eq!(model.arena_train(), train, "{file}");
         }
     }

@@ -58,17 +58,17 @@ fn every_byte_damaged_is_noticed() {
 fn each_header_field() {
     let blob = Parts::float().encode().unwrap();
     let field = |at, value| changed(&blob, |bytes| set_word(bytes, at, value));
-    let (wanted, found) = (1, 2);
+    let (wanted, found) = (2, 1);
     assert_eq!(
         error(&field(0, u32::from_le_bytes(*b"MOTA"))),
         LoadError::Magic { found: *b"MOTA" }
     );
     assert_eq!(
-        error(&field(VERSION_AND_LAYOUT, 2)),
+        error(&field(VERSION_AND_LAYOUT, 1)),
         LoadError::Version { wanted, found }
     );
     assert_eq!(
-        error(&field(VERSION_AND_LAYOUT, 1 | 7 << 16)),
+        error(&field(VERSION_AND_LAYOUT, 2 | 7 << 16)),
         LoadError::Layout { found: 7 }
     );
 
