@@ -37,6 +37,7 @@ fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=src/archive.rs");
     println!("cargo::rerun-if-env-changed=MOTE_MODEL");
     println!("cargo::rerun-if-env-changed=MOTE_CASES");
+    println!("cargo::rerun-if-env-changed=MOTE_TRAIN");
     // On a workstation the library builds without board and model, for its tests.
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
         return ExitCode::SUCCESS;
@@ -204,10 +205,15 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
     let input = model.input(0).map_or(0, |tensor| tensor.bytes());
     let output = model.output(0).map_or(0, |tensor| tensor.bytes());
     let values = match model.train_spec() {
-        Some(spec) if spec.loss() != Loss::CrossEntropy => output,
+        Some(spec) if learns(&model) && spec.loss() != Loss::CrossEntropy => output,
         _ => 0,
     };
-    let arena = model.arena_infer().max(model.arena_train());
+    let learns = learns(&model);
+    let arena = if learns {
+        model.arena_infer().max(model.arena_train())
+    } else {
+        model.arena_infer()
+    };
     let frame = input.max(64) + values + FRAME_OVERHEAD;
 
     let (flash, ram) = (board.flash.len as usize, board.ram.len as usize);
@@ -251,7 +257,7 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
     ] {
         let _ = writeln!(code, "/// {doc}\npub const {name}: usize = {value};");
     }
-    let engine = if model.learns() {
+    let engine = if learns {
         "train::Trainer"
     } else {
         "session::Session"
@@ -268,6 +274,11 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
     Ok(code)
 }
 
+/// Whether a model learns in this image: it has a plan, and MOTE_TRAIN is not 0.
+fn learns(model: &Model) -> bool {
+    model.learns() && env::var("MOTE_TRAIN").as_deref() != Ok("0")
+}
+
 /// Just the operators and number types that the models name.
 fn kernels(models: &[Model]) -> String {
     let nodes = models.iter().flat_map(|model| model.nodes());
@@ -277,7 +288,7 @@ fn kernels(models: &[Model]) -> String {
         tensors.any(|tensor| tensor.dtype == dtype && tensor.source == Source::Activation)
     };
     let (f32, q16, i8) = (has(DType::F32), has(DType::Q16), has(DType::I8));
-    let train = models.iter().any(Model::learns);
+    let train = models.iter().any(learns);
     format!(
         "/// The operators and number types that are linked in.\n\
          #[derive(Debug)]\npub struct Kernels;\n\

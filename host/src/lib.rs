@@ -18,6 +18,7 @@ pub mod plan;
 pub mod recipe;
 pub mod report;
 pub mod sample;
+pub mod size;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod tune;

@@ -9,6 +9,7 @@ use firmware::archive;
 use host::device::boards;
 use host::device::firmware::{Content, build};
 use host::device::{BuildError, DeviceError, Qemu};
+use host::size::symbols;
 use host::ui::Ui;
 use nn_core::ops::Op;
 use nn_core::tensor::DType;
@@ -127,6 +128,51 @@ fn compare(cases: &[Case], built_for: &str, emulators: &[&str]) {
             }
         }
         assert!(faults.is_empty(), "{}", faults.join("\n"));
+    }
+}
+
+/// A model of dense layers with a training plan, in an image that only runs it.
+#[test]
+fn an_image_holds_only_its_models_operators_and_learns_only_where_it_is_to() {
+    let path = format!(
+        "{}/../models/mnist-mlp-head.mote",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let blob = std::fs::read(&path).expect(&path);
+    let board = boards::named("an385").expect("a board");
+    let image = match build(board, "mnist", Content::Inference(&blob), &Ui::silent()) {
+        Err(error @ BuildError::NoToolchain { .. }) => return skip("an385", &error),
+        image => image.expect("an image"),
+    };
+    let symbols = symbols(&image, board).expect("symbols");
+    let named = |part: &str| {
+        let mut found = symbols
+            .iter()
+            .filter(|(name, _)| name.contains("nn_core") && name.contains(part));
+        found.next().map(|(name, _)| name.clone())
+    };
+    assert_ne!(
+        named("dense"),
+        None,
+        "no symbol of the operator that is there"
+    );
+    for part in [
+        "conv2d",
+        "pool2d",
+        "recurrent",
+        "3rnn",
+        "lstm",
+        "3gru",
+        "batch_norm",
+        "embedding",
+        "backward",
+        "update",
+        "trainer",
+        "optimizer",
+        "schedule",
+        "criterion",
+    ] {
+        assert_eq!(named(part), None, "{part}");
     }
 }
 

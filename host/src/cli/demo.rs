@@ -149,10 +149,10 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     ui.note(format_args!("3. Classifying test digits on {}", args.on));
     let upright = Samples::new(args.data.clone(), Shift::None);
     let test = upright.load(Part::Test, None)?;
-    let (whole, _) = eval::measure(&int8, &Place::Host, &test, ui)?;
+    let whole = eval::measure(&int8, &Place::Host, &test, ui)?.evaluation;
     let few = test.first(args.test);
-    let (here, _) = eval::measure(&int8, &Place::Host, &few, ui)?;
-    let (there, _) = eval::measure(&int8, &args.on, &few, ui)?;
+    let here = eval::measure(&int8, &Place::Host, &few, ui)?.evaluation;
+    let there = eval::measure(&int8, &args.on, &few, ui)?.evaluation;
 
     ui.note(format_args!("4. Learning {} on {}", args.shift, args.on));
     let shifted = Samples::new(args.data.clone(), args.shift);

@@ -10,6 +10,7 @@ use host::device::{self, Place};
 use host::evaluate::{Evaluation, evaluate, evaluate_here};
 use host::report::{self, Misread};
 use host::ui::Ui;
+use nn_core::link::StackUse;
 use serde::Serialize;
 
 use super::samples::{Samples, Where};
@@ -57,13 +58,19 @@ struct Report<'r> {
     digest: String,
     seconds: f64,
     confusion: &'r [Vec<u32>],
+    /// On a device, in bytes: size, setup, serve.
+    stack: Option<StackUse>,
 }
 
 /// Runs `mote eval`.
 pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     let blob = Blob::open(&args.model)?;
     let set = args.samples.load(Part::Test, args.limit)?;
-    let (evaluation, seconds) = measure(&blob, &args.place.on, &set, ui)?;
+    let Measured {
+        evaluation,
+        seconds,
+        stack,
+    } = measure(&blob, &args.place.on, &set, ui)?;
     if args.json {
         ui.json(&Report {
             model: args.model.display().to_string(),
@@ -76,6 +83,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             digest: format!("{:016x}", evaluation.digest),
             seconds,
             confusion: &evaluation.confusion,
+            stack,
         })?;
     } else {
         ui.result(format_args!(
@@ -96,27 +104,44 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What came of an evaluation.
+pub(crate) struct Measured {
+    pub(crate) evaluation: Evaluation,
+    pub(crate) seconds: f64,
+    /// What a device has used of its stack.
+    pub(crate) stack: Option<StackUse>,
+}
+
 /// Evaluates on any place; the seconds are those of the samples alone, without building an image.
 pub(crate) fn measure(
     blob: &Blob,
     place: &Place,
     set: &DataSet,
     ui: &Ui,
-) -> anyhow::Result<(Evaluation, f64)> {
+) -> anyhow::Result<Measured> {
     let model = blob.model();
     if *place == Place::Host {
         let progress = ui.progress("evaluating", set.len() as u64);
         let started = Instant::now();
         let evaluation = evaluate_here(&model, set, &progress)?;
-        return Ok((evaluation, started.elapsed().as_secs_f64()));
+        return Ok(Measured {
+            evaluation,
+            seconds: started.elapsed().as_secs_f64(),
+            stack: None,
+        });
     }
     let mut device = device::open(place, blob, ui)?;
     let progress = ui.progress("evaluating", set.len() as u64);
     let started = Instant::now();
     let evaluation = evaluate(&model, set, &progress, |input| device.infer(input))?;
     let seconds = started.elapsed().as_secs_f64();
+    let stack = device.stack()?;
     device.finish()?;
-    Ok((evaluation, seconds))
+    Ok(Measured {
+        evaluation,
+        seconds,
+        stack,
+    })
 }
 
 /// Writes the confusion matrix and the misread samples; returns the files.

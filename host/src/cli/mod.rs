@@ -12,6 +12,7 @@ mod inspect;
 mod plan;
 mod run;
 mod samples;
+mod size;
 mod train;
 mod tune;
 
@@ -58,6 +59,8 @@ enum Command {
     Inspect(inspect::Args),
     /// Show where everything lies in a model's arena, and what training it costs.
     Plan(plan::Args),
+    /// Build images, and show what they take of flash and RAM, and nn-core of that.
+    Size(size::Args),
     /// Measure accuracy, on the host or on a device.
     Eval(eval::Args),
     /// Predict single samples, on the host or on a device.
@@ -82,6 +85,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Export(args) => export::run(args, &ui),
         Command::Inspect(args) => inspect::run(args, &ui),
         Command::Plan(args) => plan::run(args, &ui),
+        Command::Size(args) => size::run(args, &ui),
         Command::Eval(args) => eval::run(args, &ui),
         Command::Run(args) => run::run(args, &ui),
         Command::Tune(args) => tune::run(args, &ui),

@@ -10,6 +10,7 @@ use host::device;
 use host::report;
 use host::tune::{self, CurvePoint, Plan, Tuning};
 use host::ui::Ui;
+use nn_core::link::StackUse;
 use nn_core::train::{Sgd, TrainError};
 use serde::Serialize;
 
@@ -150,6 +151,8 @@ struct Report<'r> {
     weights_bytes: usize,
     curve: &'r [CurvePoint],
     seconds: f64,
+    /// On a device, in bytes: size, setup, serve.
+    stack: Option<StackUse>,
 }
 
 /// Runs `mote tune`.
@@ -163,6 +166,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     let mut device = device::open(&args.place.on, &blob, ui)?;
     let started = Instant::now();
     let tuning = tune::tune(device.as_mut(), &blob, &plan, ui)?;
+    let stack = device.stack()?;
     device.finish()?;
     let seconds = started.elapsed().as_secs_f64();
     if let Some(path) = &args.save {
@@ -203,6 +207,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             weights_bytes: tuning.weights.len(),
             curve: &tuning.curve,
             seconds,
+            stack,
         })?;
     } else {
         ui.result(format_args!(

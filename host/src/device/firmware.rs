@@ -94,8 +94,10 @@ impl Toolchain {
 /// What an image holds besides code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content<'a> {
-    /// A model, a blob.
+    /// A model, a blob. It learns where it has a training plan.
     Model(&'a [u8]),
+    /// A model that only runs, even where it has a training plan.
+    Inference(&'a [u8]),
     /// Several, in an archive, for the app `conformance`.
     Cases(&'a [u8]),
 }
@@ -103,7 +105,7 @@ pub enum Content<'a> {
 impl<'a> Content<'a> {
     fn bytes(&self) -> &'a [u8] {
         match self {
-            Content::Model(bytes) | Content::Cases(bytes) => bytes,
+            Content::Model(bytes) | Content::Inference(bytes) | Content::Cases(bytes) => bytes,
         }
     }
 
@@ -111,6 +113,7 @@ impl<'a> Content<'a> {
     fn variable(&self) -> (&'static str, &'static str) {
         match self {
             Content::Model(_) => ("MOTE_MODEL", "mote"),
+            Content::Inference(_) => ("MOTE_MODEL", "infer.mote"),
             Content::Cases(_) => ("MOTE_CASES", "cases"),
         }
     }
@@ -144,7 +147,7 @@ pub fn build(
     lock.lock().map_err(file_error(&lock_path))?;
 
     let bytes = content.bytes();
-    let (variable, suffix) = content.variable();
+    let (_, suffix) = content.variable();
     let name = format!("{app}-{}-{:08x}", board.name, crc32(bytes));
     let file = images.join(format!("{name}.{suffix}"));
     if fs::read(&file).ok().as_deref() != Some(bytes) {
@@ -157,15 +160,9 @@ pub fn build(
         board.core,
         toolchain.name()
     ));
-    let built = compile(
-        &toolchain,
-        board,
-        app,
-        &root,
-        &target_dir,
-        (variable, &file),
-    )?;
-    let elf = images.join(format!("{name}.elf"));
+    let built = compile(&toolchain, board, app, &root, &target_dir, content, &file)?;
+    // Two images of a model that learns differ in whether they do.
+    let elf = images.join(format!("{name}.{suffix}.elf"));
     fs::copy(&built, &elf).map_err(file_error(&built))?;
     let image = Image::read(&elf, board)?;
     ui.detail(format_args!(
@@ -187,7 +184,8 @@ fn compile(
     app: &str,
     root: &Path,
     target_dir: &Path,
-    (variable, file): (&str, &Path),
+    content: Content<'_>,
+    file: &Path,
 ) -> Result<PathBuf, BuildError> {
     let mut cargo = toolchain.build(board.target);
     cargo
@@ -200,11 +198,15 @@ fn compile(
         .current_dir(root)
         .env_remove("MOTE_MODEL")
         .env_remove("MOTE_CASES")
-        .env(variable, file)
+        .env_remove("MOTE_TRAIN")
+        .env(content.variable().0, file)
         // What this process may have from a cargo that runs it.
         .env_remove("CARGO_BUILD_TARGET")
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    if matches!(content, Content::Inference(_)) {
+        cargo.env("MOTE_TRAIN", "0");
+    }
     if std::env::var_os("DEFMT_LOG").is_none() {
         cargo.env("DEFMT_LOG", "info");
     }

@@ -8,7 +8,7 @@ use std::{
 use nn_core::{
     link::{
         Bytes, Decoder, ErrorCode, FRAME_OVERHEAD, Hello, Input, LabelBytes, PROTOCOL, Request,
-        Response, decode_response, encode, pack_runs,
+        Response, StackUse, decode_response, encode, pack_runs,
     },
     model::Model,
     train::{Sgd, StepReport, Target},
@@ -340,6 +340,19 @@ impl<P: Port> Device for Linked<P> {
 
     fn reset(&mut self) -> Result<(), DeviceError> {
         self.done(&Request::Reset)
+    }
+
+    fn stack(&mut self) -> Result<Option<StackUse>, DeviceError> {
+        let asked = self.ask(&Request::Stack, PATIENCE, |response| match response {
+            Response::Stack(stack) => Some(stack),
+            _ => None,
+        });
+        match asked {
+            Ok(stack) => Ok(Some(stack)),
+            // An older image.
+            Err(DeviceError::Refused(ErrorCode::UnknownRequest)) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn finish(&mut self) -> Result<(), DeviceError> {

@@ -23,7 +23,10 @@ pub use place::{Place, PlaceError};
 pub use qemu::{Qemu, QemuOptions};
 pub use serial::Serial;
 
-use nn_core::train::{Sgd, StepReport, Target};
+use nn_core::{
+    link::StackUse,
+    train::{Sgd, StepReport, Target},
+};
 
 use crate::{blob::Blob, ui::Ui};
 use firmware::Content;
@@ -74,6 +77,10 @@ pub trait Device {
     fn write_weights(&mut self, weights: &[u8]) -> Result<(), DeviceError>;
     /// Back to the blob's weights.
     fn reset(&mut self) -> Result<(), DeviceError>;
+    /// How much of its stack it has used so far; `None` where nobody knows.
+    fn stack(&mut self) -> Result<Option<StackUse>, DeviceError> {
+        Ok(None)
+    }
     /// Ends the session. In QEMU the image's exit code is the verdict; without this call an
     /// emulation is simply killed when the device is dropped.
     fn finish(&mut self) -> Result<(), DeviceError> {

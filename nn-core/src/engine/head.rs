@@ -89,6 +89,7 @@ impl HeadStep {
         }
     }
 
+    #[inline(never)]
     fn value_of<S: Scalar>(
         &self,
         target: &Target,
@@ -118,6 +119,7 @@ impl HeadStep {
         }
     }
 
+    #[inline(never)]
     fn gradient_of<S: Scalar>(&self, target: &Target, memory: &mut Memory) -> Option<()> {
         memory.copy(self.output, self.delta)?;
         let ([class_weights], [delta]) = memory.borrow([self.class_weights], [self.delta])?;

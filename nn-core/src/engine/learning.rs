@@ -122,6 +122,7 @@ impl Learning {
     }
 
     /// Takes up the rates of a step. Random numbers go on.
+    #[inline(never)]
     pub(crate) fn set_pace(&mut self, optimizer: &Optimizer, clip: Clip, sums: bool, pace: Pace) {
         let rng = self.rules.q16.rng();
         self.rules = Rules::new(optimizer, clip, sums, pace, rng);
@@ -138,6 +139,7 @@ impl Learning {
     }
 
     /// Parameter `index` of a step.
+    #[inline(never)]
     pub(crate) fn parameter(&self, frame: &Frame, back: &BackFrame, index: usize) -> Parameter {
         let span = frame.parameter(index);
         let is_bias = back.back.is_bias(index);
@@ -161,6 +163,7 @@ impl Learning {
     }
 
     /// The weights of a parameter, borrowed: `frozen` and `learning` are the bytes of its spans.
+    #[inline(never)]
     pub(crate) fn weights<'w, S: Learns>(
         &'w mut self,
         parameter: &Parameter,
@@ -191,6 +194,7 @@ impl Learning {
     }
 
     /// Chooses the channels in which a node learns, by the gradient at its output.
+    #[inline(never)]
     pub(crate) fn pick(&mut self, pick: &Pick, delta: Span, memory: &mut Memory) -> Option<()> {
         let (count, decay) = match (pick.weight, pick.bias) {
             (Channels::Top { count, decay }, _) | (_, Channels::Top { count, decay }) => {
@@ -209,6 +213,7 @@ impl Learning {
     }
 
     /// The optimizer's step from the sums of gradients over `samples` samples.
+    #[inline(never)]
     pub(crate) fn step_from_sums(
         &mut self,
         learnt: &[Learnt],

@@ -42,6 +42,7 @@ impl<'a> Passes<'a> {
     }
 
     /// Runs backward from the last step to the first that learns.
+    #[inline(never)]
     pub(crate) fn backward(
         &self,
         memory: &mut Memory,
@@ -105,6 +106,7 @@ impl<'a> Passes<'a> {
 }
 
 /// Adds one gradient to another, number by number.
+#[inline(never)]
 fn add_to<S: Scalar>(memory: &mut Memory, share: Span, sum: Span) -> Option<()> {
     let ([share], [sum]) = memory.borrow([share], [sum])?;
     for (sum, share) in numbers_mut::<S>(sum)?.iter_mut().zip(numbers::<S>(share)?) {

@@ -98,26 +98,8 @@ impl Memory<'_> {
         reads: [Span; R],
         writes: [Span; W],
     ) -> Option<Borrowed<'_, R, W>> {
-        for (index, write) in writes.iter().enumerate() {
-            let others = writes.iter().take(index).chain(reads.iter());
-            for other in others {
-                if write.overlaps(*other) {
-                    return None;
-                }
-            }
-            if write.is_flash() && !write.is_empty() || write.range().end > self.ram.len() {
-                return None;
-            }
-        }
-        for read in &reads {
-            let len = if read.is_flash() {
-                self.flash.len()
-            } else {
-                self.ram.len()
-            };
-            if read.range().end > len {
-                return None;
-            }
+        if !self.holds(&reads, &writes) {
+            return None;
         }
         let (flash, ram) = (self.flash, self.ram.as_mut_ptr());
         let reads = reads.map(|read| {
@@ -137,6 +119,31 @@ impl Memory<'_> {
             unsafe { core::slice::from_raw_parts_mut(ram.add(range.start), range.len()) }
         });
         Some((reads, writes))
+    }
+
+    /// Whether `reads` lie inside of their memories, and `writes` in RAM, each apart from all others.
+    ///
+    /// Apart from `borrow`, which is inlined everywhere: this code is there once, and its stack is free again when the
+    /// operator runs.
+    #[inline(never)]
+    fn holds(&self, reads: &[Span], writes: &[Span]) -> bool {
+        for (index, write) in writes.iter().enumerate() {
+            let mut others = writes.iter().take(index).chain(reads);
+            if others.any(|other| write.overlaps(*other)) {
+                return false;
+            }
+            if write.is_flash() && !write.is_empty() || write.range().end > self.ram.len() {
+                return false;
+            }
+        }
+        reads.iter().all(|read| {
+            let len = if read.is_flash() {
+                self.flash.len()
+            } else {
+                self.ram.len()
+            };
+            read.range().end <= len
+        })
     }
 
     /// Copies bytes of RAM from one span to another of the same length.

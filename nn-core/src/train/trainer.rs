@@ -130,6 +130,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Sets the optimizer. One that keeps more numbers for each weight than the plan has room for is refused.
+    #[inline(never)]
     pub fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<(), TrainError> {
         if optimizer.check().is_err() {
             return Err(TrainError::Rate);
@@ -263,6 +264,7 @@ impl<'a> Trainer<'a> {
         self.step_from_sums()
     }
 
+    #[inline(never)]
     fn step_from_sums(&mut self) -> Result<(), TrainError> {
         let mut memory = Memory {
             flash: self.model.weights(),
@@ -283,6 +285,7 @@ impl<'a> Trainer<'a> {
         self.stale |= self.schedule != Schedule::CONSTANT || self.optimizer.keeps_f32();
     }
 
+    #[inline(never)]
     fn form_rates(&mut self) {
         if !self.stale {
             return;
@@ -342,6 +345,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// Whether bytes that are to lie at `offset` of the weights are finite where those are f32.
+    #[inline(never)]
     fn are_finite(&self, offset: usize, bytes: &[u8]) -> bool {
         let Ok(training) = Training::new(&self.model) else {
             return false;
@@ -362,6 +366,7 @@ impl<'a> Trainer<'a> {
 
     /// Back to the blob's weights, and to the plan's first step; what the optimizer kept becomes 0, and so does the
     /// state of recurrent layers. Rates that were set stay.
+    #[inline(never)]
     pub fn reset(&mut self) {
         let learnt = self.memory.get_mut(..self.weights_len).unwrap_or(&mut []);
         let mut learnt = learnt.iter_mut();
@@ -405,6 +410,7 @@ impl<'a> Trainer<'a> {
         self.pending = 0;
     }
 
+    #[inline(never)]
     fn forward(&mut self, seed: Option<u32>) -> Option<()> {
         let mut memory = Memory {
             flash: self.model.weights(),
