@@ -1,9 +1,9 @@
 //! From a node and the plan to a step.
 
 use crate::engine::step::slots_of;
-use crate::engine::{BackStep, Code, Learnt, Pick, Slot, Step};
+use crate::engine::{BackStep, Code, HeadStep, Learnt, Pick, Slot, Step};
 use crate::memory::{Kind, Plan, Span, channels, derivative_of, selection};
-use crate::model::{Model, Node};
+use crate::model::{Ids, MAX_NODE_INPUTS, Model, Node};
 use crate::ops::{Activation, Check, OpSet};
 use crate::tensor::{DType, Source, TensorId};
 use crate::train::Channels;
@@ -18,6 +18,7 @@ pub(crate) struct Resolver<'r, 'm, K> {
 
 impl<K: OpSet> Resolver<'_, '_, K> {
     /// The step of node `index`. Its operands, which begin at `at` in their table, are written to `operands`.
+    #[inline(never)]
     pub(crate) fn step(
         &self,
         index: usize,
@@ -65,6 +66,7 @@ impl<K: OpSet> Resolver<'_, '_, K> {
     }
 
     /// The backward step of node `index`. Its slots, which begin at `at` in their table, are written to `slots`.
+    #[inline(never)]
     pub(crate) fn back_step(
         &self,
         index: usize,
@@ -126,6 +128,7 @@ impl<K: OpSet> Resolver<'_, '_, K> {
     }
 
     /// The channels in which node `index` learns; `None` where it learns in all.
+    #[inline(never)]
     pub(crate) fn pick(&self, index: usize, node: &Node) -> Option<Pick> {
         let selection = selection(self.model, index).ok()?;
         let all = |part: Option<Channels>| part.unwrap_or(Channels::All);
@@ -148,6 +151,7 @@ impl<K: OpSet> Resolver<'_, '_, K> {
     }
 
     /// The tensors that learn, each once, in the order of the graph.
+    #[inline(never)]
     pub(crate) fn learnt(&self, table: &mut [Learnt]) {
         let Some(training) = self.plan.training() else {
             return;
@@ -179,11 +183,35 @@ impl<K: OpSet> Resolver<'_, '_, K> {
         }
     }
 
+    /// Where the losses are formed. `None` where an output is missing.
+    #[inline(never)]
+    pub(crate) fn heads(&self, table: &mut [HeadStep]) -> Option<()> {
+        let (model, plan) = (self.model, self.plan);
+        for (step, head) in table.iter_mut().zip(model.plan()?.heads()) {
+            let ids = model.outputs();
+            let id = *ids.as_slice().get(usize::from(head.output))?;
+            let delta = plan.delta(model, id).after(self.base);
+            *step = HeadStep::new(model, &head, self.activation(id), delta)?;
+        }
+        Some(())
+    }
+
+    /// Where the graph's inputs or outputs lie.
+    #[inline(never)]
+    pub(crate) fn endpoints(&self, ids: Ids) -> [Span; MAX_NODE_INPUTS] {
+        let mut spans = [Span::NOTHING; MAX_NODE_INPUTS];
+        for (span, &id) in spans.iter_mut().zip(ids.as_slice()) {
+            *span = self.activation(id);
+        }
+        spans
+    }
+
     fn activation(&self, id: TensorId) -> Span {
         self.plan.activation(self.model, id).after(self.base)
     }
 
     /// Where a weight lies: in the arena where it learns, else in flash.
+    #[inline(never)]
     fn weight(&self, id: Option<TensorId>) -> Span {
         let Some(id) = id else {
             return Span::NOTHING;

@@ -7,7 +7,7 @@ use crate::engine::{ArenaParts, BackStep, HeadStep, Learnt, Passes, Pick, Slot, 
 use crate::memory::{
     ALIGN, Buffer, Memory, Plan, PlanError, Span, Training, carve, round_up, selection,
 };
-use crate::model::{Ids, MAX_NODE_INPUTS, Model};
+use crate::model::{MAX_NODE_INPUTS, Model};
 use crate::ops::{AllOps, OpSet};
 use crate::train::Channels;
 
@@ -220,6 +220,99 @@ pub(crate) struct Parts<'a> {
     pub(crate) learnt: &'a [Learnt],
 }
 
+/// The tables at the front of an arena, and the memory behind them.
+struct Tables<'a> {
+    steps: &'a mut [Step],
+    operands: &'a mut [Span],
+    back_steps: &'a mut [BackStep],
+    slots: &'a mut [Slot],
+    heads: &'a mut [HeadStep],
+    picks: &'a mut [Pick],
+    learnt: &'a mut [Learnt],
+    memory: &'a mut [u8],
+}
+
+impl<'a> Tables<'a> {
+    #[inline(never)]
+    fn carve(arena: &'a mut [u8], counts: &Counts) -> Option<Self> {
+        let (steps, rest) = carve(arena, counts.steps, Step::NOTHING)?;
+        let (operands, rest) = carve(rest, counts.operands, Span::NOTHING)?;
+        let (back_steps, rest) = carve(rest, counts.back_steps, BackStep::NOTHING)?;
+        let (slots, rest) = carve(rest, counts.slots, Slot::NOTHING)?;
+        let (heads, rest) = carve(rest, counts.heads, HeadStep::NOTHING)?;
+        let (picks, rest) = carve(rest, counts.picks, Pick::NOTHING)?;
+        let (learnt, memory) = carve(rest, counts.learnt, Learnt::NOTHING)?;
+        Some(Self {
+            steps,
+            operands,
+            back_steps,
+            slots,
+            heads,
+            picks,
+            learnt,
+            memory,
+        })
+    }
+}
+
+/// Fills the tables, node by node.
+struct Cursor<'c> {
+    operands: &'c mut [Span],
+    back_steps: &'c mut [BackStep],
+    slots: &'c mut [Slot],
+    picks: &'c mut [Pick],
+    picked: u8,
+    operands_at: usize,
+    slots_at: usize,
+}
+
+impl Cursor<'_> {
+    /// Resolves node `index`, whose backward step is number `back`; `false` where a table is too short.
+    #[inline(never)]
+    fn resolve<K: OpSet>(
+        &mut self,
+        resolver: &Resolver<K>,
+        index: usize,
+        step: &mut Step,
+        back: Option<usize>,
+    ) -> Result<bool, SetupError> {
+        let Some(node) = resolver.model.nodes().nth(index) else {
+            return Ok(false);
+        };
+        let missing = SetupError::NotLinked { node: index };
+        let own = Step::operands_of(node.inputs.as_slice().len(), &node.op.facts());
+        let at = self.operands_at;
+        let Some(part) = part_of(self.operands, at, own) else {
+            return Ok(false);
+        };
+        *step = resolver.step(index, &node, at, part).ok_or(missing)?;
+        self.operands_at += own;
+        let Some(back) = back.and_then(|back| self.back_steps.get_mut(back)) else {
+            return Ok(true);
+        };
+        let own = node.inputs.as_slice().len();
+        let at = self.slots_at;
+        let Some(part) = part_of(self.slots, at, own) else {
+            return Ok(false);
+        };
+        *back = resolver.back_step(index, &node, at, part).ok_or(missing)?;
+        self.slots_at += own;
+        if let Some(pick) = resolver.pick(index, &node) {
+            let Some(place) = self.picks.get_mut(usize::from(self.picked)) else {
+                return Ok(false);
+            };
+            *place = pick;
+            self.picked = self.picked.checked_add(1).ok_or(PlanError::TooLarge)?;
+            back.pick = self.picked;
+        }
+        Ok(true)
+    }
+}
+
+fn part_of<T>(table: &mut [T], at: usize, len: usize) -> Option<&mut [T]> {
+    table.get_mut(at..)?.get_mut(..len)
+}
+
 /// Divides `arena`, plans, and resolves each node.
 #[inline(never)]
 pub(crate) fn lay_out<'a, K: OpSet>(
@@ -253,16 +346,10 @@ pub(crate) fn lay_out<'a, K: OpSet>(
         wanted: 0,
         found: stated,
     };
-    let (steps, rest) = carve(arena, counts.steps, Step::NOTHING).ok_or(too_small)?;
-    let (operands, rest) = carve(rest, counts.operands, Span::NOTHING).ok_or(too_small)?;
-    let (back_steps, rest) = carve(rest, counts.back_steps, BackStep::NOTHING).ok_or(too_small)?;
-    let (slots, rest) = carve(rest, counts.slots, Slot::NOTHING).ok_or(too_small)?;
-    let (heads, rest) = carve(rest, counts.heads, HeadStep::NOTHING).ok_or(too_small)?;
-    let (picks, rest) = carve(rest, counts.picks, Pick::NOTHING).ok_or(too_small)?;
-    let (learnt, memory) = carve(rest, counts.learnt, Learnt::NOTHING).ok_or(too_small)?;
-
+    let tables = Tables::carve(arena, &counts).ok_or(too_small)?;
     let entries = Plan::<K>::table_len(model, train);
-    let (table, _) = carve(&mut *memory, entries, Buffer::default()).ok_or(too_small)?;
+    let table = carve(&mut *tables.memory, entries, Buffer::default());
+    let (table, _) = table.ok_or(too_small)?;
     let plan = Plan::<K>::new(model, train, table)?;
     let layout = Layout::new(model, &plan);
     let wrong_size = SetupError::Header {
@@ -278,58 +365,40 @@ pub(crate) fn lay_out<'a, K: OpSet>(
         plan: &plan,
         base,
     };
-    let (mut operands_at, mut slots_at, mut picks_at) = (0, 0, 0u8);
-    for (index, (step, node)) in steps.iter_mut().zip(model.nodes()).enumerate() {
-        let own = Step::operands_of(node.inputs.as_slice().len(), &node.op.facts());
-        let part = operands
-            .get_mut(operands_at..)
-            .and_then(|all| all.get_mut(..own));
-        *step = resolver
-            .step(index, &node, operands_at, part.ok_or(wrong_size)?)
-            .ok_or(SetupError::NotLinked { node: index })?;
-        operands_at += own;
-        let back = index
-            .checked_sub(first)
-            .filter(|_| train)
-            .and_then(|at| back_steps.get_mut(at));
-        if let Some(back) = back {
-            let own = node.inputs.as_slice().len();
-            let part = slots.get_mut(slots_at..).and_then(|all| all.get_mut(..own));
-            *back = resolver
-                .back_step(index, &node, slots_at, part.ok_or(wrong_size)?)
-                .ok_or(SetupError::NotLinked { node: index })?;
-            slots_at += own;
-            if let Some(pick) = resolver.pick(index, &node) {
-                let place = picks.get_mut(usize::from(picks_at)).ok_or(wrong_size)?;
-                *place = pick;
-                picks_at = picks_at.checked_add(1).ok_or(PlanError::TooLarge)?;
-                back.pick = picks_at;
-            }
-        }
-    }
-    if train {
-        resolver.learnt(learnt);
-    }
-    let endpoints = |ids: Ids| {
-        let mut spans = [Span::NOTHING; MAX_NODE_INPUTS];
-        for (span, &id) in spans.iter_mut().zip(ids.as_slice()) {
-            *span = plan.activation(model, id).after(base);
-        }
-        spans
+    let mut cursor = Cursor {
+        operands: &mut *tables.operands,
+        back_steps: &mut *tables.back_steps,
+        slots: &mut *tables.slots,
+        picks: &mut *tables.picks,
+        picked: 0,
+        operands_at: 0,
+        slots_at: 0,
     };
-    let (inputs, outputs) = (endpoints(model.inputs()), endpoints(model.outputs()));
-    if train {
-        let spec = model.plan().ok_or(PlanError::NoTrainSpec)?;
-        for (step, head) in heads.iter_mut().zip(spec.heads()) {
-            let ids = model.outputs();
-            let id = ids.as_slice().get(usize::from(head.output)).copied();
-            let id = id.ok_or(wrong_size)?;
-            let output = plan.activation(model, id).after(base);
-            let delta = plan.delta(model, id).after(base);
-            *step = HeadStep::new(model, &head, output, delta).ok_or(wrong_size)?;
+    for (index, step) in tables.steps.iter_mut().enumerate() {
+        let back = index.checked_sub(first).filter(|_| train);
+        if !cursor.resolve(&resolver, index, step, back)? {
+            return Err(wrong_size);
         }
+    }
+    let (inputs, outputs) = (
+        resolver.endpoints(model.inputs()),
+        resolver.endpoints(model.outputs()),
+    );
+    if train {
+        resolver.learnt(tables.learnt);
+        resolver.heads(tables.heads).ok_or(wrong_size)?;
     }
     let training = plan.training().copied();
+    let Tables {
+        steps,
+        operands,
+        back_steps,
+        slots,
+        heads,
+        picks,
+        learnt,
+        memory,
+    } = tables;
     let passes = Passes {
         steps,
         operands,

@@ -78,6 +78,7 @@ impl Training {
     }
 
     /// Whether a weight tensor learns: the plan names it at a node of which it is a parameter.
+    #[inline(never)]
     pub(crate) fn learns(&self, model: &Model, id: TensorId) -> bool {
         let dtype = model.tensor(id).map(|tensor| tensor.dtype);
         let mut named = uses(model, id).filter(|&(node, place)| {
@@ -97,6 +98,7 @@ impl Training {
     }
 
     /// Whether a parameter of this operator learns.
+    #[inline(never)]
     pub(crate) fn node_learns(&self, model: &Model, op: &Op) -> bool {
         let facts = op.facts();
         let mut parameters = facts.parameters();
@@ -156,6 +158,7 @@ pub(crate) fn selection(model: &Model, index: usize) -> Result<Selection, SpecEr
 }
 
 /// The output at which a loss is to be formed.
+#[inline(never)]
 fn check_head(model: &Model, head: &Head) -> Result<TensorId, PlanError> {
     let fault = PlanError::Loss {
         output: head.output,
@@ -188,6 +191,7 @@ fn check_head(model: &Model, head: &Head) -> Result<TensorId, PlanError> {
 }
 
 /// What makes an output.
+#[inline(never)]
 pub(crate) fn ending(model: &Model, id: TensorId) -> Ending {
     let producer = model.nodes().iter().find(|node| node.output == id);
     match producer.map(|node| node.op) {

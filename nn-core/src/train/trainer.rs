@@ -60,6 +60,13 @@ impl<'a> Trainer<'a> {
     /// As [`new`](Self::new), for an image that holds only the operators of `K`.
     #[inline(never)]
     pub fn with<K: OpSet>(model: Model<'a>, arena: &'a mut [u8]) -> Result<Self, SetupError> {
+        let parts = engine::lay_out::<K>(&model, arena, true)?;
+        Self::assemble(model, parts)
+    }
+
+    /// The trainer of a divided arena. A function of its own: dividing takes much stack.
+    #[inline(never)]
+    fn assemble(model: Model<'a>, parts: Parts<'a>) -> Result<Self, SetupError> {
         let Parts {
             passes,
             memory,
@@ -69,7 +76,7 @@ impl<'a> Trainer<'a> {
             outputs,
             heads,
             learnt,
-        } = engine::lay_out::<K>(&model, arena, true)?;
+        } = parts;
         let missing = SetupError::Plan(PlanError::NoTrainSpec);
         let training = training.ok_or(missing)?;
         let spec = model.plan().and_then(|plan| plan.rates()).ok_or(missing)?;
