@@ -164,6 +164,7 @@ pub(crate) fn forward<S: Scalar>(
 ///
 /// γ learns from Σ δ·x̂ over the vectors in order from 0; each x is overwritten by (γ·r)·δ, γ from before the update
 /// and γ·r rounded first, times the derivative of `below`. Without `below` x keeps its values.
+#[inline(never)]
 pub(crate) fn backward<S: Scalar>(
     x: &mut [S],
     below: Option<Activation>,
@@ -208,6 +209,7 @@ pub(crate) fn backward<S: Scalar>(
 }
 
 /// β learns from Σ δ over the vectors in order from 0.
+#[inline(never)]
 pub(crate) fn backward_beta<S: Scalar>(mut beta: Update<'_, S>, delta: &[S], channels: usize) {
     for channel in 0..channels {
         let mut sum = S::ZERO_ACC;

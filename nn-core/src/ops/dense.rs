@@ -241,6 +241,7 @@ pub(crate) fn backward<S: Scalar>(
 /// For each input j: of each row δx_j = Σ_o W\[j\]\[o\]·δ\[o\] into `column`, with the weights from before the update;
 /// then W\[j\]\[o\] learns from Σ x_j·δ\[o\], the sum over the rows in order from 0; then each x_j is overwritten.
 /// `column` holds a number for each row and is not touched without `below`.
+#[inline(never)]
 pub(crate) fn backward_rows<S: Scalar>(
     x: &mut [S],
     below: Option<Activation>,
@@ -284,6 +285,7 @@ pub(crate) fn backward_rows<S: Scalar>(
 }
 
 /// The bias learns from δ, summed over the rows in order from 0.
+#[inline(never)]
 pub(crate) fn backward_bias<S: Scalar>(mut bias: Update<'_, S>, delta: &[S], outputs: usize) {
     for index in 0..outputs {
         let mut sum = S::ZERO_ACC;

@@ -142,21 +142,7 @@ impl<S: Scalar> Cell<S> for GruCell {
         }
         let (r, z) = rz.split_at_mut_checked(units).unwrap_or_default();
         if self.reset_after {
-            let mut kept = extra.iter_mut();
-            for ((block, n), r) in n.chunks_mut(BLOCK).enumerate().zip(r.chunks(BLOCK)) {
-                let first = first + block * BLOCK;
-                let mut sums = start(parameters.bias, first);
-                accumulate(x, parameters.kernel, columns, first, &mut sums);
-                let mut inner = start(parameters.recurrent_bias, first);
-                accumulate(state, parameters.recurrent, columns, first, &mut inner);
-                for (((n, r), sum), inner) in n.iter_mut().zip(r).zip(sums).zip(inner) {
-                    let inner = S::narrow(inner);
-                    *n = S::narrow(S::mul_acc(sum, *r, inner)).tanh();
-                    if let Some(kept) = kept.next() {
-                        *kept = inner;
-                    }
-                }
-            }
+            candidates(x, parameters, state, r, n, extra);
         } else {
             // Nothing but r · h needs r from here on, unless it is kept.
             let reset = if extra.is_empty() {
@@ -265,5 +251,35 @@ impl<S: Scalar> Cell<S> for GruCell {
         let units = walk.units;
         Rows::new(gradients, 4 * units, 0..2 * units).learn_bias(&mut bias, 0);
         Rows::new(gradients, 4 * units, 3 * units..4 * units).learn_bias(&mut bias, 2 * units);
+    }
+}
+
+/// n of a GRU that resets after U: tanh(b + x · W + r ∘ (c + h · U)). The inner sums go to `kept` where it has room.
+///
+/// A function of its own: its sums are off the stack again when the step goes on.
+#[inline(never)]
+fn candidates<S: Scalar>(
+    x: &[S],
+    parameters: &Parameters<'_, S>,
+    state: &[S],
+    r: &[S],
+    n: &mut [S],
+    kept: &mut [S],
+) {
+    let (columns, first) = (3 * state.len(), 2 * state.len());
+    let mut kept = kept.iter_mut();
+    for ((block, n), r) in n.chunks_mut(BLOCK).enumerate().zip(r.chunks(BLOCK)) {
+        let first = first + block * BLOCK;
+        let mut sums = start(parameters.bias, first);
+        accumulate(x, parameters.kernel, columns, first, &mut sums);
+        let mut inner = start(parameters.recurrent_bias, first);
+        accumulate(state, parameters.recurrent, columns, first, &mut inner);
+        for (((n, r), sum), inner) in n.iter_mut().zip(r).zip(sums).zip(inner) {
+            let inner = S::narrow(inner);
+            *n = S::narrow(S::mul_acc(sum, *r, inner)).tanh();
+            if let Some(kept) = kept.next() {
+                *kept = inner;
+            }
+        }
     }
 }

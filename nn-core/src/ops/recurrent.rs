@@ -300,7 +300,7 @@ pub(crate) fn backward<S: Scalar, C: Cell<S>>(
 
 /// z\[i\] = b\[c\] + x · W\[·, c\] + h · U\[·, c\] for the columns c = `first` + i of `columns`. A bias of h · U alone
 /// is added after b.
-#[inline]
+#[inline(never)]
 pub(crate) fn gate_sums<S: Scalar>(
     x: &[S],
     h: &[S],

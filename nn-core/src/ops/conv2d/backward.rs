@@ -53,6 +53,7 @@ impl ConvStep {
     }
 
     /// The bias learns from Σ δ over frames and output pixels, in order.
+    #[inline(never)]
     pub(crate) fn backward_bias<S: Scalar>(&self, mut bias: Update<'_, S>, delta: &[S]) {
         let outputs = usize::from(self.outputs);
         for first in (0..outputs).step_by(kernels::BLOCK) {
@@ -83,6 +84,7 @@ impl ConvStep {
         (row * usize::from(self.outputs) + first, first)
     }
 
+    #[inline(never)]
     fn input_gradient<S: Scalar>(
         &self,
         channel: usize,
@@ -121,6 +123,7 @@ impl ConvStep {
 
     /// [`input_gradient`](Self::input_gradient) where a group has one output: the taps from the last to the first,
     /// for each the output pixels in order. Each cell meets the same products in the same order.
+    #[inline(never)]
     fn input_gradient_of_one<S: Scalar>(
         &self,
         channel: usize,
@@ -156,6 +159,7 @@ impl ConvStep {
         }
     }
 
+    #[inline(never)]
     fn update_channel<S: Scalar>(
         &self,
         channel: usize,

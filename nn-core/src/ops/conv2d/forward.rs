@@ -31,6 +31,7 @@ impl ConvStep {
     }
 
     /// One group, and nothing between the inputs of a row of taps: they are one run.
+    #[inline(never)]
     fn gapless<S: Scalar>(
         &self,
         x: &[S],
@@ -66,6 +67,7 @@ impl ConvStep {
         }
     }
 
+    #[inline(never)]
     fn grouped<S: Scalar>(
         &self,
         x: &[S],
@@ -113,6 +115,7 @@ impl ConvStep {
         }
     }
 
+    #[inline(never)]
     fn depthwise<S: Scalar>(
         &self,
         x: &[S],
