@@ -10,7 +10,7 @@ use nn_core::{
     ops::OpSet,
     session::{RunError, Session},
     tensor::{DType, Tensor},
-    train::{Loss, Target, TrainError, TrainSpec, Trainer},
+    train::{Loss, Target, TrainError, Trainer},
 };
 
 /// Runs of each case, before and after it is trained.
@@ -134,9 +134,13 @@ fn infer<K: OpSet>(
     meter: &mut impl Meter,
 ) -> Result<(), Fault> {
     meter.start();
-    let session = Session::with::<K>(model, arena);
+    let mut session = Session::with::<K>(model, arena);
     stack.setup = stack.setup.max(meter.stop());
-    let mut session = session.map_err(Fault::SetUp)?;
+    // In its place: a copy would take as much stack again.
+    let session = match &mut session {
+        Ok(session) => session,
+        Err(error) => return Err(Fault::SetUp(*error)),
+    };
     for _ in 0..RUNS {
         for index in 0..model.inputs().as_slice().len() {
             let tensor = model.input(index).ok_or(Fault::Room)?;
@@ -163,11 +167,13 @@ fn learn<K: OpSet>(
     stack: &mut Stack,
     meter: &mut impl Meter,
 ) -> Result<(), Fault> {
-    let spec = model.train_spec().ok_or(Fault::Room)?;
     meter.start();
-    let trainer = Trainer::with::<K>(model, arena);
+    let mut trainer = Trainer::with::<K>(model, arena);
     stack.setup = stack.setup.max(meter.stop());
-    let mut trainer = trainer.map_err(Fault::SetUp)?;
+    let trainer = match &mut trainer {
+        Ok(trainer) => trainer,
+        Err(error) => return Err(Fault::SetUp(*error)),
+    };
     for step in 0..STEPS + RUNS {
         for index in 0..model.inputs().as_slice().len() {
             let tensor = model.input(index).ok_or(Fault::Room)?;
@@ -175,8 +181,8 @@ fn learn<K: OpSet>(
         }
         if step < STEPS {
             let mut targets = [Target::Class(0); nn_core::train::MAX_HEADS];
-            draw.targets(&model, &spec, room, &mut targets)?;
-            let targets = targets.get(..spec.heads.len()).ok_or(Fault::Room)?;
+            let heads = draw.targets(&model, room, &mut targets)?;
+            let targets = targets.get(..heads).ok_or(Fault::Room)?;
             meter.start();
             let report = trainer.step_heads(targets);
             stack.step = stack.step.max(meter.stop());
@@ -235,14 +241,15 @@ impl Draw {
         }
     }
 
-    /// A target for each head, in `room`.
+    /// A target for each head, in `room`; gives how many.
+    #[inline(never)]
     fn targets<'t>(
         &mut self,
         model: &Model,
-        spec: &TrainSpec,
         mut room: &'t mut [f32],
         targets: &mut [Target<'t>],
-    ) -> Result<(), Fault> {
+    ) -> Result<usize, Fault> {
+        let spec = model.train_spec().ok_or(Fault::Room)?;
         for (head, target) in spec.heads.as_slice().iter().zip(targets) {
             let output = model.output(head.output.into()).ok_or(Fault::Room)?;
             let (own, rest) = room
@@ -273,6 +280,6 @@ impl Draw {
                 Target::Values(own)
             };
         }
-        Ok(())
+        Ok(spec.heads.len())
     }
 }
