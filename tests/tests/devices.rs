@@ -192,20 +192,3 @@ fn all_cases_are_alike_on_a_cortex_m3() {
 fn all_cases_are_alike_on_a_cortex_m4f_and_m7() {
     compare(&cases(), "an386", &["an386", "an500"]);
 }
-
-/// Those that fit its 16 KB of RAM, and 256 KB of flash, beside the code.
-#[test]
-fn the_smallest_cases_are_alike_on_a_cortex_m0() {
-    let wanted = [
-        "f32 mean squared error",
-        "f32 Adam",
-        "q16 mean squared error",
-        "q16 largest channels",
-        "i8 layers under an f32 head that learns",
-        "i8 layers under a Q16 head that learns",
-    ];
-    let mut cases = cases();
-    cases.retain(|case| wanted.contains(&case.name.as_str()));
-    assert_eq!(cases.len(), wanted.len());
-    compare(&cases, "microbit", &["microbit"]);
-}
