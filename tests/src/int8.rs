@@ -53,7 +53,7 @@ fn clamp(value: i64, bits: u32) -> i64 {
 }
 
 /// a · b · 2 in 64 bits, its upper half rounded to nearest; saturated.
-fn high_mul(a: i64, b: i64) -> i64 {
+pub(crate) fn high_mul(a: i64, b: i64) -> i64 {
     let product = i128::from(a) * i128::from(b);
     let nudge = if product >= 0 { 1 << 30 } else { 1 - (1 << 30) };
     // The quotient truncates toward zero.
@@ -61,7 +61,7 @@ fn high_mul(a: i64, b: i64) -> i64 {
 }
 
 /// x / 2^exponent, to nearest, halves away from zero.
-fn divide_by_power(x: i64, exponent: u32) -> i64 {
+pub(crate) fn divide_by_power(x: i64, exponent: u32) -> i64 {
     let unit = 1i64 << exponent;
     let (quotient, remainder) = (x.div_euclid(unit), x.rem_euclid(unit));
     let up = if x < 0 {
@@ -181,7 +181,7 @@ pub fn pool(
 /// e^x for x ≤ 0, held in `integer_bits` integer bits of 31; the result in none.
 ///
 /// x = −q/4 − r, r in (0, 1/4]: Taylor's series around −1/8 gives e^−r, and each bit of q multiplies by its constant.
-fn exp(x: i64, integer_bits: u32) -> i64 {
+pub(crate) fn exp(x: i64, integer_bits: u32) -> i64 {
     if x == 0 {
         return i64::from(i32::MAX);
     }
@@ -210,7 +210,7 @@ fn fixed(x: f64) -> i64 {
 }
 
 /// 1 / d for d = (1 + a)/2, a in [0, 1] with 31 fractional bits; the result with 29: Newton's division, three steps.
-fn reciprocal(a: i64) -> i64 {
+pub(crate) fn reciprocal(a: i64) -> i64 {
     let half = (a + i64::from(i32::MAX) + 1) / 2;
     let at_29 = |x: f64| (x * 2f64.powi(29)).round() as i64;
     let mut x = at_29(48.0 / 17.0) + high_mul(half, at_29(-32.0 / 17.0));

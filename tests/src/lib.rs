@@ -12,12 +12,14 @@
 //! | `torch` | libtorch runs a blob, and gives its gradient (feature `train`) |
 //! | [`sequence`] | graphs with recurrent layers, and their reference |
 //! | [`int8`] | the TensorFlow Lite int8 specification in wide integers |
+//! | [`int8_operators`] | its operators of two inputs, means, slopes and log-softmax |
 //! | [`int8_recurrent`] | int8 recurrent layers in wide integers |
 
 pub mod cases;
 pub mod conformance;
 pub mod graph;
 pub mod int8;
+pub mod int8_operators;
 pub mod int8_recurrent;
 pub mod network;
 pub mod parts;

@@ -212,7 +212,7 @@ impl<'m> Torch<'m> {
             Op::Sigmoid(None) => x.sigmoid(),
             Op::Tanh(None) => x.tanh(),
             Op::Softmax(None) => x.softmax(-1, Kind::Float),
-            Op::LogSoftmax => x.log_softmax(-1, Kind::Float),
+            Op::LogSoftmax(_) => x.log_softmax(-1, Kind::Float),
             Op::Activation(activation) => activate(x, *activation),
             op => panic!("{}: libtorch has no such operator here", op.name()),
         }

@@ -35,7 +35,7 @@ fn every_operator_has_a_case_in_every_format() {
         let no_int8 = matches!(
             op,
             Op::Activation(_)
-                | Op::LogSoftmax
+                | Op::LogSoftmax(_)
                 | Op::Rrelu(_)
                 | Op::Rnn(_)
                 | Op::Lstm(_)

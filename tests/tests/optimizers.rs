@@ -553,7 +553,7 @@ fn each_step_of_a_sequence_has_its_class() {
             activation: Activation::None,
         });
         let logits = net.node(op, &[input], &[STEPS, 3]);
-        let classes = net.node(Op::LogSoftmax, &[logits], &[STEPS, 3]);
+        let classes = net.node(Op::LogSoftmax(None), &[logits], &[STEPS, 3]);
         let spec = TrainSpec::sgd(Trainable::All, Loss::CrossEntropy, 1.0);
         let blob = net.finish(&[classes], Some(spec));
         let model = Model::load(&blob).unwrap();

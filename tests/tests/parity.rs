@@ -143,7 +143,7 @@ impl Draw<'_> {
                 let op = if self.random.once_in(2) {
                     Op::Softmax(None)
                 } else {
-                    Op::LogSoftmax
+                    Op::LogSoftmax(None)
                 };
                 self.net.node(op, &[x], &dims)
             }

@@ -31,7 +31,7 @@ pub use fold::BatchNorm;
 pub use inspection::{Endpoint, HeadPlan, Inspection, LayerCost, TrainPlan};
 pub use lower::Lowered;
 pub use network::Network;
-pub use quantization::{Affine, input_rescale, quantize_multiplier};
+pub use quantization::{Affine, input_rescale, operators, quantize_multiplier};
 pub use recurrent::{
     CellState, Int8Recurrent, RecurrentWeights, lstm_requant, quantize_gru, quantize_lstm,
     quantize_rnn,

@@ -4,6 +4,8 @@
 //! Weights: real = scale · q, q in −127..=127, one scale an output channel.
 //! Biases: int32, of scale input scale · weight scale.
 
+pub mod operators;
+
 use nn_core::fixed_point::InputRescale;
 use nn_core::ops::Activation;
 use nn_core::tensor::Quant;

@@ -317,7 +317,7 @@ fn plain(model: &Model<'_>) -> TrainSpec {
     let mut nodes = model.nodes().iter();
     let ending = nodes.find(|node| Some(node.output) == last);
     let loss = match ending.map(|node| node.op) {
-        Some(Op::Softmax(_) | Op::LogSoftmax) => Loss::CrossEntropy,
+        Some(Op::Softmax(_) | Op::LogSoftmax(_)) => Loss::CrossEntropy,
         Some(Op::Sigmoid(_)) => Loss::BinaryCrossEntropy,
         Some(Op::Dense(dense)) if dense.activation == Activation::Sigmoid => {
             Loss::BinaryCrossEntropy

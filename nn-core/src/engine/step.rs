@@ -6,6 +6,7 @@ use crate::memory::{Memory, Span};
 use crate::ops::add::AddStep;
 use crate::ops::conv2d::ConvStep;
 use crate::ops::global_pool::MeanStep;
+use crate::ops::log_softmax::LogSoftmaxRescale;
 use crate::ops::mul::MulStep;
 use crate::ops::pad::PadStep;
 use crate::ops::prelu::PreluStep;
@@ -64,6 +65,11 @@ pub(crate) enum Sizes {
     SoftmaxI8 {
         rows: u32,
         rescale: InputRescale,
+    },
+    /// A log-softmax of each vector along the last axis.
+    LogSoftmaxI8 {
+        rows: u32,
+        rescale: LogSoftmaxRescale,
     },
     /// A random slope in this range for each negative number.
     Slopes {

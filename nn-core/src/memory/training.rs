@@ -196,7 +196,7 @@ pub(crate) fn ending(model: &Model, id: TensorId) -> Ending {
     let producer = model.nodes().iter().find(|node| node.output == id);
     match producer.map(|node| node.op) {
         Some(Op::Softmax(None)) => Ending::Softmax,
-        Some(Op::LogSoftmax) => Ending::LogSoftmax,
+        Some(Op::LogSoftmax(None)) => Ending::LogSoftmax,
         _ if derivative_of(model, id) == Activation::Sigmoid => Ending::Sigmoid,
         _ => Ending::Other,
     }

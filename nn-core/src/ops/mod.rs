@@ -61,6 +61,7 @@ pub use dropout::Dropout;
 pub use embedding::Embedding;
 pub use fault::NodeFault;
 pub use gru::Gru;
+pub use log_softmax::LogSoftmaxRescale;
 pub use lookup::Lookup;
 pub use lstm::Lstm;
 pub use mul::Mul;
@@ -110,8 +111,8 @@ pub enum Op {
     Dequantize,
     /// A function of each number, in f32 or Q16.
     Activation(Activation),
-    /// ln (e^x / Σ e^x) over the last axis.
-    LogSoftmax,
+    /// ln (e^x / Σ e^x) over the last axis; int8 carries its input's rescaling.
+    LogSoftmax(Option<LogSoftmaxRescale>),
     /// Leaky ReLU with a random slope in training.
     Rrelu(Rrelu),
     /// h_t = act(x_t · W + h_{t−1} · U + b).
@@ -166,7 +167,7 @@ impl Op {
             Self::Quantize => "quantize",
             Self::Dequantize => "dequantize",
             Self::Activation(activation) => activation.name(),
-            Self::LogSoftmax => "log_softmax",
+            Self::LogSoftmax(_) => "log_softmax",
             Self::Rrelu(_) => "rrelu",
             Self::Rnn(_) => "rnn",
             Self::Lstm(_) => "lstm",
@@ -202,7 +203,7 @@ impl Op {
             Self::Softmax(_) => softmax::FACTS,
             Self::Quantize | Self::Dequantize | Self::Rrelu(_) => Facts::PLAIN,
             Self::Activation(activation) => Facts::elementwise(*activation),
-            Self::LogSoftmax => log_softmax::FACTS,
+            Self::LogSoftmax(_) => log_softmax::FACTS,
             Self::Rnn(rnn) => rnn.facts(),
             Self::Lstm(lstm) => lstm.facts(),
             Self::Gru(gru) => gru.facts(),
@@ -243,7 +244,7 @@ impl Op {
             Self::Quantize => number::QUANTIZE,
             Self::Dequantize => number::DEQUANTIZE,
             Self::Activation(_) => number::ACTIVATION,
-            Self::LogSoftmax => number::LOG_SOFTMAX,
+            Self::LogSoftmax(_) => number::LOG_SOFTMAX,
             Self::Rrelu(_) => number::RRELU,
             Self::Rnn(_) => number::RNN,
             Self::Lstm(_) => number::LSTM,
@@ -309,7 +310,9 @@ impl Op {
             Self::Activation(activation) if holds::<K>(number::ACTIVATION) => {
                 activation::Elementwise::wrap_ref(activation)
             }
-            Self::LogSoftmax if holds::<K>(number::LOG_SOFTMAX) => &log_softmax::LogSoftmax,
+            Self::LogSoftmax(rescale) if holds::<K>(number::LOG_SOFTMAX) => {
+                log_softmax::LogSoftmax::wrap_ref(rescale)
+            }
             Self::Rrelu(rrelu) if holds::<K>(number::RRELU) => rrelu,
             Self::Rnn(rnn) if holds::<K>(number::RNN) => rnn,
             Self::Lstm(lstm) if holds::<K>(number::LSTM) => lstm,

@@ -489,7 +489,7 @@ fn sequence_classes(dtype: DType) -> host::export::AlignedBytes {
     let x = d.net.input(&[4, 3]);
     let x = d.dense(x, 5, Activation::LeakyRelu(0.2));
     let x = d.dense(x, 4, Activation::None);
-    let y = d.same(Op::LogSoftmax, x);
+    let y = d.same(Op::LogSoftmax(None), x);
     d.finish(&[y], all(Loss::CrossEntropy))
 }
 

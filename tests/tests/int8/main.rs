@@ -3,6 +3,7 @@
 mod convolutions;
 mod functions;
 mod golden;
+mod operators;
 mod random;
 mod recurrent;
 

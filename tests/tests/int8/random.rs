@@ -24,7 +24,7 @@ pub(crate) fn zero_point() -> impl Strategy<Value = i32> {
 }
 
 /// How numbers are drawn: anywhere, or at the ends.
-fn draw(random: &mut Random, count: usize, low: i64, ends: bool) -> Vec<i8> {
+pub(crate) fn draw(random: &mut Random, count: usize, low: i64, ends: bool) -> Vec<i8> {
     (0..count)
         .map(|_| {
             if ends {

@@ -3,6 +3,7 @@
 mod fuzz;
 mod header;
 mod nodes;
+mod operators;
 mod tensors;
 mod windows;
 

@@ -56,7 +56,9 @@ fn shared_trunk(dtype: DType) -> (Builder, [TensorId; 2]) {
     let left = builder
         .dense("left_head", left, &[2.0, 1.0], &[0.5], Activation::None)
         .unwrap();
-    let right = builder.same("right_head", Op::LogSoftmax, right).unwrap();
+    let right = builder
+        .same("right_head", Op::LogSoftmax(None), right)
+        .unwrap();
     (builder, [left, right])
 }
 

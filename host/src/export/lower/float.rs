@@ -129,7 +129,7 @@ impl Lowering<'_> {
             Kind::Activation(activation) => match (function(*activation), *activation) {
                 (Some(function), _) => self.builder.activation(name, function, x)?,
                 (None, Activation::Softmax) => self.builder.same(name, Op::Softmax(None), x)?,
-                (None, _) => self.builder.same(name, Op::LogSoftmax, x)?,
+                (None, _) => self.builder.same(name, Op::LogSoftmax(None), x)?,
             },
             _ => self.add_keeping(layer, inputs)?,
         })
