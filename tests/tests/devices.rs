@@ -37,9 +37,6 @@ fn every_operator_has_a_case_in_every_format() {
             Op::Activation(_)
                 | Op::LogSoftmax(_)
                 | Op::Rrelu(_)
-                | Op::Rnn(_)
-                | Op::Lstm(_)
-                | Op::Gru(_)
                 | Op::BatchNorm(_)
                 | Op::Dropout(_)
         );

@@ -1,10 +1,10 @@
 //! Cases in int8.
 
-use host::export::{AlignedBytes, Builder, Int8Layer};
+use host::export::{Affine, AlignedBytes, Builder, Gives, Int8Layer, Int8Recurrent};
 use nn_core::fixed_point::{InputRescale, Rescale};
 use nn_core::ops::{
-    Activation, Add, AddRequant, Concat, Conv2d, Embedding, Lookup, Mul, Op, Pad, Prelu,
-    PreluRequant, Requantize, Transpose, sigmoid, softmax, tanh,
+    Activation, Add, AddRequant, Concat, Conv2d, Embedding, Gru, Lookup, Lstm, Mul, Op, Pad, Prelu,
+    PreluRequant, Recurrent, Requantize, Rnn, Transpose, sigmoid, softmax, tanh,
 };
 use nn_core::tensor::{DType, Quant, Shape, Tensor, TensorId};
 use nn_core::train::{Loss, TrainSpec, Trainable};
@@ -21,6 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("i8 from input to output", whole()),
         Case::new("i8 graph", graph()),
         Case::new("i8 embedding", embedding()),
+        Case::new("i8 recurrent layers", recurrent()),
     ]
 }
 
@@ -244,4 +245,73 @@ fn embedding() -> AlignedBytes {
     let op = Op::Embedding(Embedding { table });
     let y = b.node_of("embedding", op, &[x], output).unwrap();
     b.finish(&[y], None).unwrap()
+}
+
+/// An LSTM, over it a GRU in reverse, over it a simple layer that keeps its state.
+fn recurrent() -> AlignedBytes {
+    let random = &mut Random::new(31);
+    let layer = |reverse, stateful| Recurrent {
+        kernel: 0,
+        recurrent: 0,
+        bias: None,
+        reverse,
+        stateful,
+        truncate: 0,
+        requant: None,
+    };
+    let mut builder = Builder::new("recurrent");
+    let x = builder.input(&[4, 3], DType::I8, quant(0.02, -9)).unwrap();
+    let lstm = Op::Lstm(Lstm {
+        layer: layer(false, false),
+    });
+    // The output 2^-23: 2^-30 in steps of 2^-7; a cell in steps of 2^-12, clipped.
+    let weights = recurrent_weights(random, [3, 5, 4], &[1 << 30, -22, -12, 30_000]);
+    let x = builder.recurrent_i8("lstm", x, &weights, lstm, Gives::Sequence);
+    let gru = Op::Gru(Gru {
+        layer: layer(true, false),
+        reset_after: true,
+        recurrent_bias: None,
+    });
+    // 2^-15 in steps of 2^-7.
+    let weights = recurrent_weights(random, [5, 4, 3], &[1 << 30, -7]);
+    let x = builder.recurrent_i8("gru", x.unwrap(), &weights, gru, Gives::Sequence);
+    let rnn = Op::Rnn(Rnn {
+        layer: layer(false, true),
+        activation: Activation::Tanh,
+    });
+    let weights = recurrent_weights(random, [4, 3, 1], &[1 << 30, -7]);
+    let y = builder.recurrent_i8("rnn", x.unwrap(), &weights, rnn, Gives::Last);
+    builder.finish(&[y.unwrap()], None).unwrap()
+}
+
+/// Random weights of inputs, units and gates, with sums that spread over a gate's range.
+fn recurrent_weights(
+    random: &mut Random,
+    [inputs, units, gates]: [usize; 3],
+    last: &[i32],
+) -> Int8Recurrent {
+    let rows = gates * units;
+    let bytes = |random: &mut Random, count: usize| -> Vec<i8> {
+        (0..count).map(|_| random.within(-127, 127) as i8).collect()
+    };
+    let biases = |random: &mut Random| -> Vec<i32> {
+        (0..rows)
+            .map(|_| random.within(-9000, 9000) as i32)
+            .collect()
+    };
+    Int8Recurrent {
+        kernel: bytes(random, rows * inputs),
+        recurrent: bytes(random, rows * units),
+        bias: biases(random),
+        recurrent_bias: if gates == 3 {
+            biases(random)
+        } else {
+            Vec::new()
+        },
+        requant: [&[1 << 30, 0].repeat(2 * gates), last].concat(),
+        output: Affine {
+            scale: 1.0 / 128.0,
+            zero_point: 5,
+        },
+    }
 }
