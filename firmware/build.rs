@@ -60,12 +60,10 @@ fn lay_out() -> Result<(), String> {
         fs::write(out.join(name), bytes).map_err(|error| format!("cannot write {name}: {error}"))
     };
     // An app embeds one of the two. Without cases the model is the only one; without a model the first case is it.
-    let cases = match file("MOTE_CASES", "an archive of blobs")? {
-        Some((path, archive)) => {
-            Some((path, archive::blobs(&archive).map(<[u8]>::to_vec).collect()))
-        }
-        None => None,
-    };
+    let cases = file("MOTE_CASES", "an archive of blobs")?.map(|(path, archive)| {
+        let blobs = archive::blobs(&archive).map(<[u8]>::to_vec);
+        (path, blobs.collect())
+    });
     let (path, blob) = match (&cases, file("MOTE_MODEL", "a .mote blob")?) {
         (_, Some(model)) => model,
         (Some((path, cases)), None) => {
