@@ -97,6 +97,7 @@ impl Layer {
         let mut y = Vec::new();
         for x in x.chunks(inputs) {
             let mut next = Vec::new();
+            #[expect(clippy::needless_range_loop, reason = "it indexes several lists")]
             for unit in 0..units {
                 let row = |gate: usize| gate * units + unit;
                 let sum = |gate| {

@@ -33,7 +33,7 @@ pub fn compare(net: &Net, output: TensorId, random: &mut Random) -> Compared {
     let model = Model::load(&blob).expect("a valid blob");
     let dtype = net.dtype();
     let input = model.input(0).expect("an input");
-    let inputs = vec![random.values(input.elements(), 1.0)];
+    let inputs = [random.values(input.elements(), 1.0)];
     // As the device reads it.
     let inputs: Vec<Vec<f32>> = inputs
         .iter()
