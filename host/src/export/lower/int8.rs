@@ -8,7 +8,7 @@ use super::walk::Lowering;
 use crate::export::ExportError;
 use crate::export::network::{Conv2d, Dense, Kind, Layer};
 use crate::export::quantization::{
-    Affine, Parameters, input_rescale, quantize_layer, quantize_multiplier,
+    Affine, Parameters, input_rescale, operators, quantize_layer, quantize_multiplier,
 };
 use crate::recipe::Activation;
 
@@ -84,9 +84,10 @@ impl Lowering<'_> {
             }
             Kind::GlobalAvgPool => {
                 let output = output()?;
-                let cells = tensor.elements() / layer.output_shape[0].max(1);
-                let factor = f64::from(input.scale) / f64::from(output.scale) / cells as f64;
-                let op = Op::GlobalAvgPool(Some(rescale_by(factor)));
+                // Of less than 2^31 numbers.
+                let cells = (tensor.elements() / layer.output_shape[0].max(1)) as u32;
+                let rescale = operators::mean_rescale(input.scale, output.scale, cells);
+                let op = Op::GlobalAvgPool(Some(rescale.ok_or_else(no_int8)?));
                 let shape = &layer.output_shape;
                 return Ok(self
                     .builder
@@ -239,15 +240,11 @@ impl Lowering<'_> {
         slope: f32,
         output: Affine,
     ) -> Result<TensorId, ExportError> {
-        let factor = f64::from(input.scale) / f64::from(output.scale);
-        let requant = PreluRequant {
-            positive: rescale_by(factor),
-            negative: rescale_by(factor * f64::from(slope)),
-        };
-        let mut table: Vec<i8> = (i8::MIN..=i8::MAX).collect();
-        // Zero points are of 8 bits.
-        let zeros = [input.zero_point as i8, output.zero_point as i8];
-        ops::leaky_relu::forward_i8(&mut table, &requant, zeros);
+        let table = operators::leaky_relu_table(input, slope, output);
+        let table = table.ok_or_else(|| ExportError::NoInt8 {
+            layer: name.to_owned(),
+            operator: "leaky_relu",
+        })?;
         Ok(self.builder.lookup_i8(name, x, &table, output.quant())?)
     }
 
