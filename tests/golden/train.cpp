@@ -1,8 +1,8 @@
 // PyTorch's answers for losses and optimizers, as the Rust constants of nn-core/src/train/tests/golden.rs.
 //
 //     g++ -std=c++20 -O1 -I$LIBTORCH/include -I$LIBTORCH/include/torch/csrc/api/include tests/golden/train.cpp \
-//         -L$LIBTORCH/lib -Wl,-rpath,$LIBTORCH/lib -ltorch_cpu -ltorch -lc10 -o /tmp/train
-//     /tmp/train > nn-core/src/train/tests/golden.rs
+//         -L$LIBTORCH/lib -Wl,-rpath,$LIBTORCH/lib -ltorch_cpu -ltorch -lc10 -o train
+//     ./train > nn-core/src/train/tests/golden.rs
 //
 // All in f64, so that the error of a comparison is nn-core's.
 #include <torch/torch.h>
