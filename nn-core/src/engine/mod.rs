@@ -2,6 +2,7 @@
 
 mod head;
 mod learning;
+mod numbers;
 mod pass;
 mod report;
 mod resolve;

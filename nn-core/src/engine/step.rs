@@ -240,13 +240,6 @@ impl<'s> Frame<'s> {
         }
     }
 
-    /// The output, holding the input's numbers: for an operator that works in place.
-    #[inline]
-    pub(crate) fn in_place<'m>(&self, memory: &'m mut Memory) -> Option<&'m mut [u8]> {
-        memory.copy(self.x(), self.y())?;
-        memory.ram.get_mut(self.y().range())
-    }
-
     /// Keeps a copy of the output for the backward step, where there is one.
     #[inline]
     pub(crate) fn save_output(&self, memory: &mut Memory) -> Option<()> {

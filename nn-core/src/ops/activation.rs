@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Backward, Forward, Frame, Sizes, hand_down};
 use crate::fixed_point::saturate_i8;
-use crate::memory::{Memory, numbers_mut};
+use crate::memory::Memory;
 use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
 use crate::scalar::{Scalar, round};
 
@@ -211,8 +211,7 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Function(activation) = frame.step.sizes else {
         return None;
     };
-    activation.apply_all::<S>(numbers_mut(frame.in_place(memory)?)?);
-    Some(())
+    frame.map_in_place(memory, |values| activation.apply_all::<S>(values))
 }
 
 #[cfg(test)]

@@ -134,20 +134,14 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Function(activation) = frame.step.sizes else {
         return None;
     };
-    memory.copy(frame.x(), frame.y())?;
-    let ([x1], [y]) = memory.borrow([frame.input(1)], [frame.y()])?;
-    forward::<S>(numbers_mut(y)?, numbers(x1)?, activation);
-    Some(())
+    frame.join_in_place(memory, |y, x1| forward::<S>(y, x1, activation))
 }
 
 fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::AddI8(step) = frame.step.sizes else {
         return None;
     };
-    memory.copy(frame.x(), frame.y())?;
-    let ([x1], [y]) = memory.borrow([frame.input(1)], [frame.y()])?;
-    forward_i8(numbers_mut(y)?, numbers(x1)?, &step);
-    Some(())
+    frame.join_in_place(memory, |y, x1| forward_i8(y, x1, &step))
 }
 
 fn run_backward<S: Scalar>(

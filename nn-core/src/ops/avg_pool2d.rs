@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::fixed_point::saturate_i8;
 use crate::kernels::{BLOCK, part};
-use crate::memory::{Memory, numbers, numbers_mut};
+use crate::memory::Memory;
 use crate::ops::window::{Pool2d, PoolStep};
 use crate::ops::{
     Activation, Check, Facts, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
@@ -74,18 +74,14 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Pool(pool) = frame.step.sizes else {
         return None;
     };
-    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    pool.average::<S>(numbers(x)?, numbers_mut(y)?);
-    Some(())
+    frame.map(memory, |x, y| pool.average::<S>(x, y))
 }
 
 fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Pool(pool) = frame.step.sizes else {
         return None;
     };
-    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    pool.average_i8(numbers(x)?, numbers_mut(y)?);
-    Some(())
+    frame.map(memory, |x, y| pool.average_i8(x, y))
 }
 
 fn run_backward<S: Scalar>(
@@ -94,12 +90,12 @@ fn run_backward<S: Scalar>(
     _: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
-    let (Sizes::Pool(pool), Some(below)) = (frame.step.sizes, back.slot(0).below) else {
-        return Some(());
+    let Sizes::Pool(pool) = frame.step.sizes else {
+        return None;
     };
-    let ([delta], [x]) = memory.borrow([back.delta()], [back.slot(0).at])?;
-    pool.average_backward::<S>(numbers_mut(x)?, below, numbers(delta)?);
-    Some(())
+    back.input_gradient(0, memory, |x, below, delta| {
+        pool.average_backward::<S>(x, below, delta);
+    })
 }
 
 impl PoolStep {

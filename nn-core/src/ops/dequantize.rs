@@ -1,7 +1,7 @@
 //! Dequantize: int8 to f32 or Q16, x = scale · (q − zero point), formed in f32; for Q16 rounded once to it.
 
 use crate::engine::{Forward, Frame, Sizes};
-use crate::memory::{Memory, numbers, numbers_mut};
+use crate::memory::Memory;
 use crate::ops::{Check, NodeFault, OpSet, Operator, by_scalar};
 use crate::scalar::Scalar;
 use crate::tensor::{DType, Quant};
@@ -35,9 +35,7 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Quant { scale, zero } = frame.step.sizes else {
         return None;
     };
-    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    forward::<S>(numbers(x)?, scale, i32::from(zero), numbers_mut(y)?);
-    Some(())
+    frame.map(memory, |x, y| forward::<S>(x, scale, i32::from(zero), y))
 }
 
 /// `x` to `y`.

@@ -42,11 +42,11 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Dropout(dropout) = frame.step.sizes else {
         return None;
     };
-    let y = frame.in_place(memory)?;
-    if let Some(seed) = frame.seed {
-        dropout.apply::<S>(numbers_mut(y)?, seed);
-    }
-    Some(())
+    frame.map_in_place(memory, |values: &mut [S]| {
+        if let Some(seed) = frame.seed {
+            dropout.apply(values, seed);
+        }
+    })
 }
 
 fn run_backward<S: Scalar>(

@@ -9,7 +9,7 @@ use bytemuck::TransparentWrapper;
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::fixed_point::{Rescale, saturate_i8};
-use crate::memory::{Memory, numbers, numbers_mut};
+use crate::memory::Memory;
 use crate::ops::{
     Activation, Check, Facts, NodeFault, OpSet, Operator, backward_by_scalar, broadcast, by_scalar,
 };
@@ -94,24 +94,18 @@ impl<K: OpSet> Operator<K> for GlobalMaxPool {
 }
 
 fn run_mean<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    mean::<S>(numbers(x)?, numbers_mut(y)?);
-    Some(())
+    frame.map(memory, |x, y| mean::<S>(x, y))
 }
 
 fn run_mean_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::MeanI8(step) = frame.step.sizes else {
         return None;
     };
-    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    mean_i8(numbers(x)?, &step, numbers_mut(y)?);
-    Some(())
+    frame.map(memory, |x, y| mean_i8(x, &step, y))
 }
 
 fn run_max<T: bytemuck::Pod + PartialOrd>(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    max::<T>(numbers(x)?, numbers_mut(y)?);
-    Some(())
+    frame.map(memory, |x, y| max::<T>(x, y))
 }
 
 fn run_mean_backward<S: Scalar>(
@@ -120,11 +114,7 @@ fn run_mean_backward<S: Scalar>(
     _: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
-    if let Some(below) = back.slot(0).below {
-        let ([delta], [x]) = memory.borrow([back.delta()], [back.slot(0).at])?;
-        mean_backward::<S>(numbers_mut(x)?, below, numbers(delta)?);
-    }
-    Some(())
+    back.input_gradient(0, memory, mean_backward::<S>)
 }
 
 fn run_max_backward<S: Scalar>(
@@ -133,11 +123,7 @@ fn run_max_backward<S: Scalar>(
     _: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
-    if let Some(below) = back.slot(0).below {
-        let ([delta], [x]) = memory.borrow([back.delta()], [back.slot(0).at])?;
-        max_backward::<S>(numbers_mut(x)?, below, numbers(delta)?);
-    }
-    Some(())
+    back.input_gradient(0, memory, max_backward::<S>)
 }
 
 /// How many vectors of `channels` numbers.

@@ -8,20 +8,15 @@
 use bytemuck::TransparentWrapper;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes, hand_down};
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::fixed_point::{
     InputRescale, Rescale, doubling_high_mul, exp_on_negative, half_sum, one_over_one_plus,
     rounding_shift_right, saturate_i8, saturating_shl,
 };
-use crate::memory::{Memory, numbers, numbers_mut};
-use crate::ops::dense::length;
-use crate::ops::{
-    Check, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar, softmax,
-};
+use crate::memory::Memory;
+use crate::ops::{Check, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar, rows};
 use crate::scalar::Scalar;
 use crate::tensor::DType;
-
-pub(super) use softmax::FACTS;
 
 /// The output's quantization in int8.
 pub const OUTPUT_I8: (f32, i32) = (1.0 / 16.0, 127);
@@ -53,11 +48,7 @@ impl<K: OpSet> Operator<K> for LogSoftmax {
     }
 
     fn needs(&self, check: &Check) -> Needs {
-        // A copy of the output, because its delta overwrites it.
-        Needs {
-            saved: check.y.bytes(),
-            ..Needs::default()
-        }
+        rows::needs(check)
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
@@ -79,22 +70,14 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Rows(rows) = frame.step.sizes else {
         return None;
     };
-    let values: &mut [S] = numbers_mut(frame.in_place(memory)?)?;
-    for row in values.chunks_exact_mut(length(values, rows)) {
-        S::log_softmax(row);
-    }
-    frame.save_output(memory)
+    rows::run(frame, memory, rows, S::log_softmax)
 }
 
 fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::LogSoftmaxI8 { rows, rescale } = frame.step.sizes else {
         return None;
     };
-    let values: &mut [i8] = numbers_mut(frame.in_place(memory)?)?;
-    for row in values.chunks_exact_mut(length(values, rows)) {
-        forward_i8(row, &rescale);
-    }
-    Some(())
+    rows::run(frame, memory, rows, |row| forward_i8(row, &rescale))
 }
 
 fn run_backward<S: Scalar>(
@@ -106,19 +89,7 @@ fn run_backward<S: Scalar>(
     let Sizes::Rows(rows) = frame.step.sizes else {
         return None;
     };
-    // Without a saved output the loss has already formed the gradient at the input.
-    if !back.saved().is_empty() {
-        let ([saved], [delta]) = memory.borrow([back.saved()], [back.delta()])?;
-        let (saved, delta): (&[S], &mut [S]) = (numbers(saved)?, numbers_mut(delta)?);
-        let length = length(delta, rows);
-        for (delta, y) in delta
-            .chunks_exact_mut(length)
-            .zip(saved.chunks_exact(length))
-        {
-            backward(delta, y);
-        }
-    }
-    hand_down::<S>(frame, back, learning, memory)
+    rows::run_backward::<S>(frame, back, learning, memory, rows, backward)
 }
 
 /// int8, in place.

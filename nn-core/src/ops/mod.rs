@@ -10,6 +10,7 @@ pub mod batch_norm;
 pub mod concat;
 pub mod conv1d;
 pub mod conv2d;
+mod curve;
 pub mod dense;
 pub mod dequantize;
 pub mod dropout;
@@ -31,6 +32,7 @@ pub mod relu;
 pub mod requantize;
 pub mod reshape;
 pub mod rnn;
+mod rows;
 pub mod rrelu;
 pub mod sigmoid;
 pub mod softmax;
@@ -200,10 +202,10 @@ impl Op {
             Self::Relu => Facts::elementwise(Activation::Relu),
             Self::Sigmoid(_) => Facts::elementwise(Activation::Sigmoid),
             Self::Tanh(_) => Facts::elementwise(Activation::Tanh),
-            Self::Softmax(_) => softmax::FACTS,
+            Self::Softmax(_) => rows::FACTS,
             Self::Quantize | Self::Dequantize | Self::Rrelu(_) => Facts::PLAIN,
             Self::Activation(activation) => Facts::elementwise(*activation),
-            Self::LogSoftmax(_) => log_softmax::FACTS,
+            Self::LogSoftmax(_) => rows::FACTS,
             Self::Rnn(rnn) => rnn.facts(),
             Self::Lstm(lstm) => lstm.facts(),
             Self::Gru(gru) => gru.facts(),

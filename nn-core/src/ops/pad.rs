@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
-use crate::memory::{Memory, numbers, numbers_mut};
+use crate::memory::Memory;
 use crate::ops::{
     Activation, Check, Facts, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
 };
@@ -92,18 +92,14 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Pad(step) = frame.step.sizes else {
         return None;
     };
-    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    step.forward::<S>(numbers(x)?, S::ZERO, numbers_mut(y)?);
-    Some(())
+    frame.map(memory, |x, y| step.forward::<S>(x, S::ZERO, y))
 }
 
 fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Pad(step) = frame.step.sizes else {
         return None;
     };
-    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    step.forward_i8(numbers(x)?, numbers_mut(y)?);
-    Some(())
+    frame.map(memory, |x, y| step.forward_i8(x, y))
 }
 
 fn run_backward<S: Scalar>(
@@ -112,12 +108,12 @@ fn run_backward<S: Scalar>(
     _: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
-    let (Sizes::Pad(step), Some(below)) = (frame.step.sizes, back.slot(0).below) else {
-        return Some(());
+    let Sizes::Pad(step) = frame.step.sizes else {
+        return None;
     };
-    let ([delta], [x]) = memory.borrow([back.delta()], [back.slot(0).at])?;
-    step.backward::<S>(numbers_mut(x)?, below, numbers(delta)?);
-    Some(())
+    back.input_gradient(0, memory, |x, below, delta| {
+        step.backward::<S>(x, below, delta);
+    })
 }
 
 impl PadStep {

@@ -2,7 +2,7 @@
 
 use crate::engine::{Forward, Frame, Sizes};
 use crate::fixed_point::saturate_i8;
-use crate::memory::{Memory, numbers, numbers_mut};
+use crate::memory::Memory;
 use crate::ops::{Check, NodeFault, OpSet, Operator, by_scalar};
 use crate::scalar::{Scalar, round};
 use crate::tensor::{DType, Quant};
@@ -36,9 +36,7 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Quant { scale, zero } = frame.step.sizes else {
         return None;
     };
-    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    forward::<S>(numbers(x)?, scale, i32::from(zero), numbers_mut(y)?);
-    Some(())
+    frame.map(memory, |x, y| forward::<S>(x, scale, i32::from(zero), y))
 }
 
 /// `x` to `y`. What is not a number becomes the zero point.

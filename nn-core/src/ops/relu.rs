@@ -1,7 +1,7 @@
 //! ReLU: y = max(x, 0); int8: max(x, zero point), input and output quantized alike.
 
 use crate::engine::{Backward, Forward, Frame, Sizes, hand_down};
-use crate::memory::{Memory, numbers_mut};
+use crate::memory::Memory;
 use crate::ops::{Activation, Check, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
 use crate::scalar::Scalar;
 use crate::tensor::DType;
@@ -34,16 +34,14 @@ impl<K: OpSet> Operator<K> for Relu {
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    forward::<S>(numbers_mut(frame.in_place(memory)?)?);
-    Some(())
+    frame.map_in_place(memory, |values| forward::<S>(values))
 }
 
 fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Quant { zero, .. } = frame.step.sizes else {
         return None;
     };
-    forward_i8(numbers_mut(frame.in_place(memory)?)?, zero);
-    Some(())
+    frame.map_in_place(memory, |values| forward_i8(values, zero))
 }
 
 /// In place.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{Forward, Frame, Sizes};
 use crate::fixed_point::Rescale;
-use crate::memory::{Memory, numbers_mut};
+use crate::memory::Memory;
 use crate::ops::add::within;
 use crate::ops::{Activation, Check, Facts, NodeFault, OpSet, Operator, Output};
 use crate::tensor::DType;
@@ -64,8 +64,7 @@ fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::RequantizeI8(step) = frame.step.sizes else {
         return None;
     };
-    forward_i8(numbers_mut(frame.in_place(memory)?)?, &step);
-    Some(())
+    frame.map_in_place(memory, |values| forward_i8(values, &step))
 }
 
 /// In place.

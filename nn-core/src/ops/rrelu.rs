@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
-use crate::memory::{Memory, numbers, numbers_mut};
+use crate::memory::Memory;
 use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
 use crate::scalar::{Scalar, hash};
 
@@ -58,16 +58,15 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
         return None;
     };
     let (lower, upper) = (S::from_f32(lower), S::from_f32(upper));
-    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    let (x, y): (&[S], &mut [S]) = (numbers(x)?, numbers_mut(y)?);
-    for (index, (x, y)) in x.iter().zip(y).enumerate() {
-        *y = if *x >= S::ZERO {
-            *x
-        } else {
-            x.mul(slope(lower, upper, frame.seed, index))
-        };
-    }
-    Some(())
+    frame.map(memory, |x: &[S], y: &mut [S]| {
+        for (index, (x, y)) in x.iter().zip(y).enumerate() {
+            *y = if *x >= S::ZERO {
+                *x
+            } else {
+                x.mul(slope(lower, upper, frame.seed, index))
+            };
+        }
+    })
 }
 
 fn run_backward<S: Scalar>(
@@ -76,22 +75,20 @@ fn run_backward<S: Scalar>(
     _: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
-    let (Sizes::Slopes { lower, upper }, Some(below)) = (frame.step.sizes, back.slot(0).below)
-    else {
-        return Some(());
+    let Sizes::Slopes { lower, upper } = frame.step.sizes else {
+        return None;
     };
     let (lower, upper) = (S::from_f32(lower), S::from_f32(upper));
-    let ([delta], [x]) = memory.borrow([back.delta()], [back.slot(0).at])?;
-    let (delta, x): (&[S], &mut [S]) = (numbers(delta)?, numbers_mut(x)?);
-    for (index, (delta, x)) in delta.iter().zip(x).enumerate() {
-        let gradient = if *x >= S::ZERO {
-            *delta
-        } else {
-            delta.mul(slope(lower, upper, frame.seed, index))
-        };
-        *x = below.derivative(gradient, *x);
-    }
-    Some(())
+    back.input_gradient(0, memory, |x: &mut [S], below, delta| {
+        for (index, (delta, x)) in delta.iter().zip(x).enumerate() {
+            let gradient = if *x >= S::ZERO {
+                *delta
+            } else {
+                delta.mul(slope(lower, upper, frame.seed, index))
+            };
+            *x = below.derivative(gradient, *x);
+        }
+    })
 }
 
 #[cfg(test)]

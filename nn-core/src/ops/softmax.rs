@@ -6,16 +6,13 @@
 
 use bytemuck::TransparentWrapper;
 
-use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes, hand_down};
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::fixed_point::{
     InputRescale, doubling_high_mul, exp_on_negative, one_over_one_plus, rescale,
     rounding_shift_right, saturate_i8,
 };
-use crate::memory::{Memory, numbers, numbers_mut};
-use crate::ops::dense::length;
-use crate::ops::{
-    Check, Facts, Needs, NodeFault, OpSet, Operator, Output, backward_by_scalar, by_scalar,
-};
+use crate::memory::Memory;
+use crate::ops::{Check, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar, rows};
 use crate::scalar::Scalar;
 use crate::tensor::DType;
 
@@ -24,12 +21,6 @@ pub const OUTPUT_I8: (f32, i32) = (1.0 / 256.0, -128);
 /// Integer bits of an int8 difference in fixed point.
 pub const INPUT_INTEGER_BITS: u32 = 5;
 const SUM_INTEGER_BITS: u32 = 12;
-
-pub(super) const FACTS: Facts = Facts {
-    output: Output::InPlace,
-    needs_x: false,
-    ..Facts::PLAIN
-};
 
 /// The operator.
 #[derive(TransparentWrapper)]
@@ -42,11 +33,7 @@ impl<K: OpSet> Operator<K> for Softmax {
     }
 
     fn needs(&self, check: &Check) -> Needs {
-        // A copy of the output, because its delta overwrites it.
-        Needs {
-            saved: check.y.bytes(),
-            ..Needs::default()
-        }
+        rows::needs(check)
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
@@ -71,22 +58,14 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Rows(rows) = frame.step.sizes else {
         return None;
     };
-    let values: &mut [S] = numbers_mut(frame.in_place(memory)?)?;
-    for row in values.chunks_exact_mut(length(values, rows)) {
-        forward(row);
-    }
-    frame.save_output(memory)
+    rows::run(frame, memory, rows, S::softmax)
 }
 
 fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::SoftmaxI8 { rows, rescale } = frame.step.sizes else {
         return None;
     };
-    let values: &mut [i8] = numbers_mut(frame.in_place(memory)?)?;
-    for row in values.chunks_exact_mut(length(values, rows)) {
-        forward_i8(row, &rescale);
-    }
-    Some(())
+    rows::run(frame, memory, rows, |row| forward_i8(row, &rescale))
 }
 
 fn run_backward<S: Scalar>(
@@ -98,19 +77,7 @@ fn run_backward<S: Scalar>(
     let Sizes::Rows(rows) = frame.step.sizes else {
         return None;
     };
-    // Without a saved output the loss has already formed the gradient at the input.
-    if !back.saved().is_empty() {
-        let ([saved], [delta]) = memory.borrow([back.saved()], [back.delta()])?;
-        let (saved, delta): (&[S], &mut [S]) = (numbers(saved)?, numbers_mut(delta)?);
-        let length = length(delta, rows);
-        for (delta, y) in delta
-            .chunks_exact_mut(length)
-            .zip(saved.chunks_exact(length))
-        {
-            backward(delta, y);
-        }
-    }
-    hand_down::<S>(frame, back, learning, memory)
+    rows::run_backward::<S>(frame, back, learning, memory, rows, backward)
 }
 
 /// In place.

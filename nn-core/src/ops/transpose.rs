@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
-use crate::memory::{Memory, numbers, numbers_mut};
+use crate::memory::Memory;
 use crate::ops::{
     Activation, Check, Facts, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
 };
@@ -85,9 +85,7 @@ fn run<T: bytemuck::Pod>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Transpose(step) = frame.step.sizes else {
         return None;
     };
-    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    step.forward::<T>(numbers(x)?, numbers_mut(y)?);
-    Some(())
+    frame.map(memory, |x, y| step.forward::<T>(x, y))
 }
 
 fn run_backward<S: Scalar>(
@@ -96,12 +94,12 @@ fn run_backward<S: Scalar>(
     _: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
-    let (Sizes::Transpose(step), Some(below)) = (frame.step.sizes, back.slot(0).below) else {
-        return Some(());
+    let Sizes::Transpose(step) = frame.step.sizes else {
+        return None;
     };
-    let ([delta], [x]) = memory.borrow([back.delta()], [back.slot(0).at])?;
-    step.backward::<S>(numbers_mut(x)?, below, numbers(delta)?);
-    Some(())
+    back.input_gradient(0, memory, |x, below, delta| {
+        step.backward::<S>(x, below, delta);
+    })
 }
 
 impl TransposeStep {
