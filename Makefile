@@ -16,6 +16,8 @@ test: setup ## everything that the project tests
 	cargo test --workspace --exclude firmware
 	cargo test -p firmware
 	cargo test -p nn-core --no-default-features
+	cargo test -p nn-core --no-default-features --features link,micromath
+	for feature in link libm micromath defmt; do cargo check -p nn-core --no-default-features --features $$feature || exit 1; done
 	cargo check -p nn-core --all-features
 	cargo check -p host --no-default-features
 	cargo check -p host --no-default-features --features flash

@@ -9,7 +9,7 @@ mod functions;
 
 use super::{Scalar, XorShift32};
 
-pub use functions::MATH;
+pub use functions::{BOUNDS, MATH};
 
 impl Scalar for f32 {
     type Acc = f32;

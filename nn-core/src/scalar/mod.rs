@@ -4,13 +4,15 @@
 //! `fixed`. Every function here gives the same bits on every machine: f32 uses IEEE single operations one at a time
 //! (no fused multiply-add, no reassociation), fixed point uses integers.
 
+mod bounds;
 mod fixed_point;
 mod float;
 mod functions;
 mod rate;
 mod rng;
 
-pub use float::MATH;
+pub use bounds::{Bound, Bounds};
+pub use float::{BOUNDS, MATH};
 pub use rate::FixedRate;
 pub use rng::{XorShift32, hash};
 

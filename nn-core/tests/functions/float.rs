@@ -1,82 +1,44 @@
 //! Functions of f32 against f64.
 //!
-//! An error is in parts of what may be: |found − exact| / (relative · |exact| + absolute). 1 is just allowed.
+//! An error is in parts of what may be: |found − exact| / (relative · |exact| + absolute). 1 is just allowed. It is
+//! told in units in the last place of the exact result, too, where that is not subnormal.
 
-use nn_core::scalar::{MATH, Scalar};
+use nn_core::scalar::{BOUNDS, Bound, MATH, Scalar};
 
 use crate::walk::{Worst, everywhere};
 
-/// A function, what it approximates, and how far off it may be, as docs/numerics.md states it.
+/// A function, what it approximates, and how far off it may be: nn-core's own statement, which is docs/numerics.md's.
 struct Case {
     name: &'static str,
     function: fn(f32) -> f32,
     reference: fn(f64) -> f64,
-    relative: f64,
-    absolute: f64,
+    bound: Bound,
 }
 
-/// The distance of 1 to the next f32 below, by which libm's errors are stated.
-const HALF_UNIT: f64 = f32::EPSILON as f64 / 2.0;
-/// The least f32 above 0.
-const LEAST: f64 = 1.401_298_464_324_817e-45;
-/// The least that is not subnormal.
-const LEAST_NORMAL: f64 = f32::MIN_POSITIVE as f64;
-
 fn cases() -> [Case; 6] {
-    let micromath = MATH == "micromath";
-    let bound = |half_units: f64, small: f64| {
-        if micromath {
-            small
-        } else {
-            half_units * HALF_UNIT
-        }
-    };
-    let case = |name, function, reference, relative, absolute| Case {
+    let case = |name, function, reference, bound| Case {
         name,
         function,
         reference,
-        relative,
-        absolute,
+        bound,
     };
-    let floor = if micromath { LEAST_NORMAL } else { LEAST };
     [
-        case(
-            "exp",
-            <f32 as Scalar>::exp,
-            f64::exp,
-            bound(2.0, 1.2e-5),
-            floor,
-        ),
-        case("ln", <f32 as Scalar>::ln, f64::ln, bound(2.0, 1e-5), 0.0),
-        case(
-            "sqrt",
-            <f32 as Scalar>::sqrt,
-            f64::sqrt,
-            bound(1.0, 6e-6),
-            0.0,
-        ),
+        case("exp", <f32 as Scalar>::exp, f64::exp, BOUNDS.exp),
+        case("ln", <f32 as Scalar>::ln, f64::ln, BOUNDS.ln),
+        case("sqrt", <f32 as Scalar>::sqrt, f64::sqrt, BOUNDS.sqrt),
         case(
             "rsqrt",
             <f32 as Scalar>::rsqrt,
             |x| 1.0 / x.sqrt(),
-            bound(3.0, 6e-6),
-            0.0,
+            BOUNDS.rsqrt,
         ),
-        // e^−x is past f32 where the result would be subnormal.
         case(
             "sigmoid",
             <f32 as Scalar>::sigmoid,
             |x| 1.0 / (1.0 + (-x).exp()),
-            bound(6.0, 1.2e-5),
-            LEAST_NORMAL,
+            BOUNDS.sigmoid,
         ),
-        case(
-            "tanh",
-            <f32 as Scalar>::tanh,
-            f64::tanh,
-            bound(4.0, 1e-5),
-            LEAST,
-        ),
+        case("tanh", <f32 as Scalar>::tanh, f64::tanh, BOUNDS.tanh),
     ]
 }
 
@@ -91,8 +53,30 @@ fn number(step: i64) -> f32 {
 
 const INFINITY: i64 = 0x7F80_0000;
 
-fn stretch(case: &Case, first: i64, last: i64, stride: i64) -> Worst {
-    let mut worst = Worst::default();
+/// A unit in the last place of an f32 near `exact`.
+fn unit(exact: f64) -> f64 {
+    // The exponent's field of an f64 alone is a power of two.
+    f64::from_bits(exact.to_bits() & 0x7FF << 52) * f64::from(f32::EPSILON)
+}
+
+/// The worst in parts of the bound and in units in the last place.
+#[derive(Default)]
+struct Found {
+    share: Worst,
+    units: Worst,
+}
+
+impl Found {
+    fn max(self, other: Self) -> Self {
+        Self {
+            share: self.share.max(other.share),
+            units: self.units.max(other.units),
+        }
+    }
+}
+
+fn stretch(case: &Case, first: i64, last: i64, stride: i64) -> Found {
+    let mut worst = Found::default();
     let mut check = |x: f32, found: f32| {
         let exact = (case.reference)(f64::from(x));
         // Past f32's range infinity is right, and the largest number nearly.
@@ -101,18 +85,23 @@ fn stretch(case: &Case, first: i64, last: i64, stride: i64) -> Worst {
         } else {
             exact
         };
-        let error = if f64::from(found) == exact || (exact.is_nan() && found.is_nan()) {
-            0.0
-        } else {
-            let off = (f64::from(found) - exact).abs();
-            off / (case.relative * exact.abs() + case.absolute)
-        };
-        worst.note(error, || {
+        if f64::from(found) == exact || (exact.is_nan() && found.is_nan()) {
+            return;
+        }
+        let off = (f64::from(found) - exact).abs();
+        let at = || {
             format!(
                 "{x:e} (bits {:#x}): {found:e}, exactly {exact:e}",
                 x.to_bits()
             )
-        });
+        };
+        worst.share.note(
+            off / (case.bound.relative * exact.abs() + case.bound.absolute),
+            at,
+        );
+        if exact.abs() >= f64::from(f32::MIN_POSITIVE) {
+            worst.units.note(off / unit(exact), at);
+        }
     };
     // The exact function is monotone: over a run of equal results the error is largest at one of the run's ends.
     let mut before: Option<(f32, f32)> = None;
@@ -142,9 +131,13 @@ fn check(stride: i64, only: Option<&str>) {
         if only.is_some_and(|only| only != case.name) {
             continue;
         }
-        let mut worst = everywhere(-1 - INFINITY, INFINITY, stride, |first, last| {
-            stretch(&case, first, last, stride)
-        });
+        let mut worst = everywhere(
+            -1 - INFINITY,
+            INFINITY,
+            stride,
+            |first, last| stretch(&case, first, last, stride),
+            Found::max,
+        );
         // The special values, with their neighbours; exp's limits among them.
         let step = |x: f32| i64::from(x.to_bits());
         for special in [
@@ -166,11 +159,16 @@ fn check(stride: i64, only: Option<&str>) {
             }
         }
         println!(
-            "f32 ({MATH}) {:8} {worst}; 1 is {:.3e} relative + {:.1e}",
-            case.name, case.relative, case.absolute
+            "f32 ({MATH}) {:8} {}; 1 is {:.3e} relative + {:.1e}\n  units: {}",
+            case.name, worst.share, case.bound.relative, case.bound.absolute, worst.units
         );
-        assert!(worst.error <= 1.0, "{}: {worst}", case.name);
-        assert!((case.function)(f32::NAN).is_nan(), "{}", case.name);
+        assert!(worst.share.error <= 1.0, "{}: {}", case.name, worst.share);
+        // What is not a number, all of them: past infinity on both sides.
+        for bits in (INFINITY + 1..1 << 31).step_by(stride as usize) {
+            let x = number(bits);
+            assert!((case.function)(x).is_nan(), "{} of {bits:#x}", case.name);
+            assert!((case.function)(-x).is_nan(), "{} of −{bits:#x}", case.name);
+        }
     }
 }
 

@@ -34,12 +34,14 @@ impl fmt::Display for Worst {
 }
 
 /// `stretch(first, last)` over first..=last in as many pieces as there are cores, each piece a whole number of strides.
-pub(crate) fn everywhere(
+/// `worse` joins what two pieces found.
+pub(crate) fn everywhere<T: Default + Send>(
     first: i64,
     last: i64,
     stride: i64,
-    stretch: impl Fn(i64, i64) -> Worst + Sync,
-) -> Worst {
+    stretch: impl Fn(i64, i64) -> T + Sync,
+    worse: impl Fn(T, T) -> T,
+) -> T {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as i64);
     let steps = (last - first) / stride / cores + 1;
     std::thread::scope(|scope| {
@@ -58,6 +60,6 @@ pub(crate) fn everywhere(
                     .join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             })
-            .fold(Worst::default(), Worst::max)
+            .fold(T::default(), worse)
     })
 }

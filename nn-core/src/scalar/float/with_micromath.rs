@@ -15,8 +15,21 @@
 
 use core::f32::consts::{LN_2, LOG2_E, SQRT_2};
 
+use crate::scalar::bounds::{Bound, Bounds, LEAST, LEAST_NORMAL};
+
 /// Which functions f32 has: `"libm"` or `"micromath"`. Host and device have to be built with the same.
 pub const MATH: &str = "micromath";
+
+/// How far off the functions in use may be.
+pub const BOUNDS: Bounds = Bounds {
+    // 0 where the result would be subnormal.
+    exp: Bound::relative(1.2e-5).above(LEAST_NORMAL),
+    ln: Bound::relative(1e-5),
+    sqrt: Bound::relative(6e-6),
+    rsqrt: Bound::relative(6e-6),
+    sigmoid: Bound::relative(1.2e-5).above(LEAST_NORMAL),
+    tanh: Bound::relative(1e-5).above(LEAST),
+};
 
 /// Where e^x leaves f32: upward, and downward to what is not subnormal.
 const EXP_RANGE: (f32, f32) = (-87.336_54, 88.722_84);
