@@ -50,7 +50,7 @@ pub(super) fn exp(x: f32) -> f32 {
     // −126 to 128; the cast cuts toward zero.
     let k = nearest as i32;
     let r = x - k as f32 * LN_2;
-    let p = 0.999_984_93 + r * (0.499_997_5 + r * (0.167_670_12 + r * 0.041_833_804));
+    let p = 0.999_984_9 + r * (0.499_997_5 + r * (0.167_670_12 + r * 0.041_833_804));
     let mantissa = 1.0 + r * p;
     // k joins the exponent's bits. At the upper end it may pass infinity, at the lower the first subnormal.
     let bits = mantissa.to_bits().wrapping_add_signed(k << 23);
@@ -82,7 +82,7 @@ pub(super) fn ln(x: f32) -> f32 {
         k += 1;
     }
     let t = mantissa - 1.0;
-    let p = 0.332_659_06 + t * (-0.254_333_56 + t * (0.219_657_09 + t * -0.140_216_23));
+    let p = 0.332_659_06 + t * (-0.254_333_56 + t * (0.219_657_1 + t * -0.140_216_23));
     let p = 1.000_003_7 + t * (-0.499_894_8 + t * p);
     k as f32 * LN_2 + t * p
 }
@@ -129,7 +129,7 @@ pub(super) fn tanh(x: f32) -> f32 {
     let size = x.abs();
     if size < 0.5 {
         let z = x * x;
-        x * (0.999_999_45 + z * (-0.333_262_84 + z * (0.131_899_4 + z * -0.044_392_738)))
+        x * (0.999_999_45 + z * (-0.333_262_84 + z * (0.131_899_4 + z * -0.044_392_74)))
     } else {
         (1.0 - 2.0 / (exp(2.0 * size) + 1.0)).copysign(x)
     }
