@@ -21,3 +21,4 @@ test: setup ## everything that the project tests
 	cargo check -p nn-core --all-features
 	cargo check -p host --no-default-features
 	cargo check -p host --no-default-features --features flash
+	cargo check -p host --no-default-features --features micromath

@@ -7,6 +7,7 @@ use nn_core::{
         Bytes, Decoder, EncodeError, ErrorCode, FrameError, Hello, Input, InputLength, LabelBytes,
         PROTOCOL, Request, Response, StackUse, decode_request, encode,
     },
+    scalar::MATH,
     train::{Sgd, StepReport, Target, TrainError},
 };
 
@@ -197,6 +198,7 @@ where
             input_len: word(bytes(model.input(0))),
             output_len: word(bytes(model.output(0))),
             frame_max: word(self.card.frame_max),
+            math: MATH,
         }
     }
 

@@ -394,6 +394,7 @@ fn a_model_that_does_not_learn_runs() {
             assert_eq!((hello.board, hello.model), ("bench", "line"));
             assert_eq!((hello.input_len, hello.output_len), (12, 8));
             assert_eq!((hello.weights_len, hello.arena_train), (0, 0));
+            assert_eq!(hello.math, nn_core::scalar::MATH);
         }
         (1, response) => assert_eq!(response, Response::Output(Bytes(&output))),
         (2, response) => assert_eq!(response, Response::Error(ErrorCode::NoTrainPlan)),

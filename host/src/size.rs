@@ -1,5 +1,6 @@
 //! What an image takes of a board's flash and RAM, and how much of it is nn-core.
 
+use nn_core::scalar::MATH;
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
 use crate::{
@@ -19,6 +20,8 @@ pub struct Size {
     pub name: String,
     /// The board.
     pub board: String,
+    /// Its functions of f32, [`MATH`].
+    pub math: &'static str,
     /// Whether it learns, or only runs.
     pub learns: bool,
     /// Code.
@@ -68,6 +71,7 @@ pub fn measure(
     Ok(Size {
         name: blob.model().name().to_owned(),
         board: board.name.to_owned(),
+        math: MATH,
         learns: blob.model().learns() && !infer_only,
         text: section(".text"),
         rodata: section(".rodata").saturating_sub(model),

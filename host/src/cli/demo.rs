@@ -11,6 +11,7 @@ use host::evaluate::Evaluation;
 use host::paths;
 use host::tune::{Tuning, tune};
 use host::ui::Ui;
+use nn_core::scalar::MATH;
 use serde::Serialize;
 
 use super::samples::Samples;
@@ -58,6 +59,8 @@ pub(crate) struct Args {
 
 #[derive(Serialize)]
 struct Report {
+    /// The functions of f32 that the digests are of.
+    math: &'static str,
     host_accuracy: f64,
     host_samples: usize,
     device: String,
@@ -185,6 +188,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         && tuning.host == tuning.device
         && tuned_here.weights == tuned_there.weights;
     let report = Report {
+        math: MATH,
         host_accuracy: whole.accuracy(),
         host_samples: whole.samples,
         device: args.on.to_string(),

@@ -11,6 +11,7 @@ use host::evaluate::{Evaluation, evaluate, evaluate_here};
 use host::report::{self, Misread};
 use host::ui::Ui;
 use nn_core::link::StackUse;
+use nn_core::scalar::MATH;
 use serde::Serialize;
 
 use super::samples::{Samples, Where};
@@ -22,7 +23,7 @@ Examples:
   mote eval models/mnist-cnn-i8.mote --shift rot90 --pictures runs/rotated
 
 The digest is FNV-1a 64 over all output bytes in the order of the samples: two places that give the
-same digest computed the same bits.";
+same digest computed the same bits. `math` in --json names the functions of f32 in use, here and there.";
 
 /// Arguments of `mote eval`.
 #[derive(clap::Args)]
@@ -56,6 +57,8 @@ struct Report<'r> {
     correct: usize,
     accuracy: f64,
     digest: String,
+    /// The functions of f32 that the digests are of.
+    math: &'static str,
     seconds: f64,
     confusion: &'r [Vec<u32>],
     /// On a device, in bytes: size, setup, serve.
@@ -81,6 +84,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             correct: evaluation.correct,
             accuracy: evaluation.accuracy(),
             digest: format!("{:016x}", evaluation.digest),
+            math: MATH,
             seconds,
             confusion: &evaluation.confusion,
             stack,

@@ -15,7 +15,7 @@ Examples:
   mote size                                        # every model in models/
   mote size models/mnist-mlp-i8.mote --board microbit --json
 
-Keys of --json, a list of: name, board, learns, text, rodata (without the model), nn_core (of both, what has a symbol
+Keys of --json, a list of: name, board, math (the functions of f32), learns, text, rodata (without the model), nn_core (of both, what has a symbol
 of the runtime), model, total (all of the flash), ram (all of it), arena, stack (of that).";
 
 /// Arguments of `mote size`.

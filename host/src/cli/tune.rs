@@ -11,6 +11,7 @@ use host::report;
 use host::tune::{self, CurvePoint, Plan, Tuning};
 use host::ui::Ui;
 use nn_core::link::StackUse;
+use nn_core::scalar::MATH;
 use nn_core::train::{Sgd, TrainError};
 use serde::Serialize;
 
@@ -24,7 +25,8 @@ Examples:
 
 What learns, and the default rates, are the model's own (`mote inspect` shows them). The samples come
 from the training set, accuracy is measured on the test set, both shifted. The digest is FNV-1a 64
-over the learnt weights: the same command gives the same digest on the host and on every device.";
+over the learnt weights: the same command gives the same digest on the host and on every device.
+`math` in --json names the functions of f32 in use, here and there.";
 
 /// Arguments of `mote tune`.
 #[derive(clap::Args)]
@@ -148,6 +150,8 @@ struct Report<'r> {
     momentum: f32,
     weight_decay: f32,
     digest: String,
+    /// The functions of f32 that the digests are of.
+    math: &'static str,
     weights_bytes: usize,
     curve: &'r [CurvePoint],
     seconds: f64,
@@ -204,6 +208,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             momentum: sgd.momentum,
             weight_decay: sgd.weight_decay,
             digest: format!("{:016x}", tuning.digest),
+            math: MATH,
             weights_bytes: tuning.weights.len(),
             curve: &tuning.curve,
             seconds,

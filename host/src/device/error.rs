@@ -89,6 +89,19 @@ pub enum DeviceError {
         /// That of the blob there.
         found: u32,
     },
+    /// The device's functions of f32 give other bits.
+    #[error(
+        "{place} has the functions {found:?} of f32, this mote {wanted:?}: their bits differ; `mote \
+         flash` it anew, or build mote with, or without, `--features micromath`"
+    )]
+    Math {
+        /// Which device.
+        place: String,
+        /// The functions here.
+        wanted: &'static str,
+        /// Those there.
+        found: String,
+    },
     /// The line to the device failed.
     #[error("the line to {place} failed: {source}")]
     Line {

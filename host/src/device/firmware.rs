@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
 };
 
-use nn_core::crc::crc32;
+use nn_core::{crc::crc32, scalar::MATH};
 
 use super::{BuildError, Image, boards::Board};
 use crate::{paths, ui::Ui};
@@ -148,7 +148,7 @@ pub fn build(
 
     let bytes = content.bytes();
     let (_, suffix) = content.variable();
-    let name = format!("{app}-{}-{:08x}", board.name, crc32(bytes));
+    let name = format!("{app}-{}-{MATH}-{:08x}", board.name, crc32(bytes));
     let file = images.join(format!("{name}.{suffix}"));
     if fs::read(&file).ok().as_deref() != Some(bytes) {
         fs::write(&file, bytes).map_err(file_error(&file))?;
@@ -192,7 +192,7 @@ fn compile(
         .args(["-p", "firmware", "--profile", "firmware", "--bin", app])
         .args(["--target", board.target])
         .arg("--features")
-        .arg(format!("board-{}", board.name))
+        .arg(features(board))
         .arg("--target-dir")
         .arg(target_dir)
         .current_dir(root)
@@ -219,6 +219,15 @@ fn compile(
         return Err(failure(board, &log));
     }
     Ok(target_dir.join(board.target).join("firmware").join(app))
+}
+
+/// The board, and the functions that this process computes with: both have to give the same bits.
+fn features(board: &Board) -> String {
+    let board = format!("board-{}", board.name);
+    match MATH {
+        "micromath" => format!("{board},micromath"),
+        _ => board,
+    }
 }
 
 /// What is the matter, out of all that cargo says.

@@ -1,6 +1,7 @@
 //! A model in this process: the same nn-core, in an arena of exactly the size that a device has.
 
 use nn_core::{
+    scalar::MATH,
     session::Session,
     train::{Sgd, StepReport, Target, Trainer},
 };
@@ -62,6 +63,7 @@ impl Here {
             weights_len: 0,
             input_len: model.input(0).map_or(0, |tensor| tensor.bytes()),
             output_len: model.output(0).map_or(0, |tensor| tensor.bytes()),
+            math: MATH.into(),
         };
         let memory = Memory {
             blob: blob.clone(),

@@ -11,6 +11,7 @@ use nn_core::{
         Response, StackUse, decode_response, encode, pack_runs,
     },
     model::Model,
+    scalar::MATH,
     train::{Sgd, StepReport, Target},
 };
 
@@ -59,7 +60,7 @@ impl<P: Port> Linked<P> {
     ///
     /// # Errors
     ///
-    /// [`DeviceError`] when it is silent, speaks another version or holds another model.
+    /// [`DeviceError`] when it is silent, speaks another version, computes other bits or holds another model.
     pub fn greet(port: P, model: &Model<'_>) -> Result<Self, DeviceError> {
         let mut linked = Linked {
             port,
@@ -75,6 +76,7 @@ impl<P: Port> Linked<P> {
                 weights_len: 0,
                 input_len: 0,
                 output_len: 0,
+                math: String::new(),
             },
             frame_max: 0,
             buffer: vec![0; 1024],
@@ -215,6 +217,13 @@ fn introduction(hello: &Hello<'_>, place: &str) -> Result<(DeviceInfo, usize), D
             found: hello.protocol,
         });
     }
+    if hello.math != MATH {
+        return Err(DeviceError::Math {
+            place: place.to_owned(),
+            wanted: MATH,
+            found: hello.math.to_owned(),
+        });
+    }
     let info = DeviceInfo {
         board: hello.board.to_owned(),
         core: hello.core.to_owned(),
@@ -226,6 +235,7 @@ fn introduction(hello: &Hello<'_>, place: &str) -> Result<(DeviceInfo, usize), D
         weights_len: hello.weights_len as usize,
         input_len: hello.input_len as usize,
         output_len: hello.output_len as usize,
+        math: hello.math.to_owned(),
     };
     Ok((info, hello.frame_max as usize))
 }

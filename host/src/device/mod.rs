@@ -54,6 +54,8 @@ pub struct DeviceInfo {
     pub input_len: usize,
     /// Length of output 0.
     pub output_len: usize,
+    /// Its functions of f32, [`nn_core::scalar::MATH`]: the host's, or it is refused.
+    pub math: String,
 }
 
 /// A model somewhere, running and perhaps learning.

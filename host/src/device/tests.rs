@@ -5,6 +5,7 @@ use std::{collections::VecDeque, io, path::Path};
 use nn_core::{
     link::{Bytes, Decoder, ErrorCode, Hello, PROTOCOL, Request, Response, decode_request, encode},
     ops::{Activation, Op},
+    scalar::MATH,
     tensor::{DType, Quant},
     train::{Loss, Sgd, Target, TrainSpec, Trainable},
 };
@@ -112,6 +113,7 @@ fn hello(blob: &Blob, change: impl FnOnce(&mut Hello<'_>) + 'static) -> Answer {
             input_len: 16,
             output_len: 12,
             frame_max: 37,
+            math: MATH,
         };
         change.take().unwrap()(&mut hello);
         wire(seq, &Response::Hello(hello))
@@ -133,7 +135,7 @@ fn greeting(change: impl FnOnce(&mut Hello<'_>) + 'static) -> DeviceError {
 }
 
 #[test]
-fn another_model_or_protocol_is_refused() {
+fn another_model_protocol_or_arithmetic_is_refused() {
     let error = greeting(|hello| hello.model_crc32 = 0x1234).to_string();
     assert!(
         error.contains("bench holds the model line with CRC-32 00001234"),
@@ -141,10 +143,11 @@ fn another_model_or_protocol_is_refused() {
     );
     assert!(error.contains("mote flash"), "{error}");
     let error = greeting(|hello| hello.protocol = 9).to_string();
-    assert!(
-        error.contains("speaks version 9 of the link, wanted 1"),
-        "{error}"
-    );
+    let wanted = format!("speaks version 9 of the link, wanted {PROTOCOL}");
+    assert!(error.contains(&wanted), "{error}");
+    let error = greeting(|hello| hello.math = "tables").to_string();
+    let wanted = format!("has the functions \"tables\" of f32, this mote \"{MATH}\"");
+    assert!(error.contains(&wanted), "{error}");
 }
 
 #[test]

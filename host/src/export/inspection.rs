@@ -2,6 +2,7 @@
 
 use nn_core::digest::Fnv1a;
 use nn_core::model::{Ids, Model, cost};
+use nn_core::scalar::MATH;
 use nn_core::tensor::{DType, Tensor};
 use nn_core::train::{Loss, Method, Selection};
 use serde::Serialize;
@@ -19,6 +20,8 @@ pub struct Inspection {
     pub crc32: String,
     /// FNV-1a 64 over the whole blob, 16 hex digits.
     pub digest: String,
+    /// The functions of f32 that run it here, [`MATH`].
+    pub math: &'static str,
     /// The first input.
     pub input: Endpoint,
     /// The first output.
@@ -124,6 +127,7 @@ impl Inspection {
             format_version: header.version,
             crc32: format!("{:08x}", header.crc),
             digest: format!("{:016x}", digest.finish()),
+            math: MATH,
             input: endpoint(model.input(0)),
             output: endpoint(model.output(0)),
             inputs: endpoints(&model, model.inputs()),

@@ -145,6 +145,8 @@ pub struct Hello<'a> {
     pub output_len: u32,
     /// The longest frame that it takes, before COBS, in bytes.
     pub frame_max: u32,
+    /// Its functions of f32, [`MATH`](crate::scalar::MATH): with others than the host's its bits differ.
+    pub math: &'a str,
 }
 
 /// How much of its stack a device has used, at most. Bytes.

@@ -54,7 +54,7 @@ pub use message::{
 ///
 /// It changes whenever an older peer could misread a message; a host refuses a device of another
 /// version and says which image to build.
-pub const PROTOCOL: u16 = 1;
+pub const PROTOCOL: u16 = 2;
 
 /// Bytes of a decoded frame that are not payload, at most: `seq`, the longest message head
 /// ([`Request::Train`]: two variants and two lengths, or [`Request::WriteWeights`]), CRC-32.

@@ -275,6 +275,7 @@ fn responses_come_back() {
         input_len: 5,
         output_len: 6,
         frame_max: u32::MAX,
+        math: "libm",
     };
     for response in [
         Response::Hello(hello),
