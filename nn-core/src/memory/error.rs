@@ -34,7 +34,7 @@ pub enum PlanError {
     },
     /// The loss at this output does not fit it: the output does not exist or is int8; cross-entropy needs a softmax or
     /// log-softmax that feeds nothing else, binary cross-entropy a sigmoid; class weights are an f32 vector of the
-    /// output's last dimension.
+    /// output's last dimension, finite and not negative.
     Loss {
         /// Which of the graph's outputs.
         output: u8,
@@ -72,7 +72,7 @@ impl fmt::Display for PlanError {
             ),
             Self::Loss { output } => write!(
                 f,
-                "the loss at output {output} does not fit it: it must be f32 or Q16; cross-entropy needs a softmax or log-softmax that feeds nothing else, binary cross-entropy a sigmoid; class weights are an f32 vector of its last dimension"
+                "the loss at output {output} does not fit it: it must be f32 or Q16; cross-entropy needs a softmax or log-softmax that feeds nothing else, binary cross-entropy a sigmoid; class weights are an f32 vector of its last dimension, finite and not negative"
             ),
             Self::Spec(error) => error.fmt(f),
             Self::Channels { node } => write!(

@@ -183,7 +183,9 @@ fn check_head(model: &Model, head: &Head) -> Result<TensorId, PlanError> {
             && weights.is_weight()
             && weights.shape.rank() == 1
             && weights.shape.dims().last().copied() == classes;
-        if !fits {
+        let (values, _) = model.weight_bytes(&weights).as_chunks::<4>();
+        let mut values = values.iter().map(|bytes| f32::from_le_bytes(*bytes));
+        if !fits || !values.all(|value| value.is_finite() && value >= 0.0) {
             return Err(fault);
         }
     }

@@ -1,6 +1,7 @@
 //! nn-core's backward passes and its gradient descent, held to central differences of an f64 reference.
 
 mod layers;
+mod operators;
 mod plans;
 
 use nn_core::model::Model;

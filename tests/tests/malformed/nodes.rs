@@ -309,6 +309,15 @@ fn training_plans() {
     assert_eq!(weighted(0), loss);
     assert_eq!(weighted(6), loss);
     assert_eq!(weighted(7), Ok(()));
+    // … and whose values are no factors.
+    for (value, valid) in [(0.0f32, true), (-0.5, false), (f32::NAN, false)] {
+        let loaded = float(|p| {
+            p.weights[80..84].copy_from_slice(&value.to_le_bytes());
+            let head = Head::new(Loss::CrossEntropy).with_class_weights(7);
+            p.train = p.train.and_then(|plan| plan.with_heads(&[head]));
+        });
+        assert_eq!(loaded, if valid { Ok(()) } else { loss }, "{value}");
+    }
     // A branch that no loss reads, and an output in the middle, are as good as any.
     assert_eq!(float(|p| p.outputs.push(8)), Ok(()));
     let branch = float(|p| {
