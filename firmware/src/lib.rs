@@ -12,6 +12,7 @@ pub mod conformance;
 pub mod engine;
 mod log;
 pub mod server;
+pub mod trial;
 
 #[cfg(all(target_os = "none", feature = "image"))]
 pub mod boards;

@@ -9,6 +9,7 @@
 //! | [`model`] | the blob: header, graph, weights; loading and writing |
 //! | [`memory`] | the arena and its planners |
 //! | [`ops`] | one file an operator |
+//! | [`kernels`] | the inner loops, and packing weights for them |
 //! | [`session`] | running a model |
 //! | [`train`] | letting it learn |
 //! | `link` | frames between host and device (feature `link`) |
@@ -27,7 +28,7 @@ pub mod crc;
 pub mod digest;
 mod engine;
 pub mod fixed_point;
-mod kernels;
+pub mod kernels;
 #[cfg(feature = "link")]
 pub mod link;
 pub mod memory;

@@ -1,5 +1,6 @@
 //! The inner loops. `portable` serves every core; faster families for some cores join it and give the same bits.
 
+pub mod packed;
 mod portable;
 mod requant;
 

@@ -1,0 +1,27 @@
+//! Random layers through the packed kernels, against naive loops: to the bit.
+
+use firmware::trial::{Outcome, Room, Trials};
+
+fn run(mut trial: impl FnMut(&mut Trials, &mut Room) -> Outcome, count: usize) {
+    let mut room = Box::new(Room::new());
+    let mut trials = Trials::new(4);
+    let mut equal = 0;
+    for number in 0..count {
+        match trial(&mut trials, &mut room) {
+            Outcome::Equal => equal += 1,
+            Outcome::Refused => {}
+            Outcome::Different(index) => panic!("trial {number}: output {index} differs"),
+        }
+    }
+    assert!(equal > count / 4, "only {equal} of {count} were layers");
+}
+
+#[test]
+fn dense() {
+    run(Trials::dense, 20_000);
+}
+
+#[test]
+fn conv2d() {
+    run(Trials::conv2d, 20_000);
+}

@@ -1,0 +1,404 @@
+//! A convolution over packed weights, without groups or dilation, with the largest of each 2x2 outputs if wanted.
+//!
+//! The rows that an output row sees are widened to 16 bits, padding included, and lie in scratch until the next
+//! output row has moved on: no input is copied twice. Of each row there is, for each pair of channels, a line of words,
+//! a word for each column; the pairs are those of [`permuted`](super::widen). With one input channel a word holds two
+//! columns instead.
+//!
+//! Weights: for each block of four output channels (padded with zeros) the taps of a row, of a pair of channels, of a
+//! column; of each two words, the channels' pairs 0 and 1. With one input channel: of a row, of a pair of columns.
+
+use super::channel::{self, LEN, Plain};
+use super::dense::pack_table;
+use super::tile::{self, CHANNELS, Lines, Sums};
+use super::widen::{halves, in_order};
+use super::{PackError, pair, word};
+use crate::kernels::part;
+
+/// Sizes of a convolution. Products of the input's, and of the output's, fit 31 bits, as those of tensors do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows and columns of the input.
+    pub input: [u16; 2],
+    /// Channels of the input.
+    pub channels: u16,
+    /// Rows and columns of the kernel.
+    pub kernel: [u16; 2],
+    /// Steps down and right.
+    pub stride: [u16; 2],
+    /// Cells of padding above and on the left.
+    pub before: [u16; 2],
+    /// Rows and columns of the convolution's output, before it is pooled.
+    pub output: [u16; 2],
+    /// Channels of the output.
+    pub outputs: u16,
+    /// Whether the largest of each 2x2 cells is the output; an odd last row or column is left out.
+    pub pool: bool,
+}
+
+impl Shape {
+    fn inputs(&self) -> usize {
+        usize::from(self.channels)
+    }
+
+    /// Pairs of input channels.
+    fn planes(&self) -> usize {
+        self.inputs().div_ceil(2)
+    }
+
+    fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.before == [0, 0] && self.inputs() > 1
+    }
+
+    /// Rows and columns of what is stored.
+    pub fn stored(&self) -> [usize; 2] {
+        let scale = if self.pool { 2 } else { 1 };
+        self.output.map(|cells| usize::from(cells) / scale)
+    }
+
+    /// Lines of a row, words of taps of a line, and halves of a line with padding.
+    fn line(&self) -> (usize, usize, usize) {
+        let [_, kernel] = self.kernel.map(usize::from);
+        let [_, stride] = self.stride.map(usize::from);
+        // The second pixel of the last pair may be none, but is computed.
+        let last = usize::from(self.output[1]).next_multiple_of(2).saturating_sub(1) * stride;
+        if self.inputs() == 1 {
+            let words = kernel.div_ceil(2);
+            (1, words, (last + 2 * words).next_multiple_of(2))
+        } else {
+            (self.planes(), kernel, 2 * (last + kernel))
+        }
+    }
+
+    /// Words of a block's weights.
+    fn block(&self) -> usize {
+        let (lines, words, _) = self.line();
+        2 * usize::from(self.kernel[0]) * lines * words
+    }
+
+    fn blocks(&self) -> usize {
+        usize::from(self.outputs).div_ceil(CHANNELS)
+    }
+
+    /// Words of weights, numbers in the table and words of scratch.
+    pub fn sizes(&self) -> [usize; 3] {
+        let (lines, _, halves) = self.line();
+        let scratch = if self.is_pointwise() {
+            2 * self.planes()
+        } else {
+            usize::from(self.kernel[0]) * lines * halves / 2
+        };
+        let blocks = self.blocks();
+        [blocks * self.block(), blocks * CHANNELS * LEN, scratch]
+    }
+
+    /// The input channel of half `half` of pair `plane`: bytes 0, 2 and 1, 3 of each four; two that are left over are
+    /// a pair.
+    fn channel_of(&self, plane: usize, half: usize) -> usize {
+        let first = 4 * (plane / 2);
+        if self.inputs() - first.min(self.inputs()) == 2 {
+            first + half
+        } else {
+            first + plane % 2 + 2 * half
+        }
+    }
+}
+
+/// Packs a layer with the weights `[outputs, kernel_h, kernel_w, inputs]`. `zeros` are the zero points of input and
+/// output.
+pub fn pack(
+    weight: &[i8],
+    shape: &Shape,
+    channels: &[Plain],
+    zeros: [i8; 2],
+    (words, table): (&mut [i32], &mut [i32]),
+) -> Result<(), PackError> {
+    let [weights_len, table_len, _] = shape.sizes();
+    let [rows, columns] = shape.kernel.map(usize::from);
+    let (inputs, outputs) = (shape.inputs(), usize::from(shape.outputs));
+    let filter = rows * columns * inputs;
+    let found = [words.len(), table.len(), channels.len(), weight.len()];
+    if found != [weights_len, table_len, outputs, outputs * filter] || filter == 0 {
+        return Err(PackError::Shape);
+    }
+    pack_table(weight.chunks_exact(filter), channels, zeros, table)?;
+    let at = |output: usize, row: usize, column: usize, input: usize| {
+        if output >= outputs || column >= columns || input >= inputs {
+            return 0;
+        }
+        let tap = (row * columns + column) * inputs + input;
+        weight.get(output * filter + tap).copied().unwrap_or(0)
+    };
+    let (lines, line_words, _) = shape.line();
+    let mut places = words.as_chunks_mut::<2>().0.iter_mut();
+    for block in 0..shape.blocks() {
+        for line in 0..rows * lines {
+            let (row, plane) = (line / lines.max(1), line % lines.max(1));
+            for index in 0..line_words {
+                let Some(place) = places.next() else { break };
+                let tap = |half: usize| match inputs {
+                    1 => (row, 2 * index + half, 0),
+                    _ => (row, index, shape.channel_of(plane, half)),
+                };
+                for (out, channel) in place.iter_mut().zip((block * CHANNELS..).step_by(2)) {
+                    let half = |half: usize| {
+                        let (row, column, input) = tap(half);
+                        let low = at(channel, row, column, input);
+                        let high = at(channel + 1, row, column, input);
+                        pair(low, high).ok_or(PackError::Weight { channel })
+                    };
+                    *out = word(half(0)?, half(1)?);
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What a run reads besides the input.
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'w> {
+    /// Sizes.
+    pub shape: Shape,
+    /// As [`pack`] writes them.
+    pub weights: &'w [i32],
+    /// As [`pack`] writes it.
+    pub table: &'w [i32],
+    /// The input's zero point.
+    pub x_zero: i8,
+    /// To which outputs are held.
+    pub range: [i8; 2],
+}
+
+/// y of one map. `scratch` has the words that [`Shape::sizes`] tells of.
+pub fn forward(layer: &Layer, x: &[i8], scratch: &mut [i32], y: &mut [i8]) {
+    let [weights_len, table_len, scratch_len] = layer.shape.sizes();
+    let short = layer.weights.len() < weights_len || layer.table.len() < table_len;
+    let Some(scratch) = scratch.get_mut(..scratch_len).filter(|_| !short) else {
+        return;
+    };
+    if layer.shape.is_pointwise() {
+        layer.pointwise(x, scratch, y);
+    } else {
+        layer.rows(x, scratch, y);
+    }
+    channel::clamp(y, layer.range);
+}
+
+impl Layer<'_> {
+    /// Through rows of widened inputs.
+    fn rows(&self, x: &[i8], scratch: &mut [i32], y: &mut [i8]) {
+        let shape = &self.shape;
+        let (lines, words, halves) = shape.line();
+        let kernel_rows = usize::from(shape.kernel[0]);
+        let [down, along] = shape.stride.map(usize::from);
+        let distance = if shape.inputs() == 1 { along } else { 2 * along };
+        // Numbers of 16 bits, or of what lies in memory.
+        let tile = Lines {
+            pitch: halves as u32,
+            words: words as u32,
+            count: (kernel_rows * lines) as u32,
+            distance: distance as u32,
+        };
+        let row_words = lines * halves / 2;
+        let kept = kernel_rows.saturating_sub(down);
+        for row in 0..self.rows_to_sum() {
+            let Some((pooled, out)) = self.output_row(y, row) else {
+                return;
+            };
+            let first = row * down;
+            let fresh = if row == 0 {
+                0
+            } else {
+                let moved = (kernel_rows - kept) * row_words;
+                scratch.copy_within(moved.min(scratch.len()).., 0);
+                kept
+            };
+            let places = scratch.chunks_exact_mut(row_words.max(1)).enumerate();
+            for (index, place) in places.skip(fresh) {
+                self.widen_row(x, first + index, place);
+            }
+            let mut wide: &[i16] = bytemuck::cast_slice(scratch);
+            for pair in out.chunks_mut(self.pair_len()) {
+                self.pair(pooled, pair, |weights| tile::lines(wide, weights, &tile));
+                wide = wide.get(2 * distance..).unwrap_or(&[]);
+            }
+        }
+    }
+
+    /// Row `row` of the padded input, widened.
+    fn widen_row(&self, x: &[i8], row: usize, place: &mut [i32]) {
+        let shape = &self.shape;
+        let zero = i16::from(self.x_zero);
+        place.fill(word(zero, zero));
+        let [top, left] = shape.before.map(usize::from);
+        let [height, width] = shape.input.map(usize::from);
+        let inputs = shape.inputs();
+        let Some(row) = row.checked_sub(top).filter(|row| *row < height) else {
+            return;
+        };
+        let x = part(x, row * width * inputs, width * inputs);
+        if inputs == 1 {
+            let halves: &mut [i16] = bytemuck::cast_slice_mut(place);
+            in_order(x, halves.get_mut(left..).unwrap_or(&mut []));
+            return;
+        }
+        let (_, _, halves_of_line) = shape.line();
+        let mut planes = place.chunks_exact_mut((halves_of_line / 2).max(1));
+        let mut next = || planes.next().and_then(|plane| plane.get_mut(left..));
+        for first in (0..inputs).step_by(4) {
+            let (even, odd) = (next().unwrap_or_default(), next().unwrap_or_default());
+            if inputs.is_multiple_of(4) {
+                let quads = x.as_chunks::<4>().0.iter().skip(first / 4);
+                let quads = quads.step_by(inputs / 4);
+                for ((even, odd), quad) in even.iter_mut().zip(odd).zip(quads) {
+                    [*even, *odd] = halves(*quad);
+                }
+            } else {
+                let pixels = x.chunks_exact(inputs);
+                for (index, (pixel, even)) in pixels.zip(even.iter_mut()).enumerate() {
+                    let [low, high] = quad(pixel, first);
+                    *even = low;
+                    if let Some(odd) = odd.get_mut(index) {
+                        *odd = high;
+                    }
+                }
+            }
+        }
+    }
+
+    /// A kernel of one cell: the words of two pixels alternate in scratch.
+    fn pointwise(&self, x: &[i8], scratch: &mut [i32], y: &mut [i8]) {
+        let shape = &self.shape;
+        let [down, along] = shape.stride.map(usize::from);
+        let (inputs, width) = (shape.inputs(), usize::from(shape.input[1]));
+        for row in 0..self.rows_to_sum() {
+            let Some((pooled, out)) = self.output_row(y, row) else {
+                return;
+            };
+            let x = part(x, row * down * width * inputs, width * inputs);
+            let mut pixels = x.chunks_exact(inputs.max(1)).step_by(along.max(1));
+            for pair in out.chunks_mut(self.pair_len()) {
+                let first = pixels.next().unwrap_or(&[]);
+                let second = pixels.next().unwrap_or(first);
+                alternate(first, second, scratch);
+                self.pair(pooled, pair, |weights| tile::pairs(scratch, weights));
+            }
+        }
+    }
+
+    /// Rows of the convolution that make the output.
+    fn rows_to_sum(&self) -> usize {
+        let [rows, _] = self.shape.stored();
+        if self.shape.pool { 2 * rows } else { rows }
+    }
+
+    /// Where row `row` of the convolution goes, and whether it is the second that goes there.
+    fn output_row<'y>(&self, y: &'y mut [i8], row: usize) -> Option<(bool, &'y mut [i8])> {
+        let [_, columns] = self.shape.stored();
+        let len = columns * usize::from(self.shape.outputs);
+        let (index, second) = match self.shape.pool {
+            true => (row / 2, row % 2 == 1),
+            false => (row, false),
+        };
+        let out = y.get_mut(index * len..)?.get_mut(..len)?;
+        Some((second, out))
+    }
+
+    /// Numbers that two pixels give.
+    fn pair_len(&self) -> usize {
+        let outputs = usize::from(self.shape.outputs).max(1);
+        if self.shape.pool { outputs } else { 2 * outputs }
+    }
+
+    /// All channels of two pixels.
+    #[inline(always)]
+    fn pair(&self, pooled: bool, out: &mut [i8], sums: impl Fn(&[i32]) -> Sums) {
+        let blocks = self.weights.chunks_exact(self.shape.block().max(1));
+        let tables = self.table.as_chunks::<LEN>().0.as_chunks::<CHANNELS>().0;
+        let firsts = (0..).step_by(CHANNELS);
+        let (first, second) = match self.shape.pool {
+            true => (out, &mut [][..]),
+            false => {
+                let len = usize::from(self.shape.outputs).min(out.len());
+                out.split_at_mut_checked(len).unwrap_or_default()
+            }
+        };
+        for ((weights, table), at) in blocks.zip(tables).zip(firsts) {
+            let [a, b] = doubled(&sums(weights), table);
+            if self.shape.pool {
+                let largest = core::array::from_fn(|i: usize| a[i & 3].max(b[i & 3]));
+                put(first, at, outputs(largest, table), pooled);
+            } else {
+                put(first, at, outputs(a, table), false);
+                put(second, at, outputs(b, table), false);
+            }
+        }
+    }
+}
+
+/// x₂ of four channels at two pixels.
+#[inline(always)]
+fn doubled(sums: &Sums, table: &[[i32; LEN]; CHANNELS]) -> [[i32; CHANNELS]; 2] {
+    let [a, b, c, d] = table.map(|[bias, ..]| bias);
+    let of = |low: i32, raw: i32, low2: i32, raw2: i32| {
+        [
+            a.wrapping_add(low.wrapping_mul(2)),
+            b.wrapping_add(raw.wrapping_sub(low) >> 7),
+            c.wrapping_add(low2.wrapping_mul(2)),
+            d.wrapping_add(raw2.wrapping_sub(low2) >> 7),
+        ]
+    };
+    let [a0, b0, a1, b1, c0, d0, c1, d1] = *sums;
+    [of(a0, a1, c0, c1), of(b0, b1, d0, d1)]
+}
+
+#[inline(always)]
+fn outputs([a, b, c, d]: [i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8; CHANNELS] {
+    let [first, second, third, fourth] = *table;
+    [
+        channel::requantize(a, first),
+        channel::requantize(b, second),
+        channel::requantize(c, third),
+        channel::requantize(d, fourth),
+    ]
+}
+
+/// Stores a block's outputs, or where they are larger than what is there.
+#[inline(always)]
+fn put(pixel: &mut [i8], at: usize, outputs: [i8; CHANNELS], pooled: bool) {
+    let pixel = pixel.get_mut(at..).unwrap_or(&mut []);
+    if let (Some(place), false) = (pixel.first_chunk_mut(), pooled) {
+        *place = outputs;
+        return;
+    }
+    for (place, output) in pixel.iter_mut().zip(outputs) {
+        if !pooled || output > *place {
+            *place = output;
+        }
+    }
+}
+
+/// Both words of the channels from `first`, as [`Shape::channel_of`] has them.
+#[inline(always)]
+fn quad(pixel: &[i8], first: usize) -> [i32; 2] {
+    match *pixel.get(first..).unwrap_or(&[]) {
+        [a, b, c, d, ..] => halves([a, b, c, d]),
+        [a, b, c] => halves([a, b, c, 0]),
+        [a, b] => halves([a, 0, b, 0]),
+        [a] => halves([a, 0, 0, 0]),
+        [] => [0, 0],
+    }
+}
+
+/// The words of two pixels in turn.
+#[inline]
+fn alternate(first: &[i8], second: &[i8], out: &mut [i32]) {
+    let at = (0..).step_by(4);
+    for (out, at) in out.chunks_mut(4).zip(at) {
+        let ([a, b], [c, d]) = (quad(first, at), quad(second, at));
+        for (out, word) in out.iter_mut().zip([a, c, b, d]) {
+            *out = word;
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! A dense layer over packed weights.
+//!
+//! Blocks of eight channels, padded with zeros, and of each block four taps a step, padded with zeros: eight words, the
+//! channels' pairs 0…3 of the first two taps, then of the other two. The taps of a step are in the order 0, 2, 1, 3,
+//! as two SXTB16 leave four bytes.
+
+use super::channel::{self, Plain};
+use super::tile::{self, DENSE_CHANNELS};
+use super::widen::{permuted, permuted_tap};
+use super::{PackError, pair, word};
+
+/// Words of weights, numbers in the table and words of scratch for so many inputs and outputs.
+pub const fn sizes(inputs: usize, outputs: usize) -> [usize; 3] {
+    let (steps, blocks) = (inputs.div_ceil(4), outputs.div_ceil(DENSE_CHANNELS));
+    let table = blocks.saturating_mul(DENSE_CHANNELS * channel::LEN);
+    let weights = steps.saturating_mul(DENSE_CHANNELS).saturating_mul(blocks);
+    [weights, table, steps.saturating_mul(2)]
+}
+
+/// Packs a layer with the weights `[outputs, inputs]`. `zeros` are the zero points of input and output.
+pub fn pack(
+    weight: &[i8],
+    inputs: usize,
+    channels: &[Plain],
+    zeros: [i8; 2],
+    (words, table): (&mut [i32], &mut [i32]),
+) -> Result<(), PackError> {
+    let outputs = channels.len();
+    let [weights_len, table_len, _] = sizes(inputs, outputs);
+    let fits = [words.len(), table.len()] == [weights_len, table_len];
+    if !fits || inputs.checked_mul(outputs) != Some(weight.len()) {
+        return Err(PackError::Shape);
+    }
+    let filters = weight.chunks_exact(inputs.max(1));
+    pack_table(filters, channels, zeros, table)?;
+    let at = |channel: usize, tap: usize| match tap < inputs {
+        true => weight.get(channel * inputs + tap).copied().unwrap_or(0),
+        false => 0,
+    };
+    let steps = inputs.div_ceil(4);
+    for (step, words) in words.as_chunks_mut::<DENSE_CHANNELS>().0.iter_mut().enumerate() {
+        let (block, step) = (step / steps.max(1), step % steps.max(1));
+        for (index, out) in words.iter_mut().enumerate() {
+            let channel = block * DENSE_CHANNELS + 2 * (index % 4);
+            let place = 4 * step + 2 * (index / 4);
+            let half = |place: usize| {
+                let tap = permuted_tap(place);
+                let pair = pair(at(channel, tap), at(channel + 1, tap));
+                pair.ok_or(PackError::Weight { channel })
+            };
+            *out = word(half(place)?, half(place + 1)?);
+        }
+    }
+    Ok(())
+}
+
+/// Fills the table; channels past the last give the output's zero point.
+pub(super) fn pack_table<'w>(
+    filters: impl Iterator<Item = &'w [i8]>,
+    channels: &[Plain],
+    zeros: [i8; 2],
+    table: &mut [i32],
+) -> Result<(), PackError> {
+    let mut places = table.as_chunks_mut::<{ channel::LEN }>().0.iter_mut();
+    for (index, (filter, plain)) in filters.zip(channels).enumerate() {
+        if let Some(place) = places.next() {
+            *place = channel::pack(index, *plain, filter.iter().copied(), zeros)?;
+        }
+    }
+    for place in places {
+        *place = [0, 0, 0, 1];
+    }
+    Ok(())
+}
+
+/// y of one vector. `scratch` has the words that [`sizes`] tells of; outputs are held to `range`.
+pub fn forward(
+    x: &[i8],
+    weights: &[i32],
+    table: &[i32],
+    range: [i8; 2],
+    scratch: &mut [i32],
+    y: &mut [i8],
+) {
+    let [_, _, scratch_len] = sizes(x.len(), y.len());
+    let Some(wide) = scratch.get_mut(..scratch_len) else {
+        return;
+    };
+    permuted(x, wide);
+    let blocks = weights.chunks_exact((4 * scratch_len).max(1));
+    let tables = table.as_chunks::<{ DENSE_CHANNELS * channel::LEN }>().0;
+    let (whole, last) = y.as_chunks_mut::<DENSE_CHANNELS>();
+    let mut blocks = blocks.zip(tables);
+    for (y, (weights, table)) in whole.iter_mut().zip(&mut blocks) {
+        tile::dense(wide, weights, table, y);
+    }
+    if let (false, Some((weights, table))) = (last.is_empty(), blocks.next()) {
+        let mut outputs = [0; DENSE_CHANNELS];
+        tile::dense(wide, weights, table, &mut outputs);
+        for (y, output) in last.iter_mut().zip(outputs) {
+            *y = output;
+        }
+    }
+    channel::clamp(y, range);
+}

@@ -1,0 +1,78 @@
+//! int8 kernels over packed weights: two weights in a halfword, for cores with SMLAD.
+//!
+//! # Layout
+//!
+//! The weights of output channels c and c + 1 lie in one halfword, H\[k\] = 256·w\[c + 1\]\[k\] + w\[c\]\[k\], and two taps in
+//! a word. With two 16-bit inputs in a word, SMLAD of the raw word sums 256·S₁ + S₀, SMLAD of its low bytes (SXTB16)
+//! sums S₀, and S₁ = (raw − S₀) / 256: four products for one extension. That is exact while |S₁| < 2²³ and each H
+//! fits 16 bits; `pack` looks whether they do, channel by channel, and refuses where one does not.
+//!
+//! Each output channel has four numbers in a table (see [`channel`]): all that does not depend on the input is folded
+//! into them.
+//!
+//! # Kernels
+//!
+//! | | block | instructions for the MACs of a step | a MAC |
+//! |---|---|---|---|
+//! | dense | 8 channels, 4 taps | 29 for 32 | 0.91 |
+//! | conv2d, taps of neighbours shared | 4 channels x 2 pixels, 2 taps | 12 + 1/kernel width for 16 | 0.76 |
+//! | conv2d, any distance | 4 channels x 2 pixels, 2 taps | 14 for 16 | 0.88 |
+//! | pointwise | 4 channels x 2 pixels, 2 taps | 12 for 16 | 0.75 |
+//!
+//! Each innermost loop exists twice: in assembly for Cortex-M4 and M7, and in Rust for all other cores, with the same
+//! numbers whatever the weights are: sums wrap in both.
+
+pub mod channel;
+pub mod conv2d;
+pub mod dense;
+mod tile;
+mod widen;
+
+/// The bytes of weights of a pair of channels: `low` + 256 · `high`; `None` where that is no 16-bit number.
+fn pair(low: i8, high: i8) -> Option<i16> {
+    i16::try_from(256 * i32::from(high) + i32::from(low)).ok()
+}
+
+/// Two 16-bit numbers in a word, the first in its lower half.
+#[inline(always)]
+const fn word(low: i16, high: i16) -> i32 {
+    // The halves' bits, side by side.
+    (low as u16 as u32 | (high as u16 as u32) << 16) as i32
+}
+
+/// Why a layer stays in the plain layout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PackError {
+    /// The sizes do not fit each other.
+    Shape,
+    /// Two weights do not fit a halfword (−128 above a negative one).
+    Weight {
+        /// The output channel.
+        channel: usize,
+    },
+    /// A sum could leave its range.
+    Sum {
+        /// The output channel.
+        channel: usize,
+    },
+    /// A factor of ½ or more, or a shift that leaves no room.
+    Factor {
+        /// The output channel.
+        channel: usize,
+    },
+}
+
+impl core::fmt::Display for PackError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Shape => write!(f, "the sizes do not fit each other"),
+            Self::Weight { channel } => {
+                write!(f, "channel {channel}: a weight of -128 beside a negative one")
+            }
+            Self::Sum { channel } => write!(f, "channel {channel}: a sum could leave its range"),
+            Self::Factor { channel } => write!(f, "channel {channel}: a factor of 1/2 or more"),
+        }
+    }
+}
+
+impl core::error::Error for PackError {}
