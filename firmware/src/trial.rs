@@ -163,7 +163,13 @@ impl Trials {
         let [words, table, scratch] = shape.sizes();
         let [stored_rows, stored_columns] = shape.stored();
         let y_len = stored_rows * stored_columns * outputs;
-        let largest = [height * width * inputs, taps * outputs, words, scratch, y_len];
+        let largest = [
+            height * width * inputs,
+            taps * outputs,
+            words,
+            scratch,
+            y_len,
+        ];
         if largest.iter().any(|len| *len > ROOM) {
             return Outcome::Refused;
         }

@@ -74,7 +74,14 @@ fn main() -> ! {
         let count = measure(&mut clock, || {
             let (weights, table) = (&WEIGHTS[..words], &TABLE[..table]);
             let (x, y) = (&X[..inputs], &mut Y[..outputs]);
-            dense::forward(black_box(x), weights, table, full, &mut SCRATCH[..scratch], y);
+            dense::forward(
+                black_box(x),
+                weights,
+                table,
+                full,
+                &mut SCRATCH[..scratch],
+                y,
+            );
         });
         report(name, inputs * outputs, count);
     }

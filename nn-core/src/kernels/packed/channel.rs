@@ -71,23 +71,6 @@ pub(crate) fn is_valid(table: &[i32]) -> bool {
 }
 
 /// offset + the upper half of x · multiplier, rounded to nearest with halves up.
-#[cfg(mote_armv7em)]
-#[inline(always)]
-#[allow(unsafe_code)]
-fn high_mul_add(x: i32, multiplier: i32, offset: i32) -> i32 {
-    let high;
-    // SAFETY: an instruction on registers, which the target has.
-    unsafe {
-        core::arch::asm!(
-            "smmlar {high}, {x}, {multiplier}, {offset}",
-            high = lateout(reg) high, x = in(reg) x, multiplier = in(reg) multiplier, offset = in(reg) offset,
-            options(pure, nomem, nostack, preserves_flags)
-        );
-    }
-    high
-}
-
-/// offset + the upper half of x · multiplier, rounded to nearest with halves up.
 #[cfg(not(mote_armv7em))]
 #[inline(always)]
 fn high_mul_add(x: i32, multiplier: i32, offset: i32) -> i32 {
@@ -97,6 +80,7 @@ fn high_mul_add(x: i32, multiplier: i32, offset: i32) -> i32 {
 }
 
 /// The output for x₂.
+#[cfg(not(mote_armv7em))]
 #[inline(always)]
 pub(crate) fn requantize(x2: i32, [_, multiplier, offset, shift]: [i32; LEN]) -> i8 {
     let high = high_mul_add(x2, multiplier, offset).wrapping_add(x2 >> 31);

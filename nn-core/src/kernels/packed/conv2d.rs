@@ -10,7 +10,7 @@
 
 use super::channel::{self, LEN, Plain};
 use super::dense::pack_table;
-use super::tile::{self, CHANNELS, Lines, Sums};
+use super::tile::{self, Blocks, CHANNELS, Lines, Output, Pool};
 use super::widen::{halves, in_order};
 use super::{PackError, pair, word};
 use crate::kernels::part;
@@ -61,7 +61,10 @@ impl Shape {
         let [_, kernel] = self.kernel.map(usize::from);
         let [_, stride] = self.stride.map(usize::from);
         // The second pixel of the last pair may be none, but is computed.
-        let last = usize::from(self.output[1]).next_multiple_of(2).saturating_sub(1) * stride;
+        let last = usize::from(self.output[1])
+            .next_multiple_of(2)
+            .saturating_sub(1)
+            * stride;
         if self.inputs() == 1 {
             let words = kernel.div_ceil(2);
             (1, words, (last + 2 * words).next_multiple_of(2))
@@ -192,7 +195,11 @@ impl Layer<'_> {
         let (lines, words, halves) = shape.line();
         let kernel_rows = usize::from(shape.kernel[0]);
         let [down, along] = shape.stride.map(usize::from);
-        let distance = if shape.inputs() == 1 { along } else { 2 * along };
+        let distance = if shape.inputs() == 1 {
+            along
+        } else {
+            2 * along
+        };
         // Numbers of 16 bits, or of what lies in memory.
         let tile = Lines {
             pitch: halves as u32,
@@ -220,7 +227,9 @@ impl Layer<'_> {
             }
             let mut wide: &[i16] = bytemuck::cast_slice(scratch);
             for pair in out.chunks_mut(self.pair_len()) {
-                self.pair(pooled, pair, |weights| tile::lines(wide, weights, &tile));
+                self.pair(pooled, pair, |blocks, out| {
+                    tile::lines(wide, &tile, blocks, out)
+                });
                 wide = wide.get(2 * distance..).unwrap_or(&[]);
             }
         }
@@ -282,7 +291,9 @@ impl Layer<'_> {
                 let first = pixels.next().unwrap_or(&[]);
                 let second = pixels.next().unwrap_or(first);
                 alternate(first, second, scratch);
-                self.pair(pooled, pair, |weights| tile::pairs(scratch, weights));
+                self.pair(pooled, pair, |blocks, out| {
+                    tile::pairs(scratch, blocks, out)
+                });
             }
         }
     }
@@ -308,73 +319,58 @@ impl Layer<'_> {
     /// Numbers that two pixels give.
     fn pair_len(&self) -> usize {
         let outputs = usize::from(self.shape.outputs).max(1);
-        if self.shape.pool { outputs } else { 2 * outputs }
-    }
-
-    /// All channels of two pixels.
-    #[inline(always)]
-    fn pair(&self, pooled: bool, out: &mut [i8], sums: impl Fn(&[i32]) -> Sums) {
-        let blocks = self.weights.chunks_exact(self.shape.block().max(1));
-        let tables = self.table.as_chunks::<LEN>().0.as_chunks::<CHANNELS>().0;
-        let firsts = (0..).step_by(CHANNELS);
-        let (first, second) = match self.shape.pool {
-            true => (out, &mut [][..]),
-            false => {
-                let len = usize::from(self.shape.outputs).min(out.len());
-                out.split_at_mut_checked(len).unwrap_or_default()
-            }
-        };
-        for ((weights, table), at) in blocks.zip(tables).zip(firsts) {
-            let [a, b] = doubled(&sums(weights), table);
-            if self.shape.pool {
-                let largest = core::array::from_fn(|i: usize| a[i & 3].max(b[i & 3]));
-                put(first, at, outputs(largest, table), pooled);
-            } else {
-                put(first, at, outputs(a, table), false);
-                put(second, at, outputs(b, table), false);
-            }
+        if self.shape.pool {
+            outputs
+        } else {
+            2 * outputs
         }
     }
-}
 
-/// x₂ of four channels at two pixels.
-#[inline(always)]
-fn doubled(sums: &Sums, table: &[[i32; LEN]; CHANNELS]) -> [[i32; CHANNELS]; 2] {
-    let [a, b, c, d] = table.map(|[bias, ..]| bias);
-    let of = |low: i32, raw: i32, low2: i32, raw2: i32| {
-        [
-            a.wrapping_add(low.wrapping_mul(2)),
-            b.wrapping_add(raw.wrapping_sub(low) >> 7),
-            c.wrapping_add(low2.wrapping_mul(2)),
-            d.wrapping_add(raw2.wrapping_sub(low2) >> 7),
-        ]
-    };
-    let [a0, b0, a1, b1, c0, d0, c1, d1] = *sums;
-    [of(a0, a1, c0, c1), of(b0, b1, d0, d1)]
-}
-
-#[inline(always)]
-fn outputs([a, b, c, d]: [i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8; CHANNELS] {
-    let [first, second, third, fourth] = *table;
-    [
-        channel::requantize(a, first),
-        channel::requantize(b, second),
-        channel::requantize(c, third),
-        channel::requantize(d, fourth),
-    ]
-}
-
-/// Stores a block's outputs, or where they are larger than what is there.
-#[inline(always)]
-fn put(pixel: &mut [i8], at: usize, outputs: [i8; CHANNELS], pooled: bool) {
-    let pixel = pixel.get_mut(at..).unwrap_or(&mut []);
-    if let (Some(place), false) = (pixel.first_chunk_mut(), pooled) {
-        *place = outputs;
-        return;
-    }
-    for (place, output) in pixel.iter_mut().zip(outputs) {
-        if !pooled || output > *place {
-            *place = output;
+    /// All channels of two pixels; `run` runs blocks of channels.
+    #[inline(always)]
+    fn pair(&self, pooled: bool, out: &mut [i8], run: impl Fn(&Blocks, Output)) {
+        let tables = self.table.as_chunks::<LEN>().0.as_chunks::<CHANNELS>().0;
+        let outputs = usize::from(self.shape.outputs);
+        // The second pixel is there but at the end of an odd row.
+        let second = if out.len() > outputs { outputs } else { 0 };
+        let pool = match (self.shape.pool, pooled) {
+            (false, _) => Pool::Both,
+            (true, false) => Pool::Larger,
+            (true, true) => Pool::Largest,
+        };
+        let (table, rest) = tables
+            .split_at_checked(outputs / CHANNELS)
+            .unwrap_or_default();
+        let words = table.len() * self.shape.block();
+        let (weights, last) = self.weights.split_at_checked(words).unwrap_or_default();
+        let y = &mut *out;
+        run(&Blocks { weights, table }, Output { y, second, pool });
+        if !rest.is_empty() {
+            let at = table.len() * CHANNELS;
+            let mut both = [0; 2 * CHANNELS];
+            for (place, there) in both.iter_mut().zip(out.get(at..).unwrap_or(&[])) {
+                *place = *there;
+            }
+            let blocks = Blocks {
+                weights: last,
+                table: rest,
+            };
+            let y = &mut both;
+            run(
+                &blocks,
+                Output {
+                    y,
+                    second: CHANNELS,
+                    pool,
+                },
+            );
+            let [first, next] = [0, CHANNELS].map(|at| both.get(at..).unwrap_or(&[]));
+            let pixels = out.chunks_mut(outputs.max(1));
+            for (pixel, outputs) in pixels.zip([first, next]) {
+                for (place, output) in pixel.iter_mut().skip(at).zip(outputs) {
+                    *place = *output;
+                }
+            }
         }
     }
 }

@@ -38,7 +38,12 @@ pub fn pack(
         false => 0,
     };
     let steps = inputs.div_ceil(4);
-    for (step, words) in words.as_chunks_mut::<DENSE_CHANNELS>().0.iter_mut().enumerate() {
+    for (step, words) in words
+        .as_chunks_mut::<DENSE_CHANNELS>()
+        .0
+        .iter_mut()
+        .enumerate()
+    {
         let (block, step) = (step / steps.max(1), step % steps.max(1));
         for (index, out) in words.iter_mut().enumerate() {
             let channel = block * DENSE_CHANNELS + 2 * (index % 4);

@@ -67,7 +67,10 @@ impl core::fmt::Display for PackError {
         match self {
             Self::Shape => write!(f, "the sizes do not fit each other"),
             Self::Weight { channel } => {
-                write!(f, "channel {channel}: a weight of -128 beside a negative one")
+                write!(
+                    f,
+                    "channel {channel}: a weight of -128 beside a negative one"
+                )
             }
             Self::Sum { channel } => write!(f, "channel {channel}: a sum could leave its range"),
             Self::Factor { channel } => write!(f, "channel {channel}: a factor of 1/2 or more"),

@@ -7,7 +7,7 @@
 
 use core::arch::naked_asm;
 
-use super::{DENSE_CHANNELS, Lines, Sums};
+use super::{Blocks, DENSE_CHANNELS, Lines, Output};
 use crate::kernels::packed::channel;
 
 /// Two taps of four channels at two pixels, whose inputs are in two registers: 10 instructions, 16 MACs.
@@ -15,16 +15,32 @@ use crate::kernels::packed::channel;
 macro_rules! block {
     ($x0:literal, $x1:literal) => {
         concat!(
-            "smlad r4, r12, ", $x0, ", r4\n",
-            "smlad r5, r12, ", $x1, ", r5\n",
-            "smlad r8, lr, ", $x0, ", r8\n",
-            "smlad r9, lr, ", $x1, ", r9\n",
+            "smlad r4, r12, ",
+            $x0,
+            ", r4\n",
+            "smlad r5, r12, ",
+            $x1,
+            ", r5\n",
+            "smlad r8, lr, ",
+            $x0,
+            ", r8\n",
+            "smlad r9, lr, ",
+            $x1,
+            ", r9\n",
             "sxtb16 r12, r12\n",
             "sxtb16 lr, lr\n",
-            "smlad r2, r12, ", $x0, ", r2\n",
-            "smlad r3, r12, ", $x1, ", r3\n",
-            "smlad r6, lr, ", $x0, ", r6\n",
-            "smlad r7, lr, ", $x1, ", r7\n",
+            "smlad r2, r12, ",
+            $x0,
+            ", r2\n",
+            "smlad r3, r12, ",
+            $x1,
+            ", r3\n",
+            "smlad r6, lr, ",
+            $x0,
+            ", r6\n",
+            "smlad r7, lr, ",
+            $x1,
+            ", r7\n",
         )
     };
 }
@@ -35,50 +51,167 @@ macro_rules! clear_sums {
     };
 }
 
-/// The sums of two pixels whose inputs lie in lines.
+/// What a convolution's loop keeps on its stack: the words in the order in which assembly reads them.
+#[repr(C)]
+struct Frame {
+    /// 0: bytes from where a line was left to the next line.
+    skip: isize,
+    /// 4: the end of the block's weights.
+    block_end: *const i32,
+    /// 8: the end of the line; `alternating`: of what is whole fours of steps.
+    line_end: *const i16,
+    /// 12: bytes from line to line; `alternating`: the end of the inputs.
+    pitch: usize,
+    /// 16: inputs.
+    x: *const i16,
+    /// 20: the table, from the block's channels on.
+    table: *const i32,
+    /// 24: outputs of the block, first pixel; 28: bytes to the second's.
+    y: *mut i8,
+    second: usize,
+    /// 32: blocks to go.
+    blocks: usize,
+    /// 36: bytes of a block's weights.
+    block: usize,
+    /// 40: 0 where both pixels are stored, 1 the larger, 2 the larger where it is above what is there.
+    pool: usize,
+    /// 44: weights.
+    weights: *const i32,
+    /// 48: bytes from pixel to pixel.
+    distance: usize,
+}
+
+/// Bytes of [`Frame`].
+macro_rules! frame_bytes {
+    () => {
+        "52"
+    };
+}
+const _: () = assert!(size_of::<Frame>() == 52);
+
+/// All blocks at two pixels whose inputs lie in lines.
 #[inline(always)]
-pub(in super::super) fn lines(x: &[i16], weights: &[i32], lines: &Lines) -> Sums {
-    let mut sums = [0; 8];
-    if x.len() < lines.reach() || weights.len() < lines.weights() || lines.weights() == 0 {
-        return sums;
+pub(in super::super) fn lines(x: &[i16], lines: &Lines, blocks: &Blocks, mut out: Output) {
+    let block = lines.weights();
+    let Some(y) = out.start(blocks, block) else {
+        return;
+    };
+    if x.len() < lines.reach() {
+        return;
     }
-    let (x, weights, out) = (x.as_ptr(), weights.as_ptr(), &raw mut sums);
-    // SAFETY: what is read of both slices lies inside (checked above), and eight sums are written.
+    let (pitch, words) = (2 * lines.pitch as usize, lines.words as usize);
+    let (distance, line) = (2 * lines.distance as usize, 4 * words);
+    // A line shorter than its words, or than the second pixel's, is gone back to.
+    let ahead = |len: usize| pitch.wrapping_sub(len).cast_signed();
+    let (weights, first) = (blocks.weights.as_ptr(), x.as_ptr());
+    let frame = Frame {
+        skip: ahead(line),
+        block_end: weights.wrapping_add(block),
+        line_end: first.wrapping_add(2 * words),
+        pitch,
+        x: first,
+        table: blocks.table.as_ptr().cast(),
+        y,
+        second: out.second,
+        blocks: blocks.table.len(),
+        block: 4 * block,
+        pool: out.pool as usize,
+        weights,
+        distance,
+    };
+    // SAFETY: what is read of the inputs, weights and table, and what is written, lies inside (checked above).
     unsafe {
         match (lines.distance, lines.words) {
-            (2, 3) => adjacent::<3>(x, weights, lines, out),
-            (2, 5) => adjacent::<5>(x, weights, lines, out),
-            (_, 3) => spaced::<3>(x, weights, lines, out),
-            _ => spaced::<0>(x, weights, lines, out),
+            (2, 3) => adjacent::<3>(&Frame {
+                skip: ahead(line + 4),
+                ..frame
+            }),
+            (2, 5) => adjacent::<5>(&Frame {
+                skip: ahead(line + 4),
+                ..frame
+            }),
+            (_, 3) => spaced::<3>(&frame),
+            _ => spaced::<0>(&frame),
         }
     }
-    sums
+}
+
+/// All blocks at two pixels whose words alternate.
+#[inline(always)]
+pub(in super::super) fn pairs(x: &[i32], blocks: &Blocks, mut out: Output) {
+    let Some(y) = out.start(blocks, x.len()) else {
+        return;
+    };
+    let (first, weights) = (x.as_ptr().cast(), blocks.weights.as_ptr());
+    let frame = Frame {
+        skip: 0,
+        block_end: weights,
+        // Whole fours of steps of two words.
+        line_end: x.as_ptr().wrapping_add(x.len() & !7).cast(),
+        pitch: x.as_ptr_range().end.addr(),
+        x: first,
+        table: blocks.table.as_ptr().cast(),
+        y,
+        second: out.second,
+        blocks: blocks.table.len(),
+        block: 4 * x.len(),
+        pool: out.pool as usize,
+        weights,
+        distance: 0,
+    };
+    // SAFETY: a block has as many words of weights as there are of inputs, and all of them, the table, and what is
+    // written lie inside (checked above).
+    unsafe { alternating(&frame) };
+}
+
+/// Takes the frame to the stack; then, for each block, r0 inputs, r1 weights, sums 0.
+macro_rules! begin {
+    () => {
+        concat!(
+            "push {{r4-r11, lr}}\n",
+            "sub sp, sp, #",
+            frame_bytes!(),
+            "\n",
+            "ldm r0, {{r1-r12, lr}}\n",
+            "stm sp, {{r1-r12, lr}}\n",
+            "mov r1, r12\n",
+            "8:\n",
+            "ldr r0, [sp, #16]\n",
+            clear_sums!(),
+        )
+    };
+}
+
+/// Ends a block and goes on to the next.
+macro_rules! end {
+    () => {
+        concat!(
+            "bl {finish}\n",
+            "ldrd r11, r12, [sp, #32]\n",
+            "ldr r10, [sp, #4]\n",
+            "add r10, r10, r12\n",
+            "str r10, [sp, #4]\n",
+            "subs r11, r11, #1\n",
+            "str r11, [sp, #32]\n",
+            "bne 8b\n",
+            "add sp, sp, #",
+            frame_bytes!(),
+            "\n",
+            "pop {{r4-r11, pc}}\n",
+        )
+    };
 }
 
 /// The second pixel lies a word further, so that a word serves both: 12 instructions a word and one a line, 16 MACs.
 ///
-/// r0 inputs, r1 weights, r10, r11 two words of inputs in turn. Stack: bytes from a line's end to the next, the end of
-/// the weights, the sums.
+/// r0 inputs, r1 weights, r10, r11 two words of inputs in turn. `WORDS` is how many a line has.
 ///
 /// # Safety
-/// What `lines` tells of, `WORDS` words a line, lies behind the pointers; words are aligned.
+/// What the frame tells of lies behind its pointers; words are aligned.
 #[unsafe(naked)]
-unsafe extern "C" fn adjacent<const WORDS: u32>(
-    x: *const i16,
-    weights: *const i32,
-    lines: *const Lines,
-    sums: *mut Sums,
-) {
+unsafe extern "C" fn adjacent<const WORDS: u32>(frame: &Frame) {
     naked_asm!(
-        "push {{r3-r11, lr}}",
-        "ldrd r4, r5, [r2]",
-        "ldr r6, [r2, #8]",
-        "lsl r4, r4, #1",
-        "sub r4, r4, #4 * {words} + 4",
-        "mul r6, r6, r5",
-        "add r5, r1, r6, lsl #3",
-        "push {{r4, r5}}",
-        clear_sums!(),
+        begin!(),
         "1:",
         "ldr r10, [r0], #4",
         ".rept {words} / 2",
@@ -98,41 +231,31 @@ unsafe extern "C" fn adjacent<const WORDS: u32>(
         "add r0, r0, r10",
         "cmp r1, r11",
         "bne 1b",
-        "ldr r12, [sp, #8]",
-        "stm r12, {{r2-r9}}",
-        "add sp, sp, #12",
-        "pop {{r4-r11, pc}}",
+        end!(),
         words = const WORDS,
+        finish = sym finish,
     )
 }
 
 /// The second pixel lies at any distance: 14 instructions a word, 16 MACs.
 ///
-/// r0 inputs, r1 weights, r10, r11 inputs of both pixels, r12 weights, lr the distance in bytes. Stack: bytes from line
-/// to line, the end of the weights, the end of the line, bytes from a line's end to the next, the sums. `WORDS` is how
-/// many words a line has, or 0 for any number.
+/// r0 inputs, r1 weights, r10, r11 inputs of both pixels, r12 weights, lr the distance in bytes. `WORDS` is how many
+/// words a line has, or 0 for any number.
 ///
 /// # Safety
-/// What `lines` tells of lies behind the pointers.
+/// What the frame tells of lies behind its pointers.
 #[unsafe(naked)]
-unsafe extern "C" fn spaced<const WORDS: u32>(
-    x: *const i16,
-    weights: *const i32,
-    lines: *const Lines,
-    sums: *mut Sums,
-) {
+unsafe extern "C" fn spaced<const WORDS: u32>(frame: &Frame) {
     naked_asm!(
-        "push {{r3-r11, lr}}",
-        "ldrd r4, r5, [r2]",
-        "ldrd r6, r7, [r2, #8]",
-        "lsl lr, r7, #1",
-        "lsl r4, r4, #1",
-        "mul r8, r5, r6",
-        "add r8, r1, r8, lsl #3",
-        "add r9, r0, r5, lsl #2",
-        "sub r10, r4, r5, lsl #2",
-        "push {{r4, r8, r9, r10}}",
-        clear_sums!(),
+        begin!(),
+        "ldr lr, [sp, #48]",
+        ".if {words} == 0",
+        "ldr r10, [sp]",
+        "ldr r11, [sp, #12]",
+        "sub r11, r11, r10",
+        "add r11, r11, r0",
+        "str r11, [sp, #8]",
+        ".endif",
         "1:",
         ".rept {unrolled}",
         "ldr r11, [r0, lr]",
@@ -154,55 +277,31 @@ unsafe extern "C" fn spaced<const WORDS: u32>(
         "ldr r12, [sp, #8]",
         "cmp r0, r12",
         "bne 1b",
-        "ldr r10, [sp]",
+        "ldr r10, [sp, #12]",
         "add r12, r12, r10",
         "str r12, [sp, #8]",
         ".endif",
-        "ldr r11, [sp, #12]",
-        "add r0, r0, r11",
-        "ldr r10, [sp, #4]",
-        "cmp r1, r10",
+        "ldrd r10, r11, [sp]",
+        "add r0, r0, r10",
+        "cmp r1, r11",
         "bne 1b",
-        "ldr r12, [sp, #16]",
-        "stm r12, {{r2-r9}}",
-        "add sp, sp, #20",
-        "pop {{r4-r11, pc}}",
+        end!(),
         words = const WORDS,
         unrolled = const if WORDS == 0 { 1 } else { WORDS },
+        finish = sym finish,
     )
-}
-
-/// The sums of two pixels whose words alternate.
-#[inline(always)]
-pub(in super::super) fn pairs(x: &[i32], weights: &[i32]) -> Sums {
-    let mut sums = [0; 8];
-    let steps = (x.len() / 2).min(weights.len() / 2);
-    // SAFETY: so many steps of two words lie in both slices, and eight sums are written.
-    unsafe { alternating(x.as_ptr(), weights.as_ptr(), steps, &raw mut sums) };
-    sums
 }
 
 /// Words of both pixels alternate: 12 instructions a step, 16 MACs; 3 more for four steps, and for each of the rest.
 ///
-/// r0 inputs, r1 weights, r10, r11 inputs of both pixels. Stack: the end of the inputs, the end of what is whole fours
-/// of steps, the sums.
+/// r0 inputs, r1 weights, r10, r11 inputs of both pixels.
 ///
 /// # Safety
-/// `steps` steps lie behind both pointers.
+/// What the frame tells of lies behind its pointers.
 #[unsafe(naked)]
-unsafe extern "C" fn alternating(
-    x: *const i32,
-    weights: *const i32,
-    steps: usize,
-    sums: *mut Sums,
-) {
+unsafe extern "C" fn alternating(frame: &Frame) {
     naked_asm!(
-        "push {{r3-r11, lr}}",
-        "add r12, r0, r2, lsl #3",
-        "bic r2, r2, #3",
-        "add lr, r0, r2, lsl #3",
-        "push {{r12, lr}}",
-        clear_sums!(),
+        begin!(),
         "b 2f",
         "1:",
         ".rept 4",
@@ -211,7 +310,7 @@ unsafe extern "C" fn alternating(
         block!("r10", "r11"),
         ".endr",
         "2:",
-        "ldr r12, [sp, #4]",
+        "ldr r12, [sp, #8]",
         "cmp r0, r12",
         "bne 1b",
         "b 4f",
@@ -220,13 +319,170 @@ unsafe extern "C" fn alternating(
         "ldrd r12, lr, [r1], #8",
         block!("r10", "r11"),
         "4:",
-        "ldr r12, [sp]",
+        "ldr r12, [sp, #12]",
         "cmp r0, r12",
         "bne 3b",
-        "ldr r12, [sp, #8]",
-        "stm r12, {{r2-r9}}",
-        "add sp, sp, #12",
-        "pop {{r4-r11, pc}}",
+        end!(),
+        finish = sym finish,
+    )
+}
+
+/// The outputs of a channel at two pixels, of whose sums there is 2^-`shift` in two registers: 11 instructions.
+/// r0 table.
+macro_rules! two_outputs {
+    ($first:literal, $second:literal, $shift:literal) => {
+        concat!(
+            "ldm r0!, {{r10-r12, lr}}\n",
+            "add ",
+            $second,
+            ", r10, ",
+            $second,
+            ", ",
+            $shift,
+            "\n",
+            "add ",
+            $first,
+            ", r10, ",
+            $first,
+            ", ",
+            $shift,
+            "\n",
+            "smmlar r10, ",
+            $second,
+            ", r11, r12\n",
+            "add ",
+            $second,
+            ", r10, ",
+            $second,
+            ", asr #31\n",
+            "asr ",
+            $second,
+            ", ",
+            $second,
+            ", lr\n",
+            "ssat ",
+            $second,
+            ", #8, ",
+            $second,
+            "\n",
+            "smmlar r10, ",
+            $first,
+            ", r11, r12\n",
+            "add ",
+            $first,
+            ", r10, ",
+            $first,
+            ", asr #31\n",
+            "asr ",
+            $first,
+            ", ",
+            $first,
+            ", lr\n",
+            "ssat ",
+            $first,
+            ", #8, ",
+            $first,
+            "\n",
+        )
+    };
+}
+
+/// The output of a channel for the larger of its sums at two pixels: 9 instructions. r0 table.
+macro_rules! larger_output {
+    ($first:literal, $second:literal, $shift:literal) => {
+        concat!(
+            "ldm r0!, {{r10-r12, lr}}\n",
+            "cmp ",
+            $first,
+            ", ",
+            $second,
+            "\n",
+            "it lt\n",
+            "movlt ",
+            $first,
+            ", ",
+            $second,
+            "\n",
+            "add ",
+            $first,
+            ", r10, ",
+            $first,
+            ", ",
+            $shift,
+            "\n",
+            "smmlar r10, ",
+            $first,
+            ", r11, r12\n",
+            "add ",
+            $first,
+            ", r10, ",
+            $first,
+            ", asr #31\n",
+            "asr ",
+            $first,
+            ", ",
+            $first,
+            ", lr\n",
+            "ssat ",
+            $first,
+            ", #8, ",
+            $first,
+            "\n",
+        )
+    };
+}
+
+/// Stores a block's outputs: of both pixels 63 instructions, of the larger 50, above what is there 53. Keeps r1.
+///
+/// The second pixel is stored before the first: where they share their place, it is the first's.
+///
+/// # Safety
+/// Called with the sums in r2–r9 and the frame on the stack.
+#[unsafe(naked)]
+unsafe extern "C" fn finish() {
+    naked_asm!(
+        "push {{lr}}",
+        "sub r4, r4, r2",
+        "sub r5, r5, r3",
+        "sub r8, r8, r6",
+        "sub r9, r9, r7",
+        "ldr r10, [sp, #44]",
+        "ldr r0, [sp, #24]",
+        "cmp r10, #0",
+        "bne 1f",
+        two_outputs!("r2", "r3", "lsl #1"),
+        two_outputs!("r4", "r5", "asr #7"),
+        two_outputs!("r6", "r7", "lsl #1"),
+        two_outputs!("r8", "r9", "asr #7"),
+        "ldrd r10, r11, [sp, #28]",
+        "bfi r3, r5, #8, #8",
+        "bfi r3, r7, #16, #8",
+        "bfi r3, r9, #24, #8",
+        "str r3, [r10, r11]",
+        "2:",
+        "bfi r2, r4, #8, #8",
+        "bfi r2, r6, #16, #8",
+        "bfi r2, r8, #24, #8",
+        "3:",
+        "str r2, [r10], #4",
+        "strd r0, r10, [sp, #24]",
+        "pop {{pc}}",
+        "1:",
+        larger_output!("r2", "r3", "lsl #1"),
+        larger_output!("r4", "r5", "asr #7"),
+        larger_output!("r6", "r7", "lsl #1"),
+        larger_output!("r8", "r9", "asr #7"),
+        "ldr r11, [sp, #44]",
+        "ldr r10, [sp, #28]",
+        "cmp r11, #1",
+        "beq 2b",
+        "bfi r2, r4, #8, #8",
+        "bfi r2, r6, #16, #8",
+        "bfi r2, r8, #24, #8",
+        "ldr r3, [r10]",
+        "ssub8 r4, r2, r3",
+        "sel r2, r2, r3",
+        "b 3b",
     )
 }
 
@@ -240,7 +496,15 @@ pub(in super::super) fn dense(
 ) {
     let steps = (x.len() / 2).min(weights.len() / 8);
     // SAFETY: so many steps of two words and of eight lie in the slices, and eight outputs are written.
-    unsafe { eight(x.as_ptr(), weights.as_ptr(), steps, table.as_ptr(), y.as_mut_ptr()) }
+    unsafe {
+        eight(
+            x.as_ptr(),
+            weights.as_ptr(),
+            steps,
+            table.as_ptr(),
+            y.as_mut_ptr(),
+        )
+    }
 }
 
 /// Two taps of eight channels, whose inputs are in a register: 14 instructions, 16 MACs.
@@ -248,19 +512,35 @@ macro_rules! eight_channels {
     ($x:literal) => {
         concat!(
             "ldrd r12, lr, [r1], #8\n",
-            "smlad r3, r12, ", $x, ", r3\n",
-            "smlad r5, lr, ", $x, ", r5\n",
+            "smlad r3, r12, ",
+            $x,
+            ", r3\n",
+            "smlad r5, lr, ",
+            $x,
+            ", r5\n",
             "sxtb16 r12, r12\n",
             "sxtb16 lr, lr\n",
-            "smlad r2, r12, ", $x, ", r2\n",
-            "smlad r4, lr, ", $x, ", r4\n",
+            "smlad r2, r12, ",
+            $x,
+            ", r2\n",
+            "smlad r4, lr, ",
+            $x,
+            ", r4\n",
             "ldrd r12, lr, [r1], #8\n",
-            "smlad r7, r12, ", $x, ", r7\n",
-            "smlad r9, lr, ", $x, ", r9\n",
+            "smlad r7, r12, ",
+            $x,
+            ", r7\n",
+            "smlad r9, lr, ",
+            $x,
+            ", r9\n",
             "sxtb16 r12, r12\n",
             "sxtb16 lr, lr\n",
-            "smlad r6, r12, ", $x, ", r6\n",
-            "smlad r8, lr, ", $x, ", r8\n",
+            "smlad r6, r12, ",
+            $x,
+            ", r6\n",
+            "smlad r8, lr, ",
+            $x,
+            ", r8\n",
         )
     };
 }
@@ -270,9 +550,19 @@ macro_rules! output {
     ($sum:literal, $shift:literal) => {
         concat!(
             "ldm r0!, {{r10-r12, lr}}\n",
-            "add ", $sum, ", r10, ", $sum, ", ", $shift, "\n",
-            "smmlar r10, ", $sum, ", r11, r12\n",
-            "add r10, r10, ", $sum, ", asr #31\n",
+            "add ",
+            $sum,
+            ", r10, ",
+            $sum,
+            ", ",
+            $shift,
+            "\n",
+            "smmlar r10, ",
+            $sum,
+            ", r11, r12\n",
+            "add r10, r10, ",
+            $sum,
+            ", asr #31\n",
             "asr r10, r10, lr\n",
             "ssat r10, #8, r10\n",
             "strb r10, [r1], #1\n",

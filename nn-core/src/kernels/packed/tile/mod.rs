@@ -1,8 +1,10 @@
 //! The innermost loops over packed weights. `armv7em` and `portable` give the same numbers.
 
+use super::channel::LEN;
+
 #[cfg(mote_armv7em)]
 mod armv7em;
-#[cfg(any(not(mote_armv7em), test))]
+#[cfg(not(mote_armv7em))]
 mod portable;
 
 #[cfg(mote_armv7em)]
@@ -15,8 +17,51 @@ pub(super) const CHANNELS: usize = 4;
 /// Channels of a dense layer's block.
 pub(super) const DENSE_CHANNELS: usize = 8;
 
-/// The sums of four channels at two pixels: S₀ and 256·S₁ + S₀ at each, then S₂ and 256·S₃ + S₂ at each.
-pub(super) type Sums = [i32; 8];
+/// Blocks of four channels.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Blocks<'w> {
+    /// Each block's weights.
+    pub(super) weights: &'w [i32],
+    /// Each block's channels.
+    pub(super) table: &'w [[[i32; LEN]; CHANNELS]],
+}
+
+/// Where the outputs of two pixels go: four numbers for each block.
+#[derive(Debug)]
+pub(super) struct Output<'y> {
+    pub(super) y: &'y mut [i8],
+    /// Where the second pixel's begin; 0: there is none.
+    pub(super) second: usize,
+    pub(super) pool: Pool,
+}
+
+/// What of two pixels is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Pool {
+    /// Both.
+    Both = 0,
+    /// The larger of each channel.
+    Larger = 1,
+    /// The largest of both and of what is there.
+    Largest = 2,
+}
+
+impl Output<'_> {
+    /// The first output, where all of them have a place, and `block` words of weights for each block.
+    #[cfg_attr(
+        not(mote_armv7em),
+        expect(dead_code, reason = "slices check themselves")
+    )]
+    #[inline(always)]
+    fn start(&mut self, blocks: &Blocks, block: usize) -> Option<*mut i8> {
+        let count = blocks.table.len();
+        let fits = self.y.len() >= self.second + CHANNELS * count
+            && blocks.weights.len() >= block * count
+            && block > 0
+            && count > 0;
+        fits.then_some(self.y.as_mut_ptr())
+    }
+}
 
 /// Where the inputs of two pixels lie: so many lines of so many words, the second pixel's at a distance.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +79,10 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Halves from the first to the end of the last that is read.
+    #[cfg_attr(
+        not(mote_armv7em),
+        expect(dead_code, reason = "slices check themselves")
+    )]
     pub(super) fn reach(&self) -> usize {
         let lines = self.count.saturating_sub(1) as usize * self.pitch as usize;
         lines + 2 * self.words as usize + self.distance as usize

@@ -1,7 +1,10 @@
 //! The innermost loops in Rust.
 
-use super::{DENSE_CHANNELS, Lines, Sums};
-use crate::kernels::packed::channel::{self, requantize};
+use super::{Blocks, CHANNELS, DENSE_CHANNELS, Lines, Output, Pool};
+use crate::kernels::packed::channel::{LEN, requantize};
+
+/// The sums of four channels at two pixels: S₀ and 256·S₁ + S₀ at each, then S₂ and 256·S₃ + S₂ at each.
+type Sums = [i32; 8];
 
 /// Both halves of a word.
 #[inline(always)]
@@ -42,34 +45,104 @@ fn step_block(sums: &mut Sums, weights: &[i32; 2], x: [[i16; 2]; 2]) {
     step(d0, d1, high, x[1]);
 }
 
-/// The sums of two pixels whose inputs lie in lines.
+/// All blocks at two pixels whose inputs lie in lines.
 #[inline]
-pub(in super::super) fn lines(x: &[i16], weights: &[i32], lines: &Lines) -> Sums {
-    let mut sums = [0; 8];
-    // Fits: counts of 16 bits or products of two in memory.
+pub(in super::super) fn lines(x: &[i16], lines: &Lines, blocks: &Blocks, mut out: Output) {
+    // Counts of 16 bits, or of what lies in memory.
     let (pitch, words) = (lines.pitch as usize, lines.words as usize);
     let distance = lines.distance as usize;
-    let mut weights = weights.as_chunks::<2>().0.iter();
-    for line in 0..lines.count as usize {
-        let first = x.get(line * pitch..).unwrap_or(&[]).as_chunks::<2>().0;
-        let second = x.get(line * pitch + distance..).unwrap_or(&[]);
-        let pixels = first.iter().zip(second.as_chunks::<2>().0).take(words);
-        for ((first, second), weights) in pixels.zip(&mut weights) {
-            step_block(&mut sums, weights, [*first, *second]);
+    for (index, (weights, table)) in blocks.iter(lines.weights()).enumerate() {
+        let mut sums = [0; 8];
+        let mut weights = weights.as_chunks::<2>().0.iter();
+        for line in 0..lines.count as usize {
+            let first = x.get(line * pitch..).unwrap_or(&[]).as_chunks::<2>().0;
+            let second = x.get(line * pitch + distance..).unwrap_or(&[]);
+            let pixels = first.iter().zip(second.as_chunks::<2>().0).take(words);
+            for ((first, second), weights) in pixels.zip(&mut weights) {
+                step_block(&mut sums, weights, [*first, *second]);
+            }
         }
+        out.put(index * CHANNELS, sums, table);
     }
-    sums
 }
 
-/// The sums of two pixels whose words alternate.
+/// All blocks at two pixels whose words alternate.
 #[inline]
-pub(in super::super) fn pairs(x: &[i32], weights: &[i32]) -> Sums {
-    let mut sums = [0; 8];
-    let (x, weights) = (x.as_chunks::<2>().0, weights.as_chunks::<2>().0);
-    for (x, weights) in x.iter().zip(weights) {
-        step_block(&mut sums, weights, x.map(parts));
+pub(in super::super) fn pairs(x: &[i32], blocks: &Blocks, mut out: Output) {
+    for (index, (weights, table)) in blocks.iter(x.len()).enumerate() {
+        let mut sums = [0; 8];
+        for (x, weights) in x.as_chunks::<2>().0.iter().zip(weights.as_chunks::<2>().0) {
+            step_block(&mut sums, weights, x.map(parts));
+        }
+        out.put(index * CHANNELS, sums, table);
     }
-    sums
+}
+
+impl<'w> Blocks<'w> {
+    fn iter(&self, words: usize) -> impl Iterator<Item = (&'w [i32], &'w [[i32; LEN]; CHANNELS])> {
+        self.weights.chunks_exact(words.max(1)).zip(self.table)
+    }
+}
+
+impl Output<'_> {
+    /// Stores a block's outputs from `at`.
+    #[inline(always)]
+    fn put(&mut self, at: usize, sums: Sums, table: &[[i32; LEN]; CHANNELS]) {
+        let [a0, b0, a1, b1, c0, d0, c1, d1] = sums;
+        // 256 times the sums of the upper channels.
+        let [first, second] = [[a0, a1, c0, c1], [b0, b1, d0, d1]].map(|[low, raw, low2, raw2]| {
+            [low, raw.wrapping_sub(low), low2, raw2.wrapping_sub(low2)]
+        });
+        if self.pool == Pool::Both {
+            self.store(self.second + at, outputs(second, table));
+            self.store(at, outputs(first, table));
+            return;
+        }
+        let mut larger = first;
+        for (larger, second) in larger.iter_mut().zip(second) {
+            *larger = (*larger).max(second);
+        }
+        let mut largest = outputs(larger, table);
+        if self.pool == Pool::Largest {
+            let there = self.y.get(at..).unwrap_or(&[]);
+            for (largest, there) in largest.iter_mut().zip(there) {
+                *largest = (*largest).max(*there);
+            }
+        }
+        self.store(at, largest);
+    }
+
+    #[inline(always)]
+    fn store(&mut self, at: usize, outputs: [i8; CHANNELS]) {
+        let place = self.y.get_mut(at..).and_then(|y| y.first_chunk_mut());
+        if let Some(place) = place {
+            *place = outputs;
+        }
+    }
+}
+
+/// The outputs of a block's sums, those of the upper channels times 256.
+#[inline(always)]
+fn outputs([a, b, c, d]: [i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8; CHANNELS] {
+    let [first, second, third, fourth] = *table;
+    [
+        low_output(a, first),
+        high_output(b, second),
+        low_output(c, third),
+        high_output(d, fourth),
+    ]
+}
+
+/// The output of a lower channel's sum.
+#[inline(always)]
+fn low_output(sum: i32, table: [i32; LEN]) -> i8 {
+    requantize(table[0].wrapping_add(sum.wrapping_mul(2)), table)
+}
+
+/// The output of 256 times an upper channel's sum.
+#[inline(always)]
+fn high_output(sum: i32, table: [i32; LEN]) -> i8 {
+    requantize(table[0].wrapping_add(sum >> 7), table)
 }
 
 /// The outputs of eight channels of a dense layer; both slices are whole steps of four taps.
@@ -77,7 +150,7 @@ pub(in super::super) fn pairs(x: &[i32], weights: &[i32]) -> Sums {
 pub(in super::super) fn dense(
     x: &[i32],
     weights: &[i32],
-    table: &[i32; DENSE_CHANNELS * channel::LEN],
+    table: &[i32; DENSE_CHANNELS * LEN],
     y: &mut [i8; DENSE_CHANNELS],
 ) {
     let mut sums = [[0i32; 2]; DENSE_CHANNELS / 2];
@@ -87,18 +160,11 @@ pub(in super::super) fn dense(
         }
     }
     let outputs = y.as_chunks_mut::<2>().0.iter_mut();
-    for (([low, raw], table), y) in sums
-        .iter()
-        .zip(table.as_chunks::<{ 2 * channel::LEN }>().0)
-        .zip(outputs)
-    {
-        let [a, b, c, d, e, f, g, h] = *table;
+    let tables = table.as_chunks::<LEN>().0.as_chunks::<2>().0;
+    for (([low, raw], [first, second]), y) in sums.iter().zip(tables).zip(outputs) {
         *y = [
-            requantize(a.wrapping_add(low.wrapping_mul(2)), [a, b, c, d]),
-            requantize(
-                e.wrapping_add(raw.wrapping_sub(*low) >> 7),
-                [e, f, g, h],
-            ),
+            low_output(*low, *first),
+            high_output(raw.wrapping_sub(*low), *second),
         ];
     }
 }
