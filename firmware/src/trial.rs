@@ -199,7 +199,7 @@ impl Trials {
         let output = |row: usize, column: usize, channel: usize| {
             let filter = &weight[channel * taps..][..taps];
             let mut sum = 0;
-            for tap in 0..taps {
+            for (tap, w) in filter.iter().enumerate() {
                 let (cell, input) = (tap / inputs, tap % inputs);
                 let [down, along] = shape.stride.map(usize::from);
                 let [top, left] = shape.before.map(usize::from);
@@ -207,7 +207,7 @@ impl Trials {
                 let column = (column * along + cell % columns).wrapping_sub(left);
                 if row < height && column < width {
                     let x = i32::from(x[(row * width + column) * inputs + input]);
-                    sum += i32::from(filter[tap]) * (x - i32::from(zeros[0]));
+                    sum += i32::from(*w) * (x - i32::from(zeros[0]));
                 }
             }
             finish(sum, &channels[channel], zeros[1], range)

@@ -18,10 +18,10 @@ fn run(mut trial: impl FnMut(&mut Trials, &mut Room) -> Outcome, count: usize) {
 
 #[test]
 fn dense() {
-    run(Trials::dense, 20_000);
+    run(Trials::dense, 4_000);
 }
 
 #[test]
 fn conv2d() {
-    run(Trials::conv2d, 20_000);
+    run(Trials::conv2d, 4_000);
 }

@@ -9,6 +9,7 @@
 //! h = 0, and there 2^(s−1) − 1 and 2^(s−1) give the same. So s is at least 1.
 
 use super::PackError;
+#[cfg(not(mote_armv7em))]
 use crate::fixed_point::saturate_i8;
 
 /// Numbers of a channel in the table: bias₂, multiplier, offset, shift.
@@ -62,7 +63,7 @@ pub fn pack(
 }
 
 /// Whether a table holds numbers that [`pack`] writes.
-pub(crate) fn is_valid(table: &[i32]) -> bool {
+pub fn is_valid(table: &[i32]) -> bool {
     let (channels, rest) = table.as_chunks::<LEN>();
     rest.is_empty()
         && channels

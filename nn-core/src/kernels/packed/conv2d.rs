@@ -228,7 +228,7 @@ impl Layer<'_> {
             let mut wide: &[i16] = bytemuck::cast_slice(scratch);
             for pair in out.chunks_mut(self.pair_len()) {
                 self.pair(pooled, pair, |blocks, out| {
-                    tile::lines(wide, &tile, blocks, out)
+                    tile::lines(wide, &tile, blocks, out);
                 });
                 wide = wide.get(2 * distance..).unwrap_or(&[]);
             }
@@ -259,7 +259,7 @@ impl Layer<'_> {
             let (even, odd) = (next().unwrap_or_default(), next().unwrap_or_default());
             if inputs.is_multiple_of(4) {
                 let quads = x.as_chunks::<4>().0.iter().skip(first / 4);
-                let quads = quads.step_by(inputs / 4);
+                let quads = quads.step_by((inputs / 4).max(1));
                 for ((even, odd), quad) in even.iter_mut().zip(odd).zip(quads) {
                     [*even, *odd] = halves(*quad);
                 }
@@ -292,7 +292,7 @@ impl Layer<'_> {
                 let second = pixels.next().unwrap_or(first);
                 alternate(first, second, scratch);
                 self.pair(pooled, pair, |blocks, out| {
-                    tile::pairs(scratch, blocks, out)
+                    tile::pairs(scratch, blocks, out);
                 });
             }
         }

@@ -1,19 +1,19 @@
 //! A dense layer over packed weights.
 //!
-//! Blocks of eight channels, padded with zeros, and of each block four taps a step, padded with zeros: eight words, the
-//! channels' pairs 0…3 of the first two taps, then of the other two. The taps of a step are in the order 0, 2, 1, 3,
-//! as two SXTB16 leave four bytes.
+//! Blocks of four channels, padded with zeros, and of each block four taps a step, padded with zeros: four words, the
+//! channels' pairs 0 and 1 of the first two taps, then of the other two. The taps of a step are in the order 0, 2, 1,
+//! 3, as two SXTB16 leave four bytes.
 
-use super::channel::{self, Plain};
-use super::tile::{self, DENSE_CHANNELS};
+use super::channel::{self, LEN, Plain};
+use super::tile::{self, Blocks, CHANNELS};
 use super::widen::{permuted, permuted_tap};
 use super::{PackError, pair, word};
 
 /// Words of weights, numbers in the table and words of scratch for so many inputs and outputs.
 pub const fn sizes(inputs: usize, outputs: usize) -> [usize; 3] {
-    let (steps, blocks) = (inputs.div_ceil(4), outputs.div_ceil(DENSE_CHANNELS));
-    let table = blocks.saturating_mul(DENSE_CHANNELS * channel::LEN);
-    let weights = steps.saturating_mul(DENSE_CHANNELS).saturating_mul(blocks);
+    let (steps, blocks) = (inputs.div_ceil(4), outputs.div_ceil(CHANNELS));
+    let table = blocks.saturating_mul(CHANNELS * LEN);
+    let weights = steps.saturating_mul(4).saturating_mul(blocks);
     [weights, table, steps.saturating_mul(2)]
 }
 
@@ -38,16 +38,11 @@ pub fn pack(
         false => 0,
     };
     let steps = inputs.div_ceil(4);
-    for (step, words) in words
-        .as_chunks_mut::<DENSE_CHANNELS>()
-        .0
-        .iter_mut()
-        .enumerate()
-    {
+    for (step, words) in words.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate() {
         let (block, step) = (step / steps.max(1), step % steps.max(1));
         for (index, out) in words.iter_mut().enumerate() {
-            let channel = block * DENSE_CHANNELS + 2 * (index % 4);
-            let place = 4 * step + 2 * (index / 4);
+            let channel = block * CHANNELS + 2 * (index % 2);
+            let place = 4 * step + 2 * (index / 2);
             let half = |place: usize| {
                 let tap = permuted_tap(place);
                 let pair = pair(at(channel, tap), at(channel + 1, tap));
@@ -66,7 +61,7 @@ pub(super) fn pack_table<'w>(
     zeros: [i8; 2],
     table: &mut [i32],
 ) -> Result<(), PackError> {
-    let mut places = table.as_chunks_mut::<{ channel::LEN }>().0.iter_mut();
+    let mut places = table.as_chunks_mut::<{ LEN }>().0.iter_mut();
     for (index, (filter, plain)) in filters.zip(channels).enumerate() {
         if let Some(place) = places.next() {
             *place = channel::pack(index, *plain, filter.iter().copied(), zeros)?;
@@ -92,16 +87,19 @@ pub fn forward(
         return;
     };
     permuted(x, wide);
-    let blocks = weights.chunks_exact((4 * scratch_len).max(1));
-    let tables = table.as_chunks::<{ DENSE_CHANNELS * channel::LEN }>().0;
-    let (whole, last) = y.as_chunks_mut::<DENSE_CHANNELS>();
-    let mut blocks = blocks.zip(tables);
-    for (y, (weights, table)) in whole.iter_mut().zip(&mut blocks) {
-        tile::dense(wide, weights, table, y);
-    }
-    if let (false, Some((weights, table))) = (last.is_empty(), blocks.next()) {
-        let mut outputs = [0; DENSE_CHANNELS];
-        tile::dense(wide, weights, table, &mut outputs);
+    let tables = table.as_chunks::<LEN>().0.as_chunks::<CHANNELS>().0;
+    let (whole, last) = y.as_chunks_mut::<CHANNELS>();
+    let (table, rest) = tables.split_at_checked(whole.len()).unwrap_or_default();
+    let words = whole.len() * 2 * scratch_len;
+    let (weights, last_weights) = weights.split_at_checked(words).unwrap_or_default();
+    tile::vector(wide, &Blocks { weights, table }, whole.as_flattened_mut());
+    if !last.is_empty() {
+        let blocks = Blocks {
+            weights: last_weights,
+            table: rest,
+        };
+        let mut outputs = [0; CHANNELS];
+        tile::vector(wide, &blocks, &mut outputs);
         for (y, output) in last.iter_mut().zip(outputs) {
             *y = output;
         }

@@ -34,9 +34,7 @@ pub(super) fn halves(bytes: [i8; 4]) -> [i32; 2] {
 #[inline]
 pub(super) fn permuted(x: &[i8], out: &mut [i32]) {
     let (quads, rest) = x.as_chunks::<4>();
-    let (out, last) = out.as_chunks_mut::<2>();
-    let mut out = out.iter_mut();
-    debug_assert!(last.is_empty());
+    let mut out = out.as_chunks_mut::<2>().0.iter_mut();
     for (quad, out) in quads.iter().zip(&mut out) {
         *out = halves(*quad);
     }

@@ -7,8 +7,7 @@
 
 use core::arch::naked_asm;
 
-use super::{Blocks, DENSE_CHANNELS, Lines, Output};
-use crate::kernels::packed::channel;
+use super::{Blocks, Lines, Output, Pool};
 
 /// Two taps of four channels at two pixels, whose inputs are in two registers: 10 instructions, 16 MACs.
 /// r12 and lr hold the weights of channels 0, 1 and 2, 3.
@@ -58,9 +57,9 @@ struct Frame {
     skip: isize,
     /// 4: the end of the block's weights.
     block_end: *const i32,
-    /// 8: the end of the line; `alternating`: of what is whole fours of steps.
+    /// 8: the end of the line; `alternating`, `single`: of what is whole fours of steps.
     line_end: *const i16,
-    /// 12: bytes from line to line; `alternating`: the end of the inputs.
+    /// 12: bytes from line to line; `alternating`, `single`: the end of the inputs.
     pitch: usize,
     /// 16: inputs.
     x: *const i16,
@@ -486,66 +485,112 @@ unsafe extern "C" fn finish() {
     )
 }
 
-/// The outputs of eight channels of a dense layer; both slices are whole steps of four taps.
+/// All blocks of a dense layer. The inputs are whole steps of two words.
 #[inline(always)]
-pub(in super::super) fn dense(
-    x: &[i32],
-    weights: &[i32],
-    table: &[i32; DENSE_CHANNELS * channel::LEN],
-    y: &mut [i8; DENSE_CHANNELS],
-) {
-    let steps = (x.len() / 2).min(weights.len() / 8);
-    // SAFETY: so many steps of two words and of eight lie in the slices, and eight outputs are written.
-    unsafe {
-        eight(
-            x.as_ptr(),
-            weights.as_ptr(),
-            steps,
-            table.as_ptr(),
-            y.as_mut_ptr(),
-        )
-    }
+pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
+    let mut out = Output {
+        y,
+        second: 0,
+        pool: Pool::Both,
+    };
+    let Some(y) = out.start(blocks, 2 * x.len()) else {
+        return;
+    };
+    let (first, weights) = (x.as_ptr().cast(), blocks.weights.as_ptr());
+    let frame = Frame {
+        skip: 0,
+        block_end: weights,
+        // Whole fours of steps of two words.
+        line_end: x.as_ptr().wrapping_add(x.len() & !7).cast(),
+        pitch: x.as_ptr().wrapping_add(x.len() & !1).addr(),
+        x: first,
+        table: blocks.table.as_ptr().cast(),
+        y,
+        second: 0,
+        blocks: blocks.table.len(),
+        block: 8 * x.len(),
+        pool: 0,
+        weights,
+        distance: 0,
+    };
+    // SAFETY: a block has two words of weights for each word of the inputs, and all of them, the table, and what is
+    // written lie inside (checked above).
+    unsafe { single(&frame) };
 }
 
-/// Two taps of eight channels, whose inputs are in a register: 14 instructions, 16 MACs.
-macro_rules! eight_channels {
-    ($x:literal) => {
+/// Four taps of four channels: 13 instructions, 16 MACs. r10–r12, lr weights of two words of inputs.
+macro_rules! four_channels {
+    ($x0:literal, $x1:literal) => {
         concat!(
-            "ldrd r12, lr, [r1], #8\n",
+            "ldm r1!, {{r10-r12, lr}}\n",
+            "smlad r3, r10, ",
+            $x0,
+            ", r3\n",
+            "smlad r5, r11, ",
+            $x0,
+            ", r5\n",
             "smlad r3, r12, ",
-            $x,
+            $x1,
             ", r3\n",
             "smlad r5, lr, ",
-            $x,
+            $x1,
             ", r5\n",
+            "sxtb16 r10, r10\n",
+            "sxtb16 r11, r11\n",
             "sxtb16 r12, r12\n",
             "sxtb16 lr, lr\n",
+            "smlad r2, r10, ",
+            $x0,
+            ", r2\n",
+            "smlad r4, r11, ",
+            $x0,
+            ", r4\n",
             "smlad r2, r12, ",
-            $x,
+            $x1,
             ", r2\n",
             "smlad r4, lr, ",
-            $x,
+            $x1,
             ", r4\n",
-            "ldrd r12, lr, [r1], #8\n",
-            "smlad r7, r12, ",
-            $x,
-            ", r7\n",
-            "smlad r9, lr, ",
-            $x,
-            ", r9\n",
-            "sxtb16 r12, r12\n",
-            "sxtb16 lr, lr\n",
-            "smlad r6, r12, ",
-            $x,
-            ", r6\n",
-            "smlad r8, lr, ",
-            $x,
-            ", r8\n",
         )
     };
 }
 
-/// The output of a channel, of whose sum there is 2^-`shift` in a register: 8 instructions. r0 table, r1 outputs.
+/// One vector: 27 instructions for eight taps, 32 MACs; 3 more for sixteen taps, and for each four of the rest.
+///
+/// r0 inputs, r1 weights, r2 S₀, r3 256·S₁ + S₀, r4 S₂, r5 256·S₃ + S₂, r6–r9 eight inputs.
+///
+/// # Safety
+/// What the frame tells of lies behind its pointers.
+#[unsafe(naked)]
+unsafe extern "C" fn single(frame: &Frame) {
+    naked_asm!(
+        begin!(),
+        "b 2f",
+        "1:",
+        "ldm r0!, {{r6-r9}}",
+        four_channels!("r6", "r7"),
+        four_channels!("r8", "r9"),
+        "ldm r0!, {{r6-r9}}",
+        four_channels!("r6", "r7"),
+        four_channels!("r8", "r9"),
+        "2:",
+        "ldr r12, [sp, #8]",
+        "cmp r0, r12",
+        "bne 1b",
+        "b 4f",
+        "3:",
+        "ldm r0!, {{r6, r7}}",
+        four_channels!("r6", "r7"),
+        "4:",
+        "ldr r12, [sp, #12]",
+        "cmp r0, r12",
+        "bne 3b",
+        end!(),
+        finish = sym finish_single,
+    )
+}
+
+/// The output of a channel, of whose sum there is 2^-`shift` in a register: 6 instructions. r0 table.
 macro_rules! output {
     ($sum:literal, $shift:literal) => {
         concat!(
@@ -560,72 +605,45 @@ macro_rules! output {
             "smmlar r10, ",
             $sum,
             ", r11, r12\n",
-            "add r10, r10, ",
+            "add ",
+            $sum,
+            ", r10, ",
             $sum,
             ", asr #31\n",
-            "asr r10, r10, lr\n",
-            "ssat r10, #8, r10\n",
-            "strb r10, [r1], #1\n",
+            "asr ",
+            $sum,
+            ", ",
+            $sum,
+            ", lr\n",
+            "ssat ",
+            $sum,
+            ", #8, ",
+            $sum,
+            "\n",
         )
     };
 }
 
-/// r0 inputs, r1 weights, r2, r4, r6, r8 the sums S of even channels, r3, r5, r7, r9 256·S′ + S, r10, r11 four inputs,
-/// r12, lr weights: 29 instructions for four taps, 32 MACs; 3 more for sixteen taps, and for each four of the rest.
-/// Stack: the end of the inputs, the end of what is whole sixteens, the table, (saved registers), the outputs.
+/// Stores a block's outputs of one vector: 34 instructions. Keeps r1.
 ///
 /// # Safety
-/// `steps` steps of four taps lie behind the pointers, eight channels in the table, and eight outputs are written.
+/// Called with the sums in r2–r5 and the frame on the stack.
 #[unsafe(naked)]
-unsafe extern "C" fn eight(
-    x: *const i32,
-    weights: *const i32,
-    steps: usize,
-    table: *const i32,
-    y: *mut i8,
-) {
+unsafe extern "C" fn finish_single() {
     naked_asm!(
-        "push {{r3-r11, lr}}",
-        "add r12, r0, r2, lsl #3",
-        "bic r2, r2, #3",
-        "add lr, r0, r2, lsl #3",
-        "push {{r12, lr}}",
-        clear_sums!(),
-        "b 2f",
-        "1:",
-        ".rept 4",
-        "ldrd r10, r11, [r0], #8",
-        eight_channels!("r10"),
-        eight_channels!("r11"),
-        ".endr",
-        "2:",
-        "ldr r12, [sp, #4]",
-        "cmp r0, r12",
-        "bne 1b",
-        "b 4f",
-        "3:",
-        "ldrd r10, r11, [r0], #8",
-        eight_channels!("r10"),
-        eight_channels!("r11"),
-        "4:",
-        "ldr r12, [sp]",
-        "cmp r0, r12",
-        "bne 3b",
+        "push {{lr}}",
         "sub r3, r3, r2",
         "sub r5, r5, r4",
-        "sub r7, r7, r6",
-        "sub r9, r9, r8",
-        "ldr r0, [sp, #8]",
-        "ldr r1, [sp, #48]",
+        "ldrd r0, r6, [sp, #24]",
         output!("r2", "lsl #1"),
         output!("r3", "asr #7"),
         output!("r4", "lsl #1"),
         output!("r5", "asr #7"),
-        output!("r6", "lsl #1"),
-        output!("r7", "asr #7"),
-        output!("r8", "lsl #1"),
-        output!("r9", "asr #7"),
-        "add sp, sp, #12",
-        "pop {{r4-r11, pc}}",
+        "bfi r2, r3, #8, #8",
+        "bfi r2, r4, #16, #8",
+        "bfi r2, r5, #24, #8",
+        "str r2, [r6], #4",
+        "strd r0, r6, [sp, #24]",
+        "pop {{pc}}",
     )
 }

@@ -8,15 +8,12 @@ mod armv7em;
 mod portable;
 
 #[cfg(mote_armv7em)]
-pub(super) use armv7em::{dense, lines, pairs};
+pub(super) use armv7em::{lines, pairs, vector};
 #[cfg(not(mote_armv7em))]
-pub(super) use portable::{dense, lines, pairs};
+pub(super) use portable::{lines, pairs, vector};
 
-/// Channels of a convolution's block.
+/// Channels of a block.
 pub(super) const CHANNELS: usize = 4;
-/// Channels of a dense layer's block.
-pub(super) const DENSE_CHANNELS: usize = 8;
-
 /// Blocks of four channels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Blocks<'w> {

@@ -1,6 +1,6 @@
 //! The innermost loops in Rust.
 
-use super::{Blocks, CHANNELS, DENSE_CHANNELS, Lines, Output, Pool};
+use super::{Blocks, CHANNELS, Lines, Output, Pool};
 use crate::kernels::packed::channel::{LEN, requantize};
 
 /// The sums of four channels at two pixels: S₀ and 256·S₁ + S₀ at each, then S₂ and 256·S₃ + S₂ at each.
@@ -145,26 +145,18 @@ fn high_output(sum: i32, table: [i32; LEN]) -> i8 {
     requantize(table[0].wrapping_add(sum >> 7), table)
 }
 
-/// The outputs of eight channels of a dense layer; both slices are whole steps of four taps.
+/// All blocks of a dense layer. The inputs are whole steps of two words.
 #[inline]
-pub(in super::super) fn dense(
-    x: &[i32],
-    weights: &[i32],
-    table: &[i32; DENSE_CHANNELS * LEN],
-    y: &mut [i8; DENSE_CHANNELS],
-) {
-    let mut sums = [[0i32; 2]; DENSE_CHANNELS / 2];
-    for (x, weights) in x.iter().zip(weights.as_chunks::<4>().0) {
-        for ([low, raw], weight) in sums.iter_mut().zip(weights) {
-            step(low, raw, *weight, parts(*x));
+pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
+    let blocks = blocks.iter(2 * x.len());
+    for ((weights, table), y) in blocks.zip(y.as_chunks_mut::<CHANNELS>().0) {
+        let mut sums = [[0i32; 2]; 2];
+        for (x, weights) in x.iter().zip(weights.as_chunks::<2>().0) {
+            for ([low, raw], weight) in sums.iter_mut().zip(weights) {
+                step(low, raw, *weight, parts(*x));
+            }
         }
-    }
-    let outputs = y.as_chunks_mut::<2>().0.iter_mut();
-    let tables = table.as_chunks::<LEN>().0.as_chunks::<2>().0;
-    for (([low, raw], [first, second]), y) in sums.iter().zip(tables).zip(outputs) {
-        *y = [
-            low_output(*low, *first),
-            high_output(raw.wrapping_sub(*low), *second),
-        ];
+        let [[a, b], [c, d]] = sums;
+        *y = outputs([a, b.wrapping_sub(a), c, d.wrapping_sub(c)], table);
     }
 }
