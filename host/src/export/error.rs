@@ -62,7 +62,7 @@ pub enum ExportError {
     /// No sample to calibrate with.
     #[error("calibration: wanted at least 1 training sample, found none")]
     NoSamples,
-    /// An input of sigmoid, tanh or softmax whose scale the int8 kernels cannot take.
+    /// An input whose scale gives a factor that the int8 kernel cannot take.
     #[error(
         "layer `{layer}`: its input has the int8 scale {scale:e}, which the kernels of its \
          operator cannot take; export the formats f32 or head instead (`--format f32`)"

@@ -151,6 +151,48 @@ pub(super) struct RecurrentWeights {
     pub(super) recurrent_bias: Option<Vec<f32>>,
 }
 
+impl Layer {
+    /// The name of node `node` of a sum or product of so many inputs, which takes two at a time, and what it applies to
+    /// its output: the last is the layer's own.
+    pub(super) fn merged(
+        &self,
+        node: usize,
+        inputs: usize,
+        activation: nn_core::ops::Activation,
+    ) -> (String, nn_core::ops::Activation) {
+        if node + 2 == inputs {
+            (self.name.clone(), activation)
+        } else {
+            let name = format!("{}.{}", self.name, node + 1);
+            (name, nn_core::ops::Activation::None)
+        }
+    }
+}
+
+impl Recurrent {
+    /// What the node of one of its directions is called.
+    pub(super) fn node_name(&self, layer: &str, direction: usize) -> String {
+        match direction {
+            0 if self.directions.len() > 1 => format!("{layer}.forward"),
+            0 => layer.to_owned(),
+            _ => format!("{layer}.backward"),
+        }
+    }
+}
+
+impl RecurrentWeights {
+    /// As the functions that quantize take them.
+    pub(super) fn borrow<'w>(&'w self, layer: &'w str) -> super::RecurrentWeights<'w> {
+        super::RecurrentWeights {
+            layer,
+            kernel: &self.kernel,
+            recurrent: &self.recurrent,
+            bias: &self.bias,
+            recurrent_bias: self.recurrent_bias.as_deref().unwrap_or_default(),
+        }
+    }
+}
+
 impl Network {
     /// The layers of `recipe` with the weights of `checkpoint`.
     ///

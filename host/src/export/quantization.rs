@@ -8,7 +8,7 @@ pub mod operators;
 
 use nn_core::fixed_point::InputRescale;
 use nn_core::ops::Activation;
-use nn_core::tensor::Quant;
+use nn_core::tensor::{Quant, Tensor};
 
 use super::{ExportError, Int8Layer, Range};
 
@@ -60,6 +60,14 @@ impl Affine {
             scale: scale as f32,
             // Within −128..=127 after the clamp.
             zero_point: zero_point.round().clamp(-128.0, 127.0) as i32,
+        }
+    }
+
+    /// That of an int8 tensor.
+    pub(super) fn of(tensor: &Tensor) -> Self {
+        Self {
+            scale: tensor.scale(),
+            zero_point: tensor.zero_point(),
         }
     }
 

@@ -4,6 +4,10 @@
 //! it for an LSTM. Biases are int32, b of scale input scale · W's scale, b′ of scale output scale · U's scale. A factor
 //! is formed as TensorFlow Lite forms it: the product of the two scales in f32, the quotient in f64.
 
+mod states;
+
+pub(super) use states::{States, Walk};
+
 use super::quantization::weight_scale;
 use super::{Affine, ExportError, quantize_multiplier};
 

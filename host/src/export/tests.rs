@@ -2,6 +2,7 @@ mod int8;
 #[cfg(feature = "train")]
 mod libtorch;
 mod q16;
+mod recurrent;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -14,7 +15,7 @@ use nn_core::train::Trainable;
 use super::*;
 use crate::checkpoint::{Checkpoint, CheckpointError, Progress, Running, Values};
 use crate::data::{DataSet, Stream};
-use crate::recipe::{Format, LayerKind, Recipe};
+use crate::recipe::{Format, Recipe};
 use crate::sample;
 
 /// Every operator, with padding that is not even and windows that overlap.
@@ -81,21 +82,15 @@ fn checkpoint(recipe: &Recipe) -> Checkpoint {
     let mut stream = Stream::new(11, Stream::INIT, 0, 0);
     let mut tensors = BTreeMap::new();
     for layer in recipe.layers() {
-        let [out, inputs] = [&layer.output_shape, &layer.input_shape]
-            .map(|shape| shape.last().copied().unwrap_or(0));
-        let shape = match &layer.kind {
-            LayerKind::Conv2d(conv) => {
-                vec![out, inputs, conv.kernel.height(), conv.kernel.width()]
-            }
-            LayerKind::Dense(_) => vec![out, inputs],
-            _ => continue,
-        };
-        let fan_in: usize = shape[1..].iter().product();
+        let tensors_of = layer.tensors();
+        let fan_in = tensors_of.first().map(|weight| &weight.shape[1..]);
+        let fan_in: usize = fan_in.unwrap_or_default().iter().product();
         let bound = 3.0 / (fan_in as f32).sqrt();
-        for (kind, shape) in [("weight", shape), ("bias", vec![out])] {
+        for parameter in tensors_of {
+            let shape = parameter.shape;
             let count = shape.iter().product();
             let values = (0..count).map(|_| stream.uniform(-bound, bound)).collect();
-            let name = format!("{}.{kind}", layer.name);
+            let name = format!("{}.{}", layer.name, parameter.name);
             tensors.insert(name, Values { shape, values });
         }
     }

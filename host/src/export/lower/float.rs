@@ -4,10 +4,10 @@ use nn_core::ops::{self, Op};
 use nn_core::tensor::TensorId;
 
 use super::walk::Lowering;
-use crate::export::network::{Cell, Kind, Layer, Recurrent, RecurrentWeights};
+use crate::export::network::{Kind, Layer};
 use crate::export::read::transpose;
-use crate::export::{Builder, ExportError, builder};
-use crate::recipe::{Activation, Gives};
+use crate::export::{Builder, ExportError};
+use crate::recipe::Activation;
 
 /// An activation as nn-core's function of one number; `None` for what takes several together.
 pub(super) fn function(activation: Activation) -> Option<ops::Activation> {
@@ -86,18 +86,8 @@ impl Lowering<'_> {
             Kind::Add | Kind::Mul => {
                 let is_sum = matches!(layer.kind, Kind::Add);
                 let mut y = x;
-                for (place, &other) in inputs.iter().enumerate().skip(1) {
-                    let last = place + 1 == inputs.len();
-                    let name = if last {
-                        name.clone()
-                    } else {
-                        format!("{name}.{place}")
-                    };
-                    let activation = if last {
-                        activation
-                    } else {
-                        ops::Activation::None
-                    };
+                for (node, &other) in inputs.iter().skip(1).enumerate() {
+                    let (name, activation) = layer.merged(node, inputs.len(), activation);
                     y = if is_sum {
                         self.builder.add(&name, [y, other], activation)?
                     } else {
@@ -136,7 +126,7 @@ impl Lowering<'_> {
     }
 
     /// The weights of a layer: those that it shares, where they are there already.
-    fn weights(
+    pub(super) fn weights(
         &mut self,
         layer: &Layer,
         make: impl FnOnce(&mut Builder) -> Result<Vec<TensorId>, ExportError>,
@@ -149,89 +139,6 @@ impl Lowering<'_> {
             self.shared.insert(number, ids.clone());
         }
         Ok(ids)
-    }
-
-    fn recurrent(
-        &mut self,
-        layer: &Layer,
-        recurrent: &Recurrent,
-        x: TensorId,
-    ) -> Result<TensorId, ExportError> {
-        let name = &layer.name;
-        let features = self.builder.tensor(x).shape.dims().last().copied();
-        let features = features.unwrap_or(0) as usize;
-        let ids = self.weights(layer, |builder| {
-            let mut ids = Vec::new();
-            for weights in &recurrent.directions {
-                let columns = weights.bias.len();
-                let units = weights.recurrent.len() / columns.max(1);
-                ids.push(builder.weight_f32(&[features, columns], &weights.kernel)?);
-                ids.push(builder.weight_f32(&[units, columns], &weights.recurrent)?);
-                ids.push(builder.weight_f32(&[columns], &weights.bias)?);
-                if let Some(bias) = &weights.recurrent_bias {
-                    ids.push(builder.weight_f32(&[columns], bias)?);
-                }
-            }
-            Ok(ids)
-        })?;
-        let each = ids.len() / recurrent.directions.len().max(1);
-        let mut outputs = Vec::new();
-        for (direction, ids) in ids.chunks(each.max(1)).enumerate() {
-            let both = recurrent.directions.len() > 1;
-            let name = match direction {
-                0 if both => format!("{name}.forward"),
-                0 => name.clone(),
-                _ => format!("{name}.backward"),
-            };
-            let weights = &recurrent.directions[direction];
-            outputs.push(self.direction(&name, x, recurrent, weights, ids, direction > 0)?);
-        }
-        match outputs[..] {
-            [one] => Ok(one),
-            // Shapes have at most four axes.
-            _ => Ok(self
-                .builder
-                .concat(name, &outputs, layer.output_shape.len() as u8 - 1)?),
-        }
-    }
-
-    fn direction(
-        &mut self,
-        name: &str,
-        x: TensorId,
-        recurrent: &Recurrent,
-        weights: &RecurrentWeights,
-        ids: &[TensorId],
-        reverse: bool,
-    ) -> Result<TensorId, ExportError> {
-        let layer = ops::Recurrent {
-            kernel: ids[0],
-            recurrent: ids[1],
-            bias: Some(ids[2]),
-            reverse,
-            stateful: recurrent.stateful,
-            truncate: recurrent.truncate,
-            requant: None,
-        };
-        let gives = match recurrent.gives {
-            Gives::Last => builder::Gives::Last,
-            Gives::Sequence => builder::Gives::Sequence,
-        };
-        Ok(match recurrent.cell {
-            Cell::Rnn(activation) => {
-                let rnn = ops::Rnn { layer, activation };
-                self.builder.rnn(name, &[x], rnn, gives)?
-            }
-            Cell::Lstm => self.builder.lstm(name, &[x], layer, gives)?,
-            Cell::Gru => {
-                let gru = ops::Gru {
-                    layer,
-                    reset_after: true,
-                    recurrent_bias: weights.recurrent_bias.as_ref().map(|_| ids[3]),
-                };
-                self.builder.gru(name, &[x], gru, gives)?
-            }
-        })
     }
 
     /// A vector `steps` times, by concatenations of up to four.

@@ -1,15 +1,12 @@
 //! Layers in int8.
 
-use nn_core::fixed_point::Rescale;
-use nn_core::ops::{self, Add, AddRequant, Mul, Op, PreluRequant, Requantize};
+use nn_core::ops::{self, Add, Mul, Op, Requantize};
 use nn_core::tensor::{DType, Quant, Tensor, TensorId};
 
 use super::walk::Lowering;
 use crate::export::ExportError;
 use crate::export::network::{Conv2d, Dense, Kind, Layer};
-use crate::export::quantization::{
-    Affine, Parameters, input_rescale, operators, quantize_layer, quantize_multiplier,
-};
+use crate::export::quantization::{Affine, Parameters, input_rescale, operators, quantize_layer};
 use crate::recipe::Activation;
 
 impl Lowering<'_> {
@@ -24,10 +21,7 @@ impl Lowering<'_> {
         let name = &layer.name;
         let x = inputs[0];
         let tensor = self.builder.tensor(x);
-        let input = Affine {
-            scale: tensor.scale(),
-            zero_point: tensor.zero_point(),
-        };
+        let input = Affine::of(&tensor);
         let output = || {
             output.ok_or_else(|| ExportError::Uncalibrated {
                 layer: name.clone(),
@@ -37,13 +31,10 @@ impl Lowering<'_> {
             layer: name.clone(),
             operator: layer.kind.name(),
         };
+        let unfit = || out_of_range(name, input.scale);
         let rescale = |integer_bits| {
-            input_rescale(input.scale, integer_bits)
-                .map(Some)
-                .ok_or_else(|| ExportError::Scale {
-                    layer: name.clone(),
-                    scale: input.scale,
-                })
+            let rescale = input_rescale(input.scale, integer_bits);
+            rescale.map(Some).ok_or_else(unfit)
         };
         let (op, (scale, zero_point)) = match &layer.kind {
             Kind::Conv2d(conv) => {
@@ -79,15 +70,12 @@ impl Lowering<'_> {
                 let alike = alike.collect::<Result<Vec<_>, _>>()?;
                 return self.add_keeping(layer, &alike);
             }
-            Kind::Add | Kind::Mul if inputs.len() == 2 => {
-                return self.merge_i8(layer, [inputs[0], inputs[1]], output()?, activation);
-            }
             Kind::GlobalAvgPool => {
                 let output = output()?;
                 // Of less than 2^31 numbers.
                 let cells = (tensor.elements() / layer.output_shape[0].max(1)) as u32;
                 let rescale = operators::mean_rescale(input.scale, output.scale, cells);
-                let op = Op::GlobalAvgPool(Some(rescale.ok_or_else(no_int8)?));
+                let op = Op::GlobalAvgPool(Some(rescale.ok_or_else(unfit)?));
                 let shape = &layer.output_shape;
                 return Ok(self
                     .builder
@@ -111,20 +99,12 @@ impl Lowering<'_> {
                 // Within ±127.
                 let steps = slope.iter().map(|s| (s / scale).round() as i8);
                 let steps: Vec<i8> = steps.collect();
-                let requant = PreluRequant {
-                    positive: rescale_by(f64::from(input.scale) / f64::from(output.scale)),
-                    negative: rescale_by(
-                        f64::from(input.scale) * f64::from(scale) / f64::from(output.scale),
-                    ),
-                };
-                return Ok(self.builder.prelu_i8(
-                    name,
-                    x,
-                    scale,
-                    &steps,
-                    requant,
-                    output.quant(),
-                )?);
+                let requant = operators::prelu_requant(input.scale, scale, output.scale);
+                let requant = requant.ok_or_else(unfit)?;
+                let quant = output.quant();
+                return Ok(self
+                    .builder
+                    .prelu_i8(name, x, scale, &steps, requant, quant)?);
             }
             Kind::Rrelu(rrelu) => {
                 let slope = 0.5 * (rrelu.lower + rrelu.upper);
@@ -135,11 +115,11 @@ impl Lowering<'_> {
             }
             Kind::Activation(Activation::Relu6) => {
                 let output = output()?;
-                let requantize = Requantize {
-                    rescale: rescale_by(f64::from(input.scale) / f64::from(output.scale)),
+                let rescale = operators::relu_rescale(input.scale, output.scale);
+                let op = Op::Requantize(Requantize {
+                    rescale: rescale.ok_or_else(unfit)?,
                     activation: ops::Activation::Relu6,
-                };
-                let op = Op::Requantize(requantize);
+                });
                 return Ok(self
                     .builder
                     .convert(name, op, x, DType::I8, output.quant())?);
@@ -147,13 +127,13 @@ impl Lowering<'_> {
             Kind::Activation(Activation::HardSigmoid) => {
                 let output = output()?;
                 let function = |x: f64| (x / 6.0 + 0.5).clamp(0.0, 1.0);
-                let table = table(function, input, output);
+                let table = operators::lookup_table(input, output, function);
                 return Ok(self.builder.lookup_i8(name, x, &table, output.quant())?);
             }
             Kind::Activation(Activation::Step) => {
                 let output = output()?;
                 let function = |x: f64| f64::from(u8::from(x >= 0.0));
-                let table = table(function, input, output);
+                let table = operators::lookup_table(input, output, function);
                 return Ok(self.builder.lookup_i8(name, x, &table, output.quant())?);
             }
             Kind::Activation(Activation::Relu) => {
@@ -170,6 +150,11 @@ impl Lowering<'_> {
             Kind::Activation(Activation::Softmax) => {
                 let rescale = rescale(ops::softmax::INPUT_INTEGER_BITS)?;
                 (Op::Softmax(rescale), ops::softmax::OUTPUT_I8)
+            }
+            Kind::Activation(Activation::LogSoftmax) => {
+                let rescale = operators::log_softmax_rescale(input.scale);
+                let rescale = Some(rescale.ok_or_else(unfit)?);
+                (Op::LogSoftmax(rescale), ops::log_softmax::OUTPUT_I8)
             }
             _ => return Err(no_int8()),
         };
@@ -188,47 +173,50 @@ impl Lowering<'_> {
         if tensor.quant == output.quant() {
             return Ok(x);
         }
-        let requantize = Requantize {
-            rescale: rescale_by(f64::from(tensor.scale()) / f64::from(output.scale)),
+        let rescale = operators::requantize_rescale(tensor.scale(), output.scale);
+        let op = Op::Requantize(Requantize {
+            rescale: rescale.ok_or_else(|| out_of_range(name, tensor.scale()))?,
             activation: ops::Activation::None,
-        };
-        let op = Op::Requantize(requantize);
+        });
         Ok(self
             .builder
             .convert(name, op, x, DType::I8, output.quant())?)
     }
 
-    /// A sum or a product of two.
-    fn merge_i8(
+    /// A sum or a product, two at a time; `output` is the quantization of each of its nodes.
+    pub(super) fn merge_i8(
         &mut self,
         layer: &Layer,
-        inputs: [TensorId; 2],
-        output: Affine,
+        inputs: &[TensorId],
         activation: ops::Activation,
+        output: impl Fn(usize) -> Option<Affine>,
     ) -> Result<TensorId, ExportError> {
-        let [a, b] = inputs.map(|id| f64::from(self.builder.tensor(id).scale()));
-        let y = f64::from(output.scale);
-        let op = if matches!(layer.kind, Kind::Add) {
-            let most = 2.0 * a.max(b);
-            let requant = Some(AddRequant {
-                x0: rescale_by(a / most),
-                x1: rescale_by(b / most),
-                y: rescale_by(most / (f64::from(1u32 << ops::add::LEFT_SHIFT) * y)),
-            });
-            Op::Add(Add {
-                requant,
-                activation,
-            })
-        } else {
-            let requant = Some(rescale_by(a * b / y));
-            Op::Mul(Mul {
-                requant,
-                activation,
-            })
-        };
-        let shape = self.builder.tensor(inputs[0]).shape;
-        let y = Tensor::activation(shape, DType::I8, output.quant());
-        Ok(self.builder.node_of(&layer.name, op, &inputs, y)?)
+        let mut y = inputs[0];
+        for (node, &other) in inputs.iter().skip(1).enumerate() {
+            let output = output(node).ok_or_else(|| ExportError::Uncalibrated {
+                layer: layer.name.clone(),
+            })?;
+            let (name, activation) = layer.merged(node, inputs.len(), activation);
+            let [a, b] = [y, other].map(|id| self.builder.tensor(id).scale());
+            let unfit = || out_of_range(&layer.name, a.max(b));
+            let op = if matches!(layer.kind, Kind::Add) {
+                let requant = operators::add_requant(a, b, output.scale);
+                Op::Add(Add {
+                    requant: Some(requant.ok_or_else(unfit)?),
+                    activation,
+                })
+            } else {
+                let requant = operators::mul_rescale(a, b, output.scale);
+                Op::Mul(Mul {
+                    requant: Some(requant.ok_or_else(unfit)?),
+                    activation,
+                })
+            };
+            let shape = self.builder.tensor(y).shape;
+            let output = Tensor::activation(shape, DType::I8, output.quant());
+            y = self.builder.node_of(&name, op, &[y, other], output)?;
+        }
+        Ok(y)
     }
 
     /// A leaky ReLU: TensorFlow Lite's rule, as a table.
@@ -241,10 +229,7 @@ impl Lowering<'_> {
         output: Affine,
     ) -> Result<TensorId, ExportError> {
         let table = operators::leaky_relu_table(input, slope, output);
-        let table = table.ok_or_else(|| ExportError::NoInt8 {
-            layer: name.to_owned(),
-            operator: "leaky_relu",
-        })?;
+        let table = table.ok_or_else(|| out_of_range(name, input.scale))?;
         Ok(self.builder.lookup_i8(name, x, &table, output.quant())?)
     }
 
@@ -289,21 +274,8 @@ impl Lowering<'_> {
     }
 }
 
-/// A factor as int8 operators carry it.
-fn rescale_by(factor: f64) -> Rescale {
-    let (multiplier, shift) = quantize_multiplier(factor);
-    // −31 to 30.
-    let shift = shift as i8;
-    Rescale { multiplier, shift }
-}
-
-/// A function of each int8, in f64, halves away from zero.
-fn table(function: impl Fn(f64) -> f64, input: Affine, output: Affine) -> Vec<i8> {
-    let entry = |x: i8| {
-        let real = f64::from(input.scale) * f64::from(i32::from(x) - input.zero_point);
-        let steps = (function(real) / f64::from(output.scale)).round();
-        // `as` saturates.
-        (steps + f64::from(output.zero_point)) as i8
-    };
-    (i8::MIN..=i8::MAX).map(entry).collect()
+/// A layer whose factors its kernel cannot take.
+fn out_of_range(layer: &str, scale: f32) -> ExportError {
+    let layer = layer.to_owned();
+    ExportError::Scale { layer, scale }
 }

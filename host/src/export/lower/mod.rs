@@ -2,6 +2,7 @@
 
 mod float;
 mod int8;
+mod recurrent;
 mod walk;
 
 use nn_core::ops;

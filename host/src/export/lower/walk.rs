@@ -115,10 +115,21 @@ impl<'n> Lowering<'n> {
             let inputs = self.inputs(layer, ranges.is_none())?;
             let before = self.builder.nodes();
             let y = match ranges {
-                Some(ranges) => {
-                    let output = ranges.of(last).map(Affine::covering);
-                    self.add_i8(layer, &inputs, activation, output)?
-                }
+                Some(ranges) => match &layer.kind {
+                    Kind::Recurrent(recurrent) => {
+                        let input = Affine::of(&self.builder.tensor(inputs[0]));
+                        let states = ranges.states(index);
+                        self.recurrent_i8(layer, recurrent, inputs[0], input, states)?
+                    }
+                    Kind::Add | Kind::Mul => {
+                        let output = |node| ranges.of_node(last, node).map(Affine::covering);
+                        self.merge_i8(layer, &inputs, activation, output)?
+                    }
+                    _ => {
+                        let output = ranges.of(last).map(Affine::covering);
+                        self.add_i8(layer, &inputs, activation, output)?
+                    }
+                },
                 None => self.add_float(layer, &inputs, activation)?,
             };
             self.values[index] = Some(y);
