@@ -2,6 +2,7 @@
 
 use crate::engine::{Learning, Pick};
 use crate::fixed_point::InputRescale;
+use crate::kernels::packed::conv2d;
 use crate::memory::{Memory, Span};
 use crate::ops::add::AddStep;
 use crate::ops::conv2d::ConvStep;
@@ -48,6 +49,12 @@ pub(crate) enum Sizes {
         activation: Activation,
         x_zero: i8,
         y_zero: i8,
+        range: [i8; 2],
+    },
+    /// A packed int8 convolution.
+    PackedConv {
+        shape: conv2d::Shape,
+        x_zero: i8,
         range: [i8; 2],
     },
     /// A pooling.

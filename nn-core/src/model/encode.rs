@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::engine::arena_len;
 use crate::memory::{Buffer, PlanError, table_len};
-use crate::model::header::{ALIGN, checksum};
+use crate::model::header::{ALIGN, checksum, layout};
 use crate::model::{HEADER_LEN, Header, Ids, LoadError, Model, Node, VERSION};
 use crate::tensor::Tensor;
 use crate::train::TrainSpec;
@@ -91,7 +91,7 @@ pub fn encode(
     let length = |length: usize| u32::try_from(length).map_err(|_| space);
     let mut header = Header {
         version: VERSION,
-        layout: 0,
+        layout: layout_of(graph),
         graph_len: length(graph_len)?,
         weights_at: length(weights_at)?,
         weights_len: length(weights.len())?,
@@ -118,6 +118,16 @@ pub fn encode(
     };
     seal(blob, &mut header);
     Ok(end)
+}
+
+/// The plainest layout that has all operators.
+fn layout_of(graph: &Graph) -> u16 {
+    let mut nodes = graph.nodes.iter();
+    if nodes.any(|node| node.op.packed_table().is_some()) {
+        layout::ARMV7EM
+    } else {
+        layout::PLAIN
+    }
 }
 
 /// Renews the checksum of a blob whose weights were changed in place, and checks it.

@@ -13,13 +13,21 @@ pub(super) const CRC_AT: usize = 28;
 /// Alignment of the blob and of its weights section.
 pub(crate) const ALIGN: usize = 16;
 
+/// The layouts of weights that this crate knows: what a header may say.
+pub mod layout {
+    /// Every weight as its operator's plain layout has it.
+    pub const PLAIN: u16 = 0;
+    /// int8 dense layers and convolutions may be packed for kernels of Cortex-M4 and M7.
+    pub const ARMV7EM: u16 = 1;
+}
+
 /// The header's fields, in their order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub struct Header {
     /// Format version.
     pub version: u16,
-    /// How weights are laid out: 0 is the plain layout of `docs/format.md`.
+    /// How weights are laid out: see [`layout`].
     pub layout: u16,
     /// Bytes of the graph, which begins at 32.
     pub graph_len: u32,

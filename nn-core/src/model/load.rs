@@ -1,6 +1,7 @@
 //! The checks that a blob passes before anything runs.
 
-use crate::model::header::{ALIGN, checksum};
+use crate::kernels::packed;
+use crate::model::header::{ALIGN, checksum, layout};
 use crate::model::{
     HEADER_LEN, Header, Ids, LoadError, MAGIC, Model, Node, NodeFault, Seq, TensorFault, VERSION,
 };
@@ -40,7 +41,7 @@ fn sections(bytes: &[u8]) -> Result<(Header, &[u8], &[u8]), LoadError> {
             found: header.version,
         });
     }
-    if header.layout != 0 {
+    if !matches!(header.layout, layout::PLAIN | layout::ARMV7EM) {
         return Err(LoadError::Layout {
             found: header.layout,
         });
@@ -241,6 +242,13 @@ fn check_multipliers(model: &Model, node: &Node) -> Result<(), NodeFault> {
     };
     if let Some(table) = node.op.recurrent_table() {
         let valid = node.op.takes_table(words(table)?);
+        return valid.then_some(()).ok_or(NodeFault::Quant);
+    }
+    if let Some(table) = node.op.packed_table() {
+        if model.header.layout != layout::ARMV7EM {
+            return Err(NodeFault::Layout);
+        }
+        let valid = packed::channel::is_valid(words(table)?);
         return valid.then_some(()).ok_or(NodeFault::Quant);
     }
     let (weight, requant) = match node.op {

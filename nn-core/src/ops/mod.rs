@@ -24,6 +24,8 @@ pub mod lookup;
 pub mod lstm;
 pub mod max_pool2d;
 pub mod mul;
+pub mod packed_conv2d;
+pub mod packed_dense;
 pub mod pad;
 pub mod prelu;
 pub mod quantize;
@@ -68,6 +70,8 @@ pub use lookup::Lookup;
 pub use lstm::Lstm;
 pub use mul::Mul;
 pub(crate) use operator::{Facts, Needs, Operator, Output, backward_by_scalar, by_scalar};
+pub use packed_conv2d::PackedConv2d;
+pub use packed_dense::PackedDense;
 pub use pad::Pad;
 pub use prelu::{Prelu, PreluRequant};
 pub use recurrent::Recurrent;
@@ -151,6 +155,10 @@ pub enum Op {
     Lookup(Lookup),
     /// int8 to int8 of another quantization.
     Requantize(Requantize),
+    /// An int8 dense layer over packed weights.
+    PackedDense(PackedDense),
+    /// An int8 convolution over packed weights, perhaps with a 2x2 max pooling.
+    PackedConv2d(PackedConv2d),
 }
 
 impl Op {
@@ -188,6 +196,9 @@ impl Op {
             Self::Embedding(_) => "embedding",
             Self::Lookup(_) => "lookup",
             Self::Requantize(_) => "requantize",
+            Self::PackedDense(_) => "dense",
+            Self::PackedConv2d(conv) if conv.pool => "conv2d_max_pool2d",
+            Self::PackedConv2d(_) => "conv2d",
         }
     }
 
@@ -223,6 +234,8 @@ impl Op {
             Self::Embedding(embedding) => embedding.facts(),
             Self::Lookup(lookup) => lookup.facts(),
             Self::Requantize(_) => requantize::FACTS,
+            Self::PackedDense(dense) => dense.facts(),
+            Self::PackedConv2d(conv) => conv.facts(),
         }
     }
 
@@ -265,6 +278,17 @@ impl Op {
             Self::Embedding(_) => number::EMBEDDING,
             Self::Lookup(_) => number::LOOKUP,
             Self::Requantize(_) => number::REQUANTIZE,
+            Self::PackedDense(_) => number::PACKED_DENSE,
+            Self::PackedConv2d(_) => number::PACKED_CONV2D,
+        }
+    }
+
+    /// The table of a packed layer.
+    pub(crate) fn packed_table(&self) -> Option<TensorId> {
+        match self {
+            Self::PackedDense(dense) => Some(dense.table),
+            Self::PackedConv2d(conv) => Some(conv.table),
+            _ => None,
         }
     }
 
@@ -337,6 +361,8 @@ impl Op {
             Self::Embedding(embedding) if holds::<K>(number::EMBEDDING) => embedding,
             Self::Lookup(lookup) if holds::<K>(number::LOOKUP) => lookup,
             Self::Requantize(requantize) if holds::<K>(number::REQUANTIZE) => requantize,
+            Self::PackedDense(dense) if holds::<K>(number::PACKED_DENSE) => dense,
+            Self::PackedConv2d(conv) if holds::<K>(number::PACKED_CONV2D) => conv,
             _ => return None,
         })
     }
@@ -382,4 +408,6 @@ pub mod number {
     pub const EMBEDDING: u8 = 28;
     pub const LOOKUP: u8 = 29;
     pub const REQUANTIZE: u8 = 30;
+    pub const PACKED_DENSE: u8 = 31;
+    pub const PACKED_CONV2D: u8 = 32;
 }

@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(error, Err(PackError::Sum { channel: 0 }));
         let error = pack(3, plain(1 << 30, -8), weights(1), [0, 0]);
         assert_eq!(error, Err(PackError::Sum { channel: 3 }));
-        for shift in [0, 1, -24, -31] {
+        for shift in [0, 1, -25, -31] {
             let error = pack(1, plain(0, shift), weights(1), [0, -128]);
             assert_eq!(error, Err(PackError::Factor { channel: 1 }), "{shift}");
         }

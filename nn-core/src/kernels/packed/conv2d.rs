@@ -56,43 +56,57 @@ impl Shape {
         self.output.map(|cells| usize::from(cells) / scale)
     }
 
+    /// Numbers of an input map and of a stored one.
+    pub(crate) fn lengths(&self) -> (usize, usize) {
+        let of = |[rows, columns]: [usize; 2], channels| {
+            rows.saturating_mul(columns)
+                .saturating_mul(usize::from(channels))
+        };
+        let input = self.input.map(usize::from);
+        (of(input, self.channels), of(self.stored(), self.outputs))
+    }
+
     /// Lines of a row, words of taps of a line, and halves of a line with padding.
     fn line(&self) -> (usize, usize, usize) {
         let [_, kernel] = self.kernel.map(usize::from);
         let [_, stride] = self.stride.map(usize::from);
         // The second pixel of the last pair may be none, but is computed.
-        let last = usize::from(self.output[1])
-            .next_multiple_of(2)
-            .saturating_sub(1)
-            * stride;
+        let columns = usize::from(self.output[1]).next_multiple_of(2);
+        let last = columns.saturating_sub(1).saturating_mul(stride);
         if self.inputs() == 1 {
             let words = kernel.div_ceil(2);
-            (1, words, (last + 2 * words).next_multiple_of(2))
+            // An even number.
+            let halves = last.saturating_add(2 * words + 1) & !1;
+            (1, words, halves)
         } else {
-            (self.planes(), kernel, 2 * (last + kernel))
+            let cells = last.saturating_add(kernel);
+            (self.planes(), kernel, cells.saturating_mul(2))
         }
     }
 
     /// Words of a block's weights.
     fn block(&self) -> usize {
         let (lines, words, _) = self.line();
-        2 * usize::from(self.kernel[0]) * lines * words
+        let rows = 2 * usize::from(self.kernel[0]);
+        rows.saturating_mul(lines).saturating_mul(words)
     }
 
     fn blocks(&self) -> usize {
         usize::from(self.outputs).div_ceil(CHANNELS)
     }
 
-    /// Words of weights, numbers in the table and words of scratch.
+    /// Words of weights, numbers in the table and words of scratch. What no memory holds is the largest number.
     pub fn sizes(&self) -> [usize; 3] {
         let (lines, _, halves) = self.line();
         let scratch = if self.is_pointwise() {
             2 * self.planes()
         } else {
-            usize::from(self.kernel[0]) * lines * halves / 2
+            let row = lines.saturating_mul(halves / 2);
+            row.saturating_mul(usize::from(self.kernel[0]))
         };
         let blocks = self.blocks();
-        [blocks * self.block(), blocks * CHANNELS * LEN, scratch]
+        let weights = blocks.saturating_mul(self.block());
+        [weights, blocks * CHANNELS * LEN, scratch]
     }
 
     /// The input channel of half `half` of pair `plane`: bytes 0, 2 and 1, 3 of each four; two that are left over are

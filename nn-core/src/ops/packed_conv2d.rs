@@ -1,0 +1,153 @@
+//! An int8 convolution over packed weights: [`Conv2d`](super::Conv2d) in layout 1 of the blob, without groups or
+//! dilation, with the same outputs, and if wanted the largest of each 2x2 of them.
+//!
+//! See [`kernels::packed`](crate::kernels::packed) and `docs/int8-kernels.md`.
+
+use serde::{Deserialize, Serialize};
+
+use crate::engine::{Forward, Frame, Sizes};
+use crate::kernels::packed::conv2d;
+use crate::memory::{Memory, numbers, numbers_mut};
+use crate::ops::window::{Window, frames_and_map};
+use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator};
+use crate::tensor::{DType, Shape, TensorId};
+
+/// Parameters of a packed convolution.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct PackedConv2d {
+    /// int32, the words of [`conv2d::pack`].
+    pub weight: TensorId,
+    /// int32, the table of [`conv2d::pack`].
+    pub table: TensorId,
+    /// Rows and columns of the kernel.
+    pub kernel: [u16; 2],
+    /// Steps down and right.
+    pub stride: [u16; 2],
+    /// Cells of padding: top, left, bottom, right; each less than the kernel.
+    pub padding: [u8; 4],
+    /// What is applied to the output: none, ReLU or ReLU6.
+    pub activation: Activation,
+    /// Whether the largest of each 2x2 outputs is stored, an odd last row or column left out.
+    pub pool: bool,
+}
+
+impl PackedConv2d {
+    pub(super) fn facts(&self) -> Facts {
+        Facts {
+            constants: [Some(self.weight), Some(self.table)],
+            ..Facts::PLAIN
+        }
+    }
+
+    /// The kernel's sizes, for an input that [`frames_and_map`] reads and so many output channels.
+    pub fn shape(&self, input: Shape, outputs: u32) -> Option<conv2d::Shape> {
+        let (_, [height, width, channels]) = frames_and_map(&input)?;
+        let [top, left, ..] = self.padding.map(u16::from);
+        let map = [height, width];
+        let window = Window::new(map, self.kernel, self.stride, [1, 1], self.padding)?;
+        let shape = conv2d::Shape {
+            input: [window.rows.input, window.columns.input],
+            channels: u16::try_from(channels).ok()?,
+            kernel: self.kernel,
+            stride: self.stride,
+            before: [top, left],
+            output: [window.rows.output, window.columns.output],
+            outputs: u16::try_from(outputs).ok()?,
+            pool: self.pool,
+        };
+        shape
+            .stored()
+            .iter()
+            .all(|cells| *cells > 0)
+            .then_some(shape)
+    }
+
+    /// The output's shape.
+    pub fn output_shape(&self, input: Shape, outputs: u32) -> Option<Shape> {
+        let [height, width] = self.shape(input, outputs)?.stored();
+        let channels = outputs as usize;
+        match *input.dims() {
+            [_, _] if height == 1 => Shape::new(&[width, channels]),
+            [_, _, _] => Shape::new(&[height, width, channels]),
+            [frames, ..] => Shape::new(&[frames as usize, height, width, channels]),
+            _ => None,
+        }
+    }
+
+    fn of(&self, check: &Check) -> Option<conv2d::Shape> {
+        let outputs = check.y.shape.dims().last()?;
+        self.shape(check.x.shape, *outputs)
+    }
+}
+
+impl<K: OpSet> Operator<K> for PackedConv2d {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        check.arity(1)?;
+        check.x_dtype(DType::I8)?;
+        check.same_dtype()?;
+        frames_and_map(&check.x.shape).ok_or(NodeFault::Shape(check.x_id))?;
+        let shape = self.of(check).ok_or(NodeFault::Geometry)?;
+        let wanted = self.output_shape(check.x.shape, u32::from(shape.outputs));
+        check.y_shape(wanted.ok_or(NodeFault::Geometry)?)?;
+        check.packed(self.weight, self.table, shape.sizes(), self.activation)
+    }
+
+    fn needs(&self, check: &Check) -> Needs {
+        let [_, _, scratch] = self.of(check).map_or([0; 3], |shape| shape.sizes());
+        Needs {
+            scratch: scratch.saturating_mul(size_of::<i32>()),
+            ..Needs::default()
+        }
+    }
+
+    fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
+        let sizes = Sizes::PackedConv {
+            shape: self.of(check)?,
+            // Checked when the model was loaded.
+            x_zero: check.x.zero_point() as i8,
+            range: check.range_i8(self.activation),
+        };
+        K::I8.then_some((run, sizes))
+    }
+
+    fn macs(&self, check: &Check) -> u64 {
+        let frames = frames_and_map(&check.x.shape).map_or(0, |(frames, _)| u64::from(frames));
+        self.of(check).map_or(0, |shape| {
+            let factors = [shape.kernel, shape.output, [shape.channels, shape.outputs]];
+            let factors = factors.iter().flatten();
+            factors.fold(frames, |macs, factor| {
+                macs.saturating_mul(u64::from(*factor))
+            })
+        })
+    }
+}
+
+fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::PackedConv {
+        shape,
+        x_zero,
+        range,
+    } = frame.step.sizes
+    else {
+        return None;
+    };
+    let reads = [frame.x(), frame.constant(0), frame.constant(1)];
+    let ([x, weights, table], [y, scratch]) = memory.borrow(reads, [frame.y(), frame.scratch()])?;
+    let layer = conv2d::Layer {
+        shape,
+        weights: numbers(weights)?,
+        table: numbers(table)?,
+        x_zero,
+        range,
+    };
+    let (x, y): (&[i8], &mut [i8]) = (numbers(x)?, numbers_mut(y)?);
+    let scratch = numbers_mut(scratch)?;
+    let (x_len, y_len) = shape.lengths();
+    for (x, y) in x
+        .chunks_exact(x_len.max(1))
+        .zip(y.chunks_exact_mut(y_len.max(1)))
+    {
+        conv2d::forward(&layer, x, scratch, y);
+    }
+    Some(())
+}
