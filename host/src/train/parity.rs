@@ -284,4 +284,13 @@ fn several_heads_are_exported_in_their_order() {
         .map(|head| (head.output, head.weight))
         .collect();
     assert_eq!(losses, [(0, 1.0), (1, 0.5)]);
+    // Where the last layer alone learns, the other head is in int8 and teaches nothing.
+    let text = text.replace("\"all\"", "\"last:1\"");
+    let recipe = Recipe::parse(&text, Path::new("heads.toml")).unwrap();
+    for (format, wanted) in [(Format::F32, &[0, 1][..]), (Format::Head, &[1])] {
+        let lowered = exported.lower(&recipe, &ranges, format).unwrap();
+        let spec = Model::load(&lowered.bytes).unwrap().train_spec().unwrap();
+        let outputs: Vec<_> = spec.heads.iter().map(|head| head.output).collect();
+        assert_eq!(outputs, wanted, "{format}");
+    }
 }

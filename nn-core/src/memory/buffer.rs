@@ -131,6 +131,10 @@ impl Buffer {
         self.size > 0 && self.offset == UNPLACED
     }
 
+    pub(crate) fn unplace(&mut self) {
+        self.offset = UNPLACED;
+    }
+
     pub(crate) fn is_placed(&self) -> bool {
         self.size > 0 && self.offset != UNPLACED
     }

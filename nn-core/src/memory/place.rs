@@ -1,11 +1,60 @@
-//! Places: the largest buffer first, at the lowest address where no buffer that lives at the same time lies.
+//! Places: one buffer after the other, each at the lowest address where no buffer that lives at the same time lies.
+//!
+//! The largest first leaves the least gaps, as a rule. Where it needs more than lives at any one step, other orders are
+//! tried, and the best of all is taken; of equals the first.
 
 use crate::memory::{Buffer, PlanError};
 
-/// Places every buffer that waits. Returns the bytes that they take together.
+/// Which buffer is placed next: of equals the larger, and of those the first.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    /// The largest.
+    Largest,
+    /// The one that is needed until the latest step.
+    Latest,
+    /// The one that is needed from the earliest step.
+    Earliest,
+    /// The one that is needed for the most steps.
+    Longest,
+}
+
+impl Order {
+    const ALL: [Self; 4] = [Self::Largest, Self::Latest, Self::Earliest, Self::Longest];
+
+    /// Larger for what comes before.
+    fn rank(self, buffer: &Buffer) -> (u16, u32) {
+        let steps = match self {
+            Self::Largest => 0,
+            Self::Latest => buffer.last,
+            Self::Earliest => u16::MAX - buffer.first,
+            Self::Longest => buffer.last.saturating_sub(buffer.first),
+        };
+        (steps, buffer.size)
+    }
+}
+
+/// Places every buffer. Returns the bytes that they take together.
 pub(crate) fn place(buffers: &mut [Buffer]) -> Result<usize, PlanError> {
+    let bound = lower_bound(buffers);
+    let mut best = (usize::MAX, Order::Largest);
+    for order in Order::ALL {
+        let total = place_in(order, buffers).unwrap_or(usize::MAX);
+        if total <= bound {
+            return Ok(total);
+        }
+        if total < best.0 {
+            best = (total, order);
+        }
+    }
+    place_in(best.1, buffers)
+}
+
+fn place_in(order: Order, buffers: &mut [Buffer]) -> Result<usize, PlanError> {
+    for buffer in buffers.iter_mut() {
+        buffer.unplace();
+    }
     let mut total = 0usize;
-    while let Some(index) = largest_waiting(buffers) {
+    while let Some(index) = next(order, buffers) {
         let Some(&buffer) = buffers.get(index) else {
             break;
         };
@@ -37,11 +86,13 @@ pub fn lower_bound(buffers: &[Buffer]) -> usize {
     steps.map(live_at).max().unwrap_or(0)
 }
 
-fn largest_waiting(buffers: &[Buffer]) -> Option<usize> {
-    let mut best: Option<(usize, u32)> = None;
+/// The buffer that is placed next; none when all are.
+fn next(order: Order, buffers: &[Buffer]) -> Option<usize> {
+    let mut best: Option<(usize, (u16, u32))> = None;
     for (index, buffer) in buffers.iter().enumerate() {
-        if buffer.waits() && best.is_none_or(|(_, size)| buffer.size > size) {
-            best = Some((index, buffer.size));
+        let rank = order.rank(buffer);
+        if buffer.waits() && best.is_none_or(|(_, before)| rank > before) {
+            best = Some((index, rank));
         }
     }
     best.map(|(index, _)| index)

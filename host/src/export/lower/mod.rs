@@ -98,9 +98,7 @@ impl Network {
         if matches!(format, Format::Q16 | Format::HeadQ16) {
             graph.builder = graph.builder.to_q16().exact()?;
         }
-        let spec = train
-            .map(|train| self.spec(recipe, train, &graph))
-            .transpose()?;
+        let spec = train.map(|train| spec(recipe, train, &graph)).transpose()?;
         graph.finish(spec)
     }
 
@@ -109,51 +107,49 @@ impl Network {
         let lowering = Lowering::new(self, Numbers::F32, Fusion::Int8, "calibration")?;
         lowering.run(&[])?.finish(None)
     }
+}
 
-    /// The training plan of a graph.
-    fn spec(
-        &self,
-        recipe: &Recipe,
-        train: &DeviceTraining,
-        graph: &Graph,
-    ) -> Result<TrainSpec, ExportError> {
-        let trainable = match &train.layers {
-            TrainableLayers::All if graph.last(usize::MAX) => Trainable::All,
-            TrainableLayers::Last(count) => match u8::try_from(*count) {
-                Ok(narrow) if graph.last(*count) => Trainable::Last(narrow),
-                _ => Trainable::Nodes(graph.mask()?),
-            },
+/// The training plan of a graph.
+fn spec(recipe: &Recipe, train: &DeviceTraining, graph: &Graph) -> Result<TrainSpec, ExportError> {
+    let trainable = match &train.layers {
+        TrainableLayers::All if graph.last(usize::MAX) => Trainable::All,
+        TrainableLayers::Last(count) => match u8::try_from(*count) {
+            Ok(narrow) if graph.last(*count) => Trainable::Last(narrow),
             _ => Trainable::Nodes(graph.mask()?),
+        },
+        _ => Trainable::Nodes(graph.mask()?),
+    };
+    let heads = (0..).zip(&recipe.train.heads).map(|(output, head)| {
+        // A recipe has at most four heads.
+        let loss = loss(train.loss.unwrap_or(head.loss));
+        let weight = if recipe.train.heads.len() > 1 {
+            head.weight
+        } else {
+            1.0
         };
-        let heads = (0..).zip(&recipe.train.heads).map(|(output, head)| {
-            // A recipe has at most four heads.
-            let loss = loss(train.loss.unwrap_or(head.loss));
-            let weight = if recipe.train.heads.len() > 1 {
-                head.weight
-            } else {
-                1.0
-            };
-            Head::new(loss).at(output).with_weight(weight as f32)
-        });
-        let heads: Vec<Head> = heads.filter(|head| head.weight > 0.0).collect();
-        let loss = heads.first().map_or(Loss::CrossEntropy, |head| head.loss);
-        let mut optimizer = match train.optimizer {
-            DeviceOptimizer::Sgd => Optimizer::new(Method::Sgd {
-                momentum: train.momentum,
-                nesterov: train.nesterov,
-            }),
-            DeviceOptimizer::Adam => Optimizer::ADAM,
-            DeviceOptimizer::AdamW => Optimizer::adam_w(0.0),
-            DeviceOptimizer::RmsProp => Optimizer::RMS_PROP,
-        };
-        optimizer.weight_decay = train.weight_decay;
-        let mut spec = TrainSpec::new(trainable, loss, optimizer, train.learning_rate)
-            .with_accumulation(train.accumulate);
-        if train.biases_only {
-            spec = spec.with_part(Part::Bias);
-        }
-        Ok(spec.with_heads(&heads).unwrap_or(spec))
+        Head::new(loss).at(output).with_weight(weight as f32)
+    });
+    // Nothing below a head in int8 learns: it has nothing to teach.
+    let heads: Vec<Head> = heads
+        .filter(|head| head.weight > 0.0 && graph.is_real(head.output))
+        .collect();
+    let loss = heads.first().map_or(Loss::CrossEntropy, |head| head.loss);
+    let mut optimizer = match train.optimizer {
+        DeviceOptimizer::Sgd => Optimizer::new(Method::Sgd {
+            momentum: train.momentum,
+            nesterov: train.nesterov,
+        }),
+        DeviceOptimizer::Adam => Optimizer::ADAM,
+        DeviceOptimizer::AdamW => Optimizer::adam_w(0.0),
+        DeviceOptimizer::RmsProp => Optimizer::RMS_PROP,
+    };
+    optimizer.weight_decay = train.weight_decay;
+    let mut spec = TrainSpec::new(trainable, loss, optimizer, train.learning_rate)
+        .with_accumulation(train.accumulate);
+    if train.biases_only {
+        spec = spec.with_part(Part::Bias);
     }
+    Ok(spec.with_heads(&heads).unwrap_or(spec))
 }
 
 /// A recipe's loss as devices have it.

@@ -60,6 +60,12 @@ impl Graph {
         learnable.take(count).eq(learning)
     }
 
+    /// Whether output number `output` is in real numbers.
+    pub(super) fn is_real(&self, output: u8) -> bool {
+        let head = self.heads.get(usize::from(output));
+        head.is_some_and(|&id| self.builder.tensor(id).dtype != DType::I8)
+    }
+
     pub(super) fn finish(self, train: Option<TrainSpec>) -> Result<Lowered, ExportError> {
         let bytes = self.builder.finish(&self.heads, train)?;
         let outputs = self.outputs;
