@@ -1,10 +1,10 @@
 //! Cases in int8.
 
-use host::export::{Affine, AlignedBytes, Builder, Gives, Int8Layer, Int8Recurrent};
+use host::export::{Affine, AlignedBytes, Builder, Gives, Int8Layer, Int8Recurrent, operators};
 use nn_core::fixed_point::{InputRescale, Rescale};
 use nn_core::ops::{
     Activation, Add, AddRequant, Concat, Conv2d, Embedding, Gru, Lookup, Lstm, Mul, Op, Pad, Prelu,
-    PreluRequant, Recurrent, Requantize, Rnn, Transpose, sigmoid, softmax, tanh,
+    PreluRequant, Recurrent, Requantize, Rnn, Transpose, log_softmax, sigmoid, softmax, tanh,
 };
 use nn_core::tensor::{DType, Quant, Shape, Tensor, TensorId};
 use nn_core::train::{Loss, TrainSpec, Trainable};
@@ -20,6 +20,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("i8 layers under a Q16 head that learns", head(DType::Q16)),
         Case::new("i8 from input to output", whole()),
         Case::new("i8 graph", graph()),
+        Case::new("i8 log-softmax", log_softmax_of_rows()),
         Case::new("i8 embedding", embedding()),
         Case::new("i8 recurrent layers", recurrent()),
     ]
@@ -229,6 +230,17 @@ fn graph() -> AlignedBytes {
     let mean = node(Op::GlobalAvgPool(Some(factor(1.3))), &[narrowed], &[15]);
     let largest = node(Op::GlobalMaxPool, &[narrowed], &[15]);
     b.finish(&[mean, largest], None).unwrap()
+}
+
+/// A log-softmax of each row; the lowest of them saturate.
+fn log_softmax_of_rows() -> AlignedBytes {
+    let mut b = Builder::new("log-softmax");
+    let scale = 0.12;
+    let x = b.input(&[5, 9], DType::I8, quant(scale, 11)).unwrap();
+    let op = Op::LogSoftmax(operators::log_softmax_rescale(scale));
+    let output = as_quant(log_softmax::OUTPUT_I8);
+    let y = b.convert("log-softmax", op, x, DType::I8, output).unwrap();
+    b.finish(&[y], None).unwrap()
 }
 
 fn embedding() -> AlignedBytes {
