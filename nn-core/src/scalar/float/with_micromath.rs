@@ -1,4 +1,4 @@
-//! f32 functions that are small and fast rather than exact (feature `micromath`).
+//! f32 functions that are small rather than exact, and most of them faster (feature `micromath`).
 //!
 //! | function | computed as |
 //! |---|---|
@@ -11,7 +11,10 @@
 //!
 //! Of the crate `micromath` only the starting value serves: its exp divides in a loop and is off by 2·10⁻³, its ln by
 //! a tenth below 1, its square root by 6 %, and it has no tanh. The polynomials interpolate at Chebyshev's nodes.
-//! `docs/numerics.md` states the errors, `tests/functions.rs` walks all inputs.
+//! `docs/numerics.md` states the errors, and what each takes; `tests/functions.rs` walks all inputs.
+//!
+//! What layers and optimizers call in many places is never inlined: nn-core is built for speed, and a copy at each call
+//! makes an image that learns larger than libm does.
 
 use core::f32::consts::{LN_2, LOG2_E, SQRT_2};
 
@@ -58,6 +61,7 @@ pub(super) fn exp(x: f32) -> f32 {
 }
 
 /// Natural logarithm.
+#[inline(never)]
 pub(super) fn ln(x: f32) -> f32 {
     if x == 0.0 {
         return f32::NEG_INFINITY;
@@ -112,6 +116,7 @@ pub(super) fn rsqrt(x: f32) -> f32 {
 }
 
 /// Square root: not a number below 0.
+#[inline(never)]
 pub(super) fn sqrt(x: f32) -> f32 {
     if x == 0.0 || x == f32::INFINITY {
         return x;
@@ -120,11 +125,13 @@ pub(super) fn sqrt(x: f32) -> f32 {
 }
 
 /// 1 / (1 + e^−x).
+#[inline(never)]
 pub(super) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
 /// Hyperbolic tangent.
+#[inline(never)]
 pub(super) fn tanh(x: f32) -> f32 {
     let size = x.abs();
     if size < 0.5 {
