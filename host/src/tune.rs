@@ -1,13 +1,13 @@
 //! Fine-tuning on a device, sample by sample: accuracy before and after, and the weights that were learnt.
 
-use nn_core::model::{LoadError, reseal};
+use nn_core::model::{LoadError, Model, reseal};
 use nn_core::train::{Sgd, Target};
 
 use crate::blob::{Blob, BlobError};
 use crate::data::DataSet;
 use crate::device::{Device, DeviceError};
 use crate::evaluate::{EvaluateError, Evaluation, evaluate, evaluate_here};
-use crate::export::AlignedBytes;
+use crate::export::{AlignedBytes, TrainPlan};
 use crate::sample::{self, SampleError};
 use crate::ui::{Progress, Ui};
 
@@ -27,12 +27,64 @@ pub struct Plan {
     pub checkpoints: usize,
 }
 
+impl Plan {
+    /// Whether the samples can teach `model`: by their class, at its first output.
+    ///
+    /// # Errors
+    /// [`TuneError::Heads`], which names the heads that the model has.
+    pub fn check(&self, model: &Model<'_>) -> Result<(), TuneError> {
+        let classes = self.training.classes;
+        let heads = TrainPlan::of(model).map_or_else(Vec::new, |plan| plan.heads);
+        let size = |output: u8| model.output(output.into()).map_or(0, |y| y.elements());
+        if matches!(heads[..], [ref head] if head.output == 0 && size(0) == classes) {
+            return Ok(());
+        }
+        let name = |output: u8| {
+            let id = model.outputs().as_slice().get(usize::from(output)).copied();
+            let mut nodes = model.nodes().iter();
+            let node = nodes.find(|node| Some(node.output) == id);
+            node.map_or_else(|| "an input".to_owned(), |node| format!("`{}`", node.name))
+        };
+        let heads = heads.iter().map(|head| {
+            let output = head.output;
+            let (name, size) = (name(output), size(output));
+            format!("{} at {name} (output {output}, {size} numbers)", head.loss)
+        });
+        let heads: Vec<String> = heads.collect();
+        Err(TuneError::Heads {
+            model: model.name().to_owned(),
+            heads: match heads[..] {
+                [] => "nothing".to_owned(),
+                _ => heads.join(" and "),
+            },
+            set: self.training.name.clone(),
+            classes,
+        })
+    }
+}
+
 /// Why fine-tuning ended early.
 #[derive(Debug, thiserror::Error)]
 pub enum TuneError {
     /// The device refused, or did not answer.
     #[error(transparent)]
     Device(#[from] DeviceError),
+    /// A model whose heads are not one that a class can teach.
+    #[error(
+        "{model} learns {heads}; a sample of {set} teaches its class, so wanted one head, at the first output, \
+         with {classes} numbers. Name in [export.train] only layers that lie below that head and no other, and export \
+         the format head or head-q16: heads that stay in int8 teach nothing"
+    )]
+    Heads {
+        /// The model.
+        model: String,
+        /// Its heads: output, size, loss.
+        heads: String,
+        /// The data set.
+        set: String,
+        /// How many classes that has.
+        classes: usize,
+    },
     /// A sample that does not fit the model.
     #[error(transparent)]
     Sample(#[from] SampleError),
@@ -89,6 +141,7 @@ pub fn tune(
     ui: &Ui,
 ) -> Result<Tuning, TuneError> {
     let model = blob.model();
+    plan.check(&model)?;
     let input = model.input(0).ok_or(SampleError::DType("none"))?;
     if let Some(sgd) = plan.sgd {
         device.set_sgd(sgd)?;
@@ -191,12 +244,76 @@ pub fn with_weights(blob: &Blob, learnt: &[u8]) -> Result<Blob, TuneError> {
 
 #[cfg(test)]
 mod tests {
+    use nn_core::ops::Activation;
+    use nn_core::tensor::{DType, Quant};
+    use nn_core::train::{Head, Loss, TrainSpec, Trainable};
+
     use super::*;
+    use crate::export::Builder;
 
     #[test]
     fn stops_crowd_at_the_beginning_and_lie_inside() {
         assert_eq!(stops(1000, 4), [40, 160, 360, 640]);
         assert!(stops(3, 9).iter().all(|&stop| stop > 0 && stop < 3));
         assert!(stops(0, 4).is_empty());
+    }
+
+    /// A model of dense heads of these sizes on one trunk, each with a loss.
+    fn heads(sizes: &[usize], losses: &[Head]) -> AlignedBytes {
+        let mut builder = Builder::new("heads");
+        let x = builder.input(&[4], DType::F32, Quant::None).unwrap();
+        let outputs = sizes.iter().enumerate().map(|(index, &size)| {
+            let (name, weight) = (format!("head_{index}"), vec![0.1; 4 * size]);
+            let bias = vec![0.0; size];
+            builder.dense(&name, x, &weight, &bias, Activation::None)
+        });
+        let outputs = outputs.collect::<Result<Vec<_>, _>>().unwrap();
+        let spec = TrainSpec::sgd(Trainable::Last(1), Loss::MeanSquaredError, 0.1);
+        builder.finish(&outputs, spec.with_heads(losses)).unwrap()
+    }
+
+    #[test]
+    fn a_class_teaches_one_head_and_the_others_are_named() {
+        let set = DataSet {
+            name: "digits".to_owned(),
+            shape: [2, 2, 1],
+            classes: 3,
+            images: vec![0; 4],
+            labels: vec![0],
+        };
+        let plan = Plan {
+            training: set.clone(),
+            test: set,
+            passes: 1,
+            sgd: None,
+            checkpoints: 0,
+        };
+        let [first, second] = [0, 1].map(|output| Head::new(Loss::MeanSquaredError).at(output));
+        let check = |sizes: &[usize], losses: &[Head]| {
+            let blob = heads(sizes, losses);
+            plan.check(&Model::load(&blob).unwrap())
+        };
+        check(&[3], &[first]).unwrap();
+        for (sizes, losses, words) in [
+            (
+                &[3, 4][..],
+                &[first, second][..],
+                "learns mse at `head_0` (output 0, 3 numbers) and mse at `head_1` (output 1, 4 numbers); a sample of \
+                 digits teaches its class, so wanted one head, at the first output, with 3 numbers",
+            ),
+            (
+                &[3, 3],
+                &[second],
+                "learns mse at `head_1` (output 1, 3 numbers)",
+            ),
+            (
+                &[4],
+                &[first],
+                "learns mse at `head_0` (output 0, 4 numbers)",
+            ),
+        ] {
+            let error = check(sizes, losses).unwrap_err().to_string();
+            assert!(error.contains(words), "{error}");
+        }
     }
 }

@@ -109,25 +109,21 @@ impl How {
                 blob.path().display()
             )
         })?;
-        ensure!(
-            spec.heads.len() == 1,
-            "{} learns {} outputs at once; `mote tune` teaches models of one",
-            blob.path().display(),
-            spec.heads.len()
-        );
         let sgd = Sgd {
             learning_rate: self.learning_rate.unwrap_or(spec.rates().learning_rate),
             momentum: self.momentum.unwrap_or(spec.rates().momentum),
             weight_decay: self.weight_decay.unwrap_or(spec.rates().weight_decay),
         };
         ensure!(sgd.is_valid(), TrainError::Rate);
-        Ok(Plan {
+        let plan = Plan {
             training: source.load(Part::Train, Some(self.samples))?,
             test: source.load(Part::Test, Some(self.test))?,
             passes: self.passes,
             sgd: (sgd != spec.rates()).then_some(sgd),
             checkpoints: self.checkpoints,
-        })
+        };
+        plan.check(&blob.model())?;
+        Ok(plan)
     }
 }
 
