@@ -1,23 +1,12 @@
 //! Layers of real numbers: in f32 or Q16, as what they read.
 
 use nn_core::ops::{
-    Activation, Add, AvgPool2d, Concat, Conv2d, Dense, Embedding, Gru, Lstm, Mul, Op, Pad, Pool2d,
-    Prelu, Recurrent, Rnn, Transpose,
+    Activation, Add, AvgPool2d, Concat, Conv2d, Dense, Embedding, Mul, Op, Pad, Pool2d, Prelu,
+    Transpose,
 };
 use nn_core::tensor::{DType, Quant, Shape, Tensor, TensorId};
 
 use super::{BuildError, Builder, checked_shape};
-
-/// What a recurrent layer gives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Gives {
-    /// The state after the last step: `[units]`.
-    Last,
-    /// The state after each step of its input: `[steps, units]`.
-    Sequence,
-    /// The state after each of so many steps, each of which reads the same vector.
-    Steps(usize),
-}
 
 impl Builder {
     /// A dense layer: `weight` is `[in, out]`. It is applied along the last axis.
@@ -176,98 +165,6 @@ impl Builder {
         self.node(name, op, x, Tensor::activation(shape, dtype, quant))
     }
 
-    /// The weights of a recurrent layer of `gates` gates that reads `x`: kernel `[features, gates · units]`,
-    /// recurrent kernel `[units, gates · units]`, bias `[gates · units]`. It goes forward and keeps no state.
-    pub fn recurrent_weights(
-        &mut self,
-        name: &str,
-        x: TensorId,
-        kernel: &[f32],
-        recurrent: &[f32],
-        bias: &[f32],
-    ) -> Result<Recurrent, BuildError> {
-        let features = self.last_dim(name, x)?;
-        let columns = bias.len();
-        let units = recurrent.len() / columns.max(1);
-        Ok(Recurrent {
-            kernel: self.weight_like(x, &[features, columns], kernel)?,
-            recurrent: self.weight_like(x, &[units, columns], recurrent)?,
-            bias: Some(self.weight_like(x, &[columns], bias)?),
-            reverse: false,
-            stateful: false,
-            truncate: 0,
-            requant: None,
-        })
-    }
-
-    /// A simple recurrent layer; further `inputs` are the state at which it begins.
-    pub fn rnn(
-        &mut self,
-        name: &str,
-        inputs: &[TensorId],
-        rnn: Rnn,
-        gives: Gives,
-    ) -> Result<TensorId, BuildError> {
-        self.recurrent(name, inputs, Op::Rnn(rnn), rnn.layer, gives)
-    }
-
-    /// An LSTM; further `inputs` are the state at which it begins: h, c.
-    pub fn lstm(
-        &mut self,
-        name: &str,
-        inputs: &[TensorId],
-        layer: Recurrent,
-        gives: Gives,
-    ) -> Result<TensorId, BuildError> {
-        self.recurrent(name, inputs, Op::Lstm(Lstm { layer }), layer, gives)
-    }
-
-    /// A GRU; further `inputs` are the state at which it begins.
-    pub fn gru(
-        &mut self,
-        name: &str,
-        inputs: &[TensorId],
-        gru: Gru,
-        gives: Gives,
-    ) -> Result<TensorId, BuildError> {
-        self.recurrent(name, inputs, Op::Gru(gru), gru.layer, gives)
-    }
-
-    fn recurrent(
-        &mut self,
-        name: &str,
-        inputs: &[TensorId],
-        op: Op,
-        layer: Recurrent,
-        gives: Gives,
-    ) -> Result<TensorId, BuildError> {
-        let x = self.first(inputs)?;
-        let recurrent = self.tensor(layer.recurrent).shape;
-        let units = recurrent.dims().first().map_or(0, |&units| units as usize);
-        let shape = self.recurrent_shape(name, x, units, gives)?;
-        self.real(name, op, inputs, shape)
-    }
-
-    /// The shape of a recurrent layer's output.
-    pub(super) fn recurrent_shape(
-        &self,
-        name: &str,
-        x: TensorId,
-        units: usize,
-        gives: Gives,
-    ) -> Result<Shape, BuildError> {
-        let steps = match (gives, self.tensor(x).shape.dims()) {
-            (Gives::Last, _) => None,
-            (Gives::Sequence, &[steps, _]) => Some(steps as usize),
-            (Gives::Sequence, _) => return Err(self.misfit(name, x)),
-            (Gives::Steps(steps), _) => Some(steps),
-        };
-        match steps {
-            Some(steps) => checked_shape(&[steps, units], 0),
-            None => checked_shape(&[units], 0),
-        }
-    }
-
     /// x0 + x1, in real numbers; x1 may be repeated along the leading axes of x0.
     pub fn add(
         &mut self,
@@ -416,7 +313,7 @@ impl Builder {
         self.node_of(name, op, inputs, output)
     }
 
-    fn first(&self, inputs: &[TensorId]) -> Result<TensorId, BuildError> {
+    pub(super) fn first(&self, inputs: &[TensorId]) -> Result<TensorId, BuildError> {
         inputs.first().copied().ok_or(BuildError::TooMany)
     }
 

@@ -25,13 +25,13 @@
 mod int8;
 mod layers;
 mod q16;
-mod recurrent_i8;
+mod recurrent;
 #[cfg(test)]
 mod tests;
 
 pub use int8::Int8Layer;
-pub use layers::Gives;
 pub use q16::{InQ16, Saturated};
+pub use recurrent::Gives;
 
 use nn_core::memory::{Buffer, table_bound};
 use nn_core::model::{EncodeError, Graph, Ids, LoadError, Node, encode};
