@@ -32,7 +32,10 @@ fn every_operator_has_a_case_in_every_format() {
     assert!(ops.len() >= 19, "{} operators", ops.len());
     for op in ops {
         let number = op.number();
-        let only_int8 = matches!(op, Op::Lookup(_) | Op::Requantize(_));
+        let only_int8 = matches!(
+            op,
+            Op::Lookup(_) | Op::Requantize(_) | Op::PackedDense(_) | Op::PackedConv2d(_)
+        );
         let no_int8 = matches!(
             op,
             Op::Activation(_) | Op::Rrelu(_) | Op::BatchNorm(_) | Op::Dropout(_)

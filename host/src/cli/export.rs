@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::ValueEnum;
 use host::checkpoint::{Checkpoint, CheckpointError};
-use host::export::{self, Options, Report};
+use host::export::{self, Options, Report, Target};
 use host::paths;
 use host::recipe::{Format, Recipe};
 use host::ui::Ui;
@@ -15,7 +15,8 @@ const EXAMPLES: &str = "\
 Examples:
   mote export models/mnist-cnn.toml
   mote export models/mnist-cnn.toml --format i8 --limit 1000 --json
-  mote export models/mnist-mlp.toml --format q16,head-q16";
+  mote export models/mnist-mlp.toml --format q16,head-q16
+  mote export models/mnist-cnn.toml --format i8 --for m4";
 
 /// Arguments of `mote export`.
 #[derive(clap::Args)]
@@ -38,9 +39,33 @@ pub(crate) struct Args {
     /// Measure accuracy on the first N test samples only.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Lay out int8 weights for the kernels of this target: the answers are the same.
+    #[arg(long = "for", value_name = "TARGET", default_value = "host")]
+    target: TargetName,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+/// A target, as the command line names it.
+#[derive(Clone, Copy, ValueEnum)]
+enum TargetName {
+    /// Cortex-M4 and M7: packed, poolings within convolutions; files end in -m4.
+    M4,
+    /// Cortex-M0 and M3: plain.
+    M0,
+    /// This machine: plain.
+    Host,
+}
+
+impl From<TargetName> for Target {
+    fn from(name: TargetName) -> Self {
+        match name {
+            TargetName::M4 => Self::M4,
+            TargetName::M0 => Self::M0,
+            TargetName::Host => Self::Host,
+        }
+    }
 }
 
 /// A format, as the command line names it.
@@ -91,6 +116,7 @@ impl Args {
             format: Vec::new(),
             data: data.map(Path::to_owned),
             limit: None,
+            target: TargetName::Host,
             json: false,
         }
     }
@@ -125,6 +151,7 @@ pub(crate) fn export(args: Args, ui: &Ui) -> anyhow::Result<Report> {
         formats: args.format.into_iter().map(Format::from).collect(),
         data: args.data,
         limit: args.limit,
+        target: args.target.into(),
     };
     Ok(export::export(&recipe, &checkpoint, &options, ui)?)
 }

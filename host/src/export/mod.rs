@@ -23,13 +23,13 @@ mod recurrent;
 mod run;
 
 pub use aligned::AlignedBytes;
-pub use builder::{BuildError, Builder, Gives, InQ16, Int8Layer, Saturated};
+pub use builder::{BuildError, Builder, Gives, InQ16, Int8Layer, Packed, Saturated};
 pub use calibration::{Range, Ranges};
 pub use card::Card;
 pub use error::ExportError;
 pub use fold::BatchNorm;
 pub use inspection::{Endpoint, HeadPlan, Inspection, LayerCost, TrainPlan};
-pub use lower::Lowered;
+pub use lower::{Lowered, Target};
 pub use network::Network;
 pub use quantization::{Affine, input_rescale, operators, quantize_multiplier};
 pub use recurrent::{

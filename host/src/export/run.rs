@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Card, ExportError, Inspection, Network, Ranges};
+use super::{Card, ExportError, Inspection, Network, Ranges, Target};
 use crate::blob::Blob;
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::data::{DataSet, Part};
@@ -26,6 +26,8 @@ pub struct Options {
     pub data: Option<PathBuf>,
     /// Measure accuracy on so many test samples only.
     pub limit: Option<usize>,
+    /// For whose kernels int8 weights are laid out.
+    pub target: Target,
 }
 
 /// What came of an export. Serializes to what `mote export --json` prints.
@@ -174,8 +176,13 @@ fn blob(
     format: Format,
     options: &Options,
 ) -> Result<Blob, ExportError> {
-    let lowered = network.lower(recipe, ranges, format)?;
-    let file = format!("{}-{format}.mote", recipe.name);
+    let target = match format {
+        // Nothing in them is int8.
+        Format::F32 | Format::Q16 => Target::Host,
+        Format::I8 | Format::Head | Format::HeadQ16 => options.target,
+    };
+    let lowered = network.lower_for(recipe, ranges, format, target)?;
+    let file = format!("{}-{format}{}.mote", recipe.name, target.suffix());
     Ok(Blob::new(&options.directory.join(file), lowered.bytes)?)
 }
 

@@ -50,6 +50,7 @@ mod check;
 mod draw;
 mod fault;
 mod operator;
+mod renumber;
 mod set;
 
 pub use crate::kernels::Requant;

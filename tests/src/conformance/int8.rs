@@ -21,6 +21,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("i8 from input to output", whole()),
         Case::new("i8 graph", graph()),
         Case::new("i8 log-softmax", log_softmax_of_rows()),
+        Case::new("i8 packed", packed()),
         Case::new("i8 embedding", embedding()),
         Case::new("i8 recurrent layers", recurrent()),
     ]
@@ -163,6 +164,34 @@ fn whole() -> AlignedBytes {
     let x = b.flatten("flat", x).unwrap();
     let x = b.dense_i8("dense", x, &dense).unwrap();
     b.finish(&[x], None).unwrap()
+}
+
+/// Convolutions of each packed kernel and a dense layer, packed.
+fn packed() -> AlignedBytes {
+    let mut random = Random::new(67);
+    let relu = Activation::Relu;
+    let one = layer(&mut random, &[5, 5, 5, 1], 5, relu);
+    let three = layer(&mut random, &[8, 3, 3, 5], 8, relu);
+    let wide = layer(&mut random, &[6, 2, 3, 8], 6, Activation::None);
+    let cell = layer(&mut random, &[7, 1, 1, 6], 7, relu);
+    let dense = layer(&mut random, &[5, 63], 5, Activation::None);
+    let pool = nn_core::ops::Pool2d {
+        kernel: [2, 2],
+        stride: [2, 2],
+        padding: [0; 4],
+    };
+    let mut b = Builder::new("packed");
+    let x = b.input(&[12, 11, 1], DType::I8, quant(0.02, -3)).unwrap();
+    let x = b.conv2d_i8("one", x, &one, [1, 1], [2; 4]).unwrap();
+    let x = b.max_pool2d("pool", x, pool).unwrap();
+    let x = b.conv2d_i8("three", x, &three, [1, 1], [1; 4]).unwrap();
+    let x = b.conv2d_i8("wide", x, &wide, [2, 2], [0, 1, 0, 2]).unwrap();
+    let x = b.conv2d_i8("cell", x, &cell, [1, 1], [0; 4]).unwrap();
+    let x = b.flatten("flat", x).unwrap();
+    let x = b.dense_i8("dense", x, &dense).unwrap();
+    let packed = b.to_armv7em(&[x]).unwrap();
+    assert_eq!(packed.plain, []);
+    packed.builder.finish(&packed.outputs, None).unwrap()
 }
 
 /// Every int8 operator of graphs: sums, products, what moves numbers, tables.

@@ -22,6 +22,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod armv7em;
 mod int8;
 mod layers;
 mod q16;
@@ -29,6 +30,7 @@ mod recurrent;
 #[cfg(test)]
 mod tests;
 
+pub use armv7em::Packed;
 pub use int8::Int8Layer;
 pub use q16::{InQ16, Saturated};
 pub use recurrent::Gives;

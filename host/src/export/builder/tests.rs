@@ -209,3 +209,139 @@ fn what_breaks_a_rule_is_named_by_its_layer() {
         Err(BuildError::TooMany)
     ));
 }
+
+/// A layer with outputs that spread over int8.
+fn int8_layer(shape: &[usize], outputs: usize, seed: &mut u32) -> Int8Layer {
+    let count: usize = shape.iter().product();
+    let mut draw = || {
+        *seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        *seed >> 8
+    };
+    // A sum of n products of ±127 and ±128 is about 5,400 · √n.
+    let spread = 5_400.0 * ((count / outputs) as f64).sqrt() / 60.0;
+    Int8Layer {
+        weight: (0..count)
+            .map(|_| (draw() % 255) as i8)
+            .map(|w| w.max(-127))
+            .collect(),
+        shape: shape.to_vec(),
+        scales: vec![0.01; outputs],
+        bias: (0..outputs)
+            .map(|_| (draw() % 20_000) as i32 - 10_000)
+            .collect(),
+        multipliers: (0..outputs)
+            .map(|_| (1 << 30) + (draw() % (1 << 22)) as i32)
+            .collect(),
+        shifts: vec![1 - spread.log2().round() as i32; outputs],
+        output: Quant::PerTensor {
+            scale: 1.0 / 32.0,
+            zero_point: -128 + (draw() % 40) as i32,
+        },
+        activation: Activation::Relu,
+    }
+}
+
+/// The outputs of an int8 model for inputs of all kinds.
+fn run_i8(blob: &AlignedBytes) -> Vec<u8> {
+    let model = Model::load(blob).unwrap();
+    let mut arena = AlignedBytes::zeroed(model.arena_infer());
+    let mut session = Session::new(model, arena.as_mut_slice()).unwrap();
+    for (index, to) in session.input_mut(0).unwrap().iter_mut().enumerate() {
+        *to = (index * index % 251) as u8;
+    }
+    session.run().unwrap();
+    let outputs = 0..model.outputs().as_slice().len();
+    outputs
+        .flat_map(|index| session.output(index).unwrap().to_vec())
+        .collect()
+}
+
+/// The cells of the 2x2 pooling that is fused, at another stride it is not.
+fn pool(stride: u16) -> Pool2d {
+    Pool2d {
+        kernel: [2, 2],
+        stride: [stride; 2],
+        padding: [0; 4],
+    }
+}
+
+#[test]
+fn packed_graphs_give_the_same_bytes_in_less_memory() {
+    let mut seed = 1;
+    let input = Quant::PerTensor {
+        scale: 0.02,
+        zero_point: -7,
+    };
+    for [height, width, channels, first, second] in
+        [[28, 28, 1, 8, 16], [9, 11, 3, 5, 6], [12, 8, 4, 4, 7]]
+    {
+        let mut b = Builder::new("cnn");
+        let x = b
+            .input(&[height, width, channels], DType::I8, input)
+            .unwrap();
+        let conv = int8_layer(&[first, 5, 5, channels], first, &mut seed);
+        let x = b.conv2d_i8("conv1", x, &conv, [1, 1], [2; 4]).unwrap();
+        let x = b.max_pool2d("pool1", x, pool(2)).unwrap();
+        let conv = int8_layer(&[second, 3, 3, first], second, &mut seed);
+        let x = b.conv2d_i8("conv2", x, &conv, [1, 1], [1; 4]).unwrap();
+        // Read twice, so its pooling stays.
+        let y = b.max_pool2d("pool2", x, pool(2)).unwrap();
+        let z = b.max_pool2d("pool3", x, pool(1)).unwrap();
+        let y = b.flatten("flat", y).unwrap();
+        let inputs = b.tensor(y).elements();
+        let y = b
+            .dense_i8("dense", y, &int8_layer(&[10, inputs], 10, &mut seed))
+            .unwrap();
+        let plain = b.finish(&[y, z], None).unwrap();
+        let packed = b.to_armv7em(&[y, z]).unwrap();
+        assert_eq!(
+            (packed.plain.len(), &packed.nodes[..]),
+            (0, &[1, 2, 3, 4, 5, 6][..])
+        );
+        let blob = packed.builder.finish(&packed.outputs, None).unwrap();
+        assert_eq!(run_i8(&plain), run_i8(&blob));
+        let [plain, packed] = [&plain, &blob].map(|blob| Model::load(blob).unwrap());
+        assert_eq!([plain, packed].map(|model| model.header().layout), [0, 1]);
+        // A small map's rows take more, widened, than what pooling saves.
+        if height == 28 {
+            assert!(packed.arena_infer() < plain.arena_infer());
+        }
+        let name = packed.nodes().nth(0).map(|node| node.op.name());
+        assert_eq!(name, Some("conv2d_max_pool2d"));
+    }
+}
+
+#[test]
+fn what_cannot_be_packed_stays() {
+    let mut seed = 5;
+    let input = Quant::PerTensor {
+        scale: 0.02,
+        zero_point: 3,
+    };
+    let mut b = Builder::new("plain");
+    let x = b.input(&[6], DType::I8, input).unwrap();
+    let mut layer = int8_layer(&[4, 6], 4, &mut seed);
+    layer.weight = vec![-128; 24];
+    let x = b.dense_i8("low", x, &layer).unwrap();
+    let mut layer = int8_layer(&[3, 4], 3, &mut seed);
+    layer.shifts[1] = 2;
+    let y = b.dense_i8("large", x, &layer).unwrap();
+    let packed = b.to_armv7em(&[y]).unwrap();
+    let reasons: Vec<String> = packed
+        .plain
+        .iter()
+        .map(|(name, e)| format!("{name}: {e}"))
+        .collect();
+    assert_eq!(
+        reasons,
+        [
+            "low: channel 0: a weight of -128 beside a negative one",
+            "large: channel 1: a factor of 1/2 or more"
+        ]
+    );
+    let plain = b.finish(&[y], None).unwrap();
+    assert_eq!(
+        packed.builder.finish(&packed.outputs, None).unwrap()[..],
+        plain[..]
+    );
+}

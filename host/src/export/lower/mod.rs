@@ -23,6 +23,28 @@ pub struct Lowered {
     pub(super) outputs: Vec<usize>,
 }
 
+/// For whose kernels int8 weights are laid out. The outputs are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Target {
+    /// Workstations: the plain layout.
+    #[default]
+    Host,
+    /// Cortex-M4 and M7: int8 dense layers and convolutions packed, with 2x2 max poolings in them.
+    M4,
+    /// Cortex-M0 and M3: the plain layout.
+    M0,
+}
+
+impl Target {
+    /// What names of blobs that are laid out for it end in.
+    pub(super) fn suffix(self) -> &'static str {
+        match self {
+            Self::M4 => "-m4",
+            Self::Host | Self::M0 => "",
+        }
+    }
+}
+
 /// In which numbers the layers compute.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Numbers<'r> {
@@ -72,7 +94,21 @@ impl Network {
         ranges: &Ranges,
         format: Format,
     ) -> Result<Lowered, ExportError> {
-        let name = format!("{}-{format}", self.name);
+        self.lower_for(recipe, ranges, format, Target::Host)
+    }
+
+    /// The blob for the kernels of a target; else as [`lower`](Self::lower).
+    ///
+    /// # Errors
+    /// As [`lower`](Self::lower).
+    pub fn lower_for(
+        &self,
+        recipe: &Recipe,
+        ranges: &Ranges,
+        format: Format,
+        target: Target,
+    ) -> Result<Lowered, ExportError> {
+        let name = format!("{}-{format}{}", self.name, target.suffix());
         let train = recipe.export.train.as_ref();
         let learning: Vec<&str> =
             train.map_or(Vec::new(), |train| train.layers.select(recipe.layers()));
@@ -97,6 +133,9 @@ impl Network {
         let mut graph = Lowering::new(self, numbers, Fusion::Float, &name)?.run(&learning)?;
         if matches!(format, Format::Q16 | Format::HeadQ16) {
             graph.builder = graph.builder.to_q16().exact()?;
+        }
+        if target == Target::M4 {
+            graph = graph.to_armv7em()?;
         }
         let spec = train.map(|train| spec(recipe, train, &graph)).transpose()?;
         graph.finish(spec)

@@ -66,6 +66,20 @@ impl Graph {
         head.is_some_and(|&id| self.builder.tensor(id).dtype != DType::I8)
     }
 
+    /// The graph with its int8 layers packed for Cortex-M4 and M7.
+    pub(super) fn to_armv7em(self) -> Result<Self, ExportError> {
+        let packed = self.builder.to_armv7em(&self.heads)?;
+        let new = |old: usize| packed.nodes.iter().position(|&node| node == old);
+        let learning = self.learning.into_iter();
+        let learning = learning.filter_map(|(node, layer)| Some((new(node)?, layer)));
+        Ok(Self {
+            learning: learning.collect(),
+            outputs: packed.nodes.iter().map(|&n| self.outputs[n]).collect(),
+            builder: packed.builder,
+            heads: packed.outputs,
+        })
+    }
+
     pub(super) fn finish(self, train: Option<TrainSpec>) -> Result<Lowered, ExportError> {
         let bytes = self.builder.finish(&self.heads, train)?;
         let outputs = self.outputs;

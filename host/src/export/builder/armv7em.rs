@@ -1,0 +1,280 @@
+//! A graph with its int8 dense layers and convolutions packed for Cortex-M4 and M7, in layout 1 of the blob.
+//!
+//! A max pooling of 2x2 cells becomes part of the convolution that it alone reads. What cannot be packed stays as it
+//! is: the outputs are the same, to the bit.
+
+use std::collections::HashMap;
+
+use nn_core::kernels::packed::channel::Plain;
+use nn_core::kernels::packed::{PackError, conv2d, dense};
+use nn_core::ops::{Conv2d, Dense, Op, PackedConv2d, PackedDense, Pool2d};
+use nn_core::tensor::{DType, Quant, Source, Tensor, TensorId};
+
+use super::{BuildError, Builder, Entry};
+
+/// A graph in layout 1, and what became of its nodes.
+#[derive(Debug, Clone)]
+pub struct Packed {
+    /// The graph.
+    pub builder: Builder,
+    /// For each of its nodes the last one of the plain graph that it stands for.
+    pub nodes: Vec<usize>,
+    /// The new ids of the outputs.
+    pub outputs: Vec<TensorId>,
+    /// The int8 dense layers and convolutions that stayed plain, and why.
+    pub plain: Vec<(String, PackError)>,
+}
+
+/// 2x2 cells, each once.
+const POOL: Pool2d = Pool2d {
+    kernel: [2, 2],
+    stride: [2, 2],
+    padding: [0; 4],
+};
+
+impl Builder {
+    /// The graph with these outputs in layout 1.
+    ///
+    /// # Errors
+    /// [`BuildError::TooMany`].
+    pub fn to_armv7em(&self, outputs: &[TensorId]) -> Result<Packed, BuildError> {
+        let mut pass = Pass {
+            plain: self,
+            packed: Self::new(&self.name),
+            ids: HashMap::new(),
+        };
+        let mut nodes = Vec::new();
+        let mut kept = Vec::new();
+        for &input in &self.inputs {
+            let id = pass.id(input)?;
+            pass.packed.inputs.push(id);
+        }
+        let mut fused = None;
+        for (index, entry) in self.nodes.iter().enumerate() {
+            if fused == Some(index) {
+                fused = None;
+                continue;
+            }
+            let pool = self.pool_after(index, outputs);
+            match pass.pack(entry, pool.map(|pool| &self.nodes[pool])) {
+                Some(Ok(id)) => {
+                    let last = pool.unwrap_or(index);
+                    pass.ids.insert(self.nodes[last].output, id?);
+                    nodes.push(last);
+                    fused = pool;
+                }
+                other => {
+                    if let Some(Err(error)) = other {
+                        kept.push((entry.name.clone(), error));
+                    }
+                    pass.keep(entry)?;
+                    nodes.push(index);
+                }
+            }
+        }
+        let outputs = outputs.iter().map(|&id| pass.id(id));
+        let outputs = outputs.collect::<Result<_, _>>()?;
+        Ok(Packed {
+            builder: pass.packed,
+            nodes,
+            outputs,
+            plain: kept,
+        })
+    }
+
+    /// The next node, where it is a pooling that packed convolutions have, and all that reads node `index`.
+    fn pool_after(&self, index: usize, outputs: &[TensorId]) -> Option<usize> {
+        let (entry, next) = (&self.nodes[index], self.nodes.get(index + 1)?);
+        let reads = |entry: &Entry, id| entry.inputs.as_slice().contains(&id);
+        let readers = self.nodes.iter().filter(|node| reads(node, entry.output));
+        let alone = readers.count() == 1 && !outputs.contains(&entry.output);
+        let fits = matches!(entry.op, Op::Conv2d(_))
+            && next.op == Op::MaxPool2d(POOL)
+            && reads(next, entry.output)
+            && self.tensor(entry.output).shape.dims().len() > 2;
+        (alone && fits).then_some(index + 1)
+    }
+
+    /// The bytes of a weight.
+    fn bytes(&self, id: TensorId) -> &[u8] {
+        let tensor = self.tensor(id);
+        match tensor.source {
+            Source::Weight { offset } => &self.weights[offset as usize..][..tensor.bytes()],
+            Source::Activation => &[],
+        }
+    }
+
+    fn words(&self, id: TensorId) -> Vec<i32> {
+        // Weights lie on boundaries of the section only.
+        let words = self.bytes(id).chunks_exact(4);
+        words
+            .map(|word| i32::from_le_bytes([word[0], word[1], word[2], word[3]]))
+            .collect()
+    }
+}
+
+/// A pass under way.
+struct Pass<'b> {
+    plain: &'b Builder,
+    packed: Builder,
+    /// New ids of tensors.
+    ids: HashMap<TensorId, TensorId>,
+}
+
+/// The new output of a packed layer, or why there is none.
+type Outcome = Result<Result<TensorId, BuildError>, PackError>;
+
+impl Pass<'_> {
+    /// The new id of a tensor, which is taken along when it is first asked for.
+    fn id(&mut self, old: TensorId) -> Result<TensorId, BuildError> {
+        if let Some(&id) = self.ids.get(&old) {
+            return Ok(id);
+        }
+        let mut tensor = self.plain.tensor(old);
+        if let Quant::PerChannel { scales } = &mut tensor.quant {
+            *scales = self.id(*scales)?;
+        }
+        let id = match tensor.source {
+            Source::Activation => self.packed.push(tensor)?,
+            Source::Weight { .. } => {
+                let dims = tensor.shape.dims().iter().map(|&dim| dim as usize);
+                let dims: Vec<usize> = dims.collect();
+                let bytes = self.plain.bytes(old);
+                self.packed
+                    .weight(&dims, tensor.dtype, tensor.quant, bytes)?
+            }
+        };
+        self.ids.insert(old, id);
+        Ok(id)
+    }
+
+    /// Takes a node along as it is.
+    fn keep(&mut self, entry: &Entry) -> Result<(), BuildError> {
+        let mut error = None;
+        let op = entry.op.renumbered(|old| {
+            self.id(old).unwrap_or_else(|fault| {
+                error = Some(fault);
+                old
+            })
+        });
+        if let Some(error) = error {
+            return Err(error);
+        }
+        let inputs = entry.inputs.as_slice().iter().map(|&id| self.id(id));
+        let inputs = inputs.collect::<Result<Vec<_>, _>>()?;
+        let output = self.plain.tensor(entry.output);
+        let id = self.packed.node_of(&entry.name, op, &inputs, output)?;
+        self.ids.insert(entry.output, id);
+        Ok(())
+    }
+
+    /// Packs a layer; `None` where it is no int8 dense layer or convolution of one group without dilation.
+    fn pack(&mut self, entry: &Entry, pool: Option<&Entry>) -> Option<Outcome> {
+        let x = *entry.inputs.as_slice().first()?;
+        let tensor = self.plain.tensor(x);
+        if tensor.dtype != DType::I8 {
+            return None;
+        }
+        match entry.op {
+            Op::Dense(dense) => Some(self.dense(entry, dense, x, &tensor)),
+            Op::Conv2d(conv) if conv.groups == 1 && conv.dilation == [1, 1] => {
+                Some(self.conv2d(entry, pool, conv, x, &tensor))
+            }
+            _ => None,
+        }
+    }
+
+    fn dense(&mut self, entry: &Entry, layer: Dense, x: TensorId, tensor: &Tensor) -> Outcome {
+        let output = self.plain.tensor(entry.output);
+        let channels = self.channels(layer.bias, layer.requant)?;
+        let inputs = tensor.shape.dims().last().map_or(0, |dim| *dim as usize);
+        let [words, table, _] = dense::sizes(inputs, channels.len());
+        let (mut words, mut table) = (vec![0; words], vec![0; table]);
+        let weight: &[i8] = bytemuck::cast_slice(self.plain.bytes(layer.weight));
+        let places = (&mut words[..], &mut table[..]);
+        dense::pack(weight, inputs, &channels, zeros(tensor, &output), places)?;
+        Ok((|| {
+            let (weight, table) = (self.push(&words)?, self.push(&table)?);
+            let op = Op::PackedDense(PackedDense {
+                weight,
+                table,
+                activation: layer.activation,
+            });
+            let x = self.id(x)?;
+            self.packed.node(&entry.name, op, x, output)
+        })())
+    }
+
+    fn conv2d(
+        &mut self,
+        entry: &Entry,
+        pool: Option<&Entry>,
+        layer: Conv2d,
+        x: TensorId,
+        tensor: &Tensor,
+    ) -> Outcome {
+        let output = self.plain.tensor(pool.unwrap_or(entry).output);
+        let channels = self.channels(layer.bias, layer.requant)?;
+        let [_, height, width, _] = *self.plain.tensor(layer.weight).shape.dims() else {
+            return Err(PackError::Shape);
+        };
+        let kernel = [height, width].map(|cells| u16::try_from(cells).unwrap_or(0));
+        let mut packed = PackedConv2d {
+            weight: 0,
+            table: 0,
+            kernel,
+            stride: layer.stride,
+            padding: layer.padding,
+            activation: layer.activation,
+            pool: pool.is_some(),
+        };
+        let outputs = u32::try_from(channels.len()).map_err(|_| PackError::Shape)?;
+        let shape = packed
+            .shape(tensor.shape, outputs)
+            .ok_or(PackError::Shape)?;
+        let [words, table, _] = shape.sizes();
+        let (mut words, mut table) = (vec![0; words], vec![0; table]);
+        let weight: &[i8] = bytemuck::cast_slice(self.plain.bytes(layer.weight));
+        let places = (&mut words[..], &mut table[..]);
+        conv2d::pack(weight, &shape, &channels, zeros(tensor, &output), places)?;
+        let name = match pool {
+            Some(pool) => format!("{}+{}", entry.name, pool.name),
+            None => entry.name.clone(),
+        };
+        Ok((|| {
+            (packed.weight, packed.table) = (self.push(&words)?, self.push(&table)?);
+            let x = self.id(x)?;
+            self.packed.node(&name, Op::PackedConv2d(packed), x, output)
+        })())
+    }
+
+    fn push(&mut self, words: &[i32]) -> Result<TensorId, BuildError> {
+        let bytes = bytemuck::cast_slice(words);
+        self.packed
+            .weight(&[words.len()], DType::I32, Quant::None, bytes)
+    }
+
+    fn channels(
+        &self,
+        bias: Option<TensorId>,
+        requant: Option<TensorId>,
+    ) -> Result<Vec<Plain>, PackError> {
+        let table = self.plain.words(requant.ok_or(PackError::Shape)?);
+        let (multipliers, shifts) = table.split_at(table.len() / 2);
+        let bias = bias.map_or_else(|| vec![0; shifts.len()], |bias| self.plain.words(bias));
+        let channels = multipliers.iter().zip(shifts).zip(bias);
+        Ok(channels
+            .map(|((&multiplier, &shift), bias)| Plain {
+                bias,
+                multiplier,
+                shift,
+            })
+            .collect())
+    }
+}
+
+/// The zero points of input and output.
+fn zeros(x: &Tensor, y: &Tensor) -> [i8; 2] {
+    // −128 to 127, or the graph is refused.
+    [x, y].map(|tensor| tensor.zero_point() as i8)
+}
