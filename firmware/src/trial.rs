@@ -159,7 +159,8 @@ impl Trials {
         let [height, width] = shape.input.map(usize::from);
         let [rows, columns] = shape.kernel.map(usize::from);
         let (inputs, outputs) = (usize::from(shape.channels), usize::from(shape.outputs));
-        let taps = rows * columns * inputs;
+        let group = if shape.depthwise { 1 } else { inputs };
+        let taps = rows * columns * group;
         let [words, table, scratch] = shape.sizes();
         let [stored_rows, stored_columns] = shape.stored();
         let y_len = stored_rows * stored_columns * outputs;
@@ -197,10 +198,17 @@ impl Trials {
         room.scratch[..scratch].fill(0x5555_5555);
         conv2d::forward(&layer, x, &mut room.scratch[..scratch], y);
         let output = |row: usize, column: usize, channel: usize| {
-            let filter = &weight[channel * taps..][..taps];
+            let (first, step) = match shape.depthwise {
+                true => (channel, outputs),
+                false => (channel * taps, 1),
+            };
+            let filter = weight[first..].iter().step_by(step).take(taps);
             let mut sum = 0;
-            for (tap, w) in filter.iter().enumerate() {
-                let (cell, input) = (tap / inputs, tap % inputs);
+            for (tap, w) in filter.enumerate() {
+                let (cell, input) = match shape.depthwise {
+                    true => (tap, channel),
+                    false => (tap / inputs, tap % inputs),
+                };
                 let [down, along] = shape.stride.map(usize::from);
                 let [top, left] = shape.before.map(usize::from);
                 let row = (row * down + cell / columns).wrapping_sub(top);
@@ -256,14 +264,17 @@ impl Trials {
             2 => 4 * draw(4),
             _ => draw(12),
         };
+        let depthwise = draw(3) == 1;
+        let outputs = if depthwise { channels } else { draw(18) };
         Some(conv2d::Shape {
             input,
             channels,
+            depthwise,
             kernel,
             stride,
             before: [rows.0, columns.0],
             output,
-            outputs: draw(18),
+            outputs,
             pool: draw(2) == 1 && output[0] > 1 && output[1] > 1,
         })
     }

@@ -93,6 +93,7 @@ fn main() -> ! {
         before: [kernel / 2; 2],
         output: [size; 2],
         outputs,
+        depthwise: false,
         pool,
     };
     for (name, shape) in [
@@ -100,6 +101,13 @@ fn main() -> ! {
         ("conv2_i8", conv(14, 8, 16, 5, false)),
         ("conv1_pool1_i8", conv(28, 1, 8, 5, true)),
         ("conv2_pool2_i8", conv(14, 8, 16, 5, true)),
+        (
+            "depthwise_i8",
+            conv2d::Shape {
+                depthwise: true,
+                ..conv(48, 16, 16, 3, false)
+            },
+        ),
         ("pointwise_i8", conv(24, 32, 64, 1, false)),
     ] {
         let [words, table, scratch] = shape.sizes();
@@ -119,7 +127,12 @@ fn main() -> ! {
             conv2d::forward(&layer, black_box(x), &mut SCRATCH[..scratch], y);
         });
         let taps = usize::from(shape.kernel[0]) * usize::from(shape.kernel[1]);
-        let macs = taps * inputs * usize::from(shape.outputs);
+        let seen = if shape.depthwise {
+            1
+        } else {
+            usize::from(shape.outputs)
+        };
+        let macs = taps * inputs * seen;
         report(name, macs, count);
     }
     boards::exit(passed)

@@ -1,5 +1,5 @@
-//! An int8 convolution over packed weights: [`Conv2d`](super::Conv2d) in layout 1 of the blob, without groups or
-//! dilation, with the same outputs, and if wanted the largest of each 2x2 of them.
+//! An int8 convolution over packed weights: [`Conv2d`](super::Conv2d) in layout 1 of the blob, of one group or
+//! depthwise, without dilation, with the same outputs, and if wanted the largest of each 2x2 of them.
 //!
 //! See [`kernels::packed`](crate::kernels::packed) and `docs/int8-kernels.md`.
 
@@ -27,6 +27,8 @@ pub struct PackedConv2d {
     pub padding: [u8; 4],
     /// What is applied to the output: none, ReLU or ReLU6.
     pub activation: Activation,
+    /// Whether each output channel sees the input channel of its number only.
+    pub depthwise: bool,
     /// Whether the largest of each 2x2 outputs is stored, an odd last row or column left out.
     pub pool: bool,
 }
@@ -53,8 +55,12 @@ impl PackedConv2d {
             before: [top, left],
             output: [window.rows.output, window.columns.output],
             outputs: u16::try_from(outputs).ok()?,
+            depthwise: self.depthwise,
             pool: self.pool,
         };
+        if self.depthwise && shape.channels != shape.outputs {
+            return None;
+        }
         shape
             .stored()
             .iter()
@@ -113,7 +119,8 @@ impl<K: OpSet> Operator<K> for PackedConv2d {
     fn macs(&self, check: &Check) -> u64 {
         let frames = frames_and_map(&check.x.shape).map_or(0, |(frames, _)| u64::from(frames));
         self.of(check).map_or(0, |shape| {
-            let factors = [shape.kernel, shape.output, [shape.channels, shape.outputs]];
+            let inputs = if shape.depthwise { 1 } else { shape.channels };
+            let factors = [shape.kernel, shape.output, [inputs, shape.outputs]];
             let factors = factors.iter().flatten();
             factors.fold(frames, |macs, factor| {
                 macs.saturating_mul(u64::from(*factor))

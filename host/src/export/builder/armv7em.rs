@@ -168,7 +168,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Packs a layer; `None` where it is no int8 dense layer or convolution of one group without dilation.
+    /// Packs a layer; `None` where it is no int8 dense layer or convolution that has a packed form.
     fn pack(&mut self, entry: &Entry, pool: Option<&Entry>) -> Option<Outcome> {
         let x = *entry.inputs.as_slice().first()?;
         let tensor = self.plain.tensor(x);
@@ -177,8 +177,12 @@ impl Pass<'_> {
         }
         match entry.op {
             Op::Dense(dense) => Some(self.dense(entry, dense, x, &tensor)),
-            Op::Conv2d(conv) if conv.groups == 1 && conv.dilation == [1, 1] => {
-                Some(self.conv2d(entry, pool, conv, x, &tensor))
+            Op::Conv2d(conv) if conv.dilation == [1, 1] => {
+                let inputs = tensor.shape.dims().last().copied();
+                let outputs = self.plain.tensor(entry.output).shape.dims().last().copied();
+                let each = inputs == Some(conv.groups.into()) && inputs == outputs;
+                let fits = conv.groups == 1 || each;
+                fits.then(|| self.conv2d(entry, pool, conv, x, &tensor))
             }
             _ => None,
         }
@@ -226,6 +230,7 @@ impl Pass<'_> {
             stride: layer.stride,
             padding: layer.padding,
             activation: layer.activation,
+            depthwise: layer.groups > 1,
             pool: pool.is_some(),
         };
         let outputs = u32::try_from(channels.len()).map_err(|_| PackError::Shape)?;

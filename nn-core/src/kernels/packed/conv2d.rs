@@ -1,4 +1,4 @@
-//! A convolution over packed weights, without groups or dilation, with the largest of each 2x2 outputs if wanted.
+//! A convolution over packed weights, of one group or depthwise, without dilation, with the largest of each 2x2 outputs if wanted.
 //!
 //! The rows that an output row sees are widened to 16 bits, padding included, and lie in scratch until the next
 //! output row has moved on: no input is copied twice. Of each row there is, for each pair of channels, a line of words,
@@ -7,6 +7,7 @@
 //!
 //! Weights: for each block of four output channels (padded with zeros) the taps of a row, of a pair of channels, of a
 //! column; of each two words, the channels' pairs 0 and 1. With one input channel: of a row, of a pair of columns.
+//! Depthwise, words of two 16-bit weights: for each block of channels 0 and 2, then of 1 and 3, the taps in their order.
 
 use super::channel::{self, LEN, Plain};
 use super::dense::pack_table;
@@ -32,6 +33,8 @@ pub struct Shape {
     pub output: [u16; 2],
     /// Channels of the output.
     pub outputs: u16,
+    /// Whether each output channel sees the input channel of its number only; there are as many of either.
+    pub depthwise: bool,
     /// Whether the largest of each 2x2 cells is the output; an odd last row or column is left out.
     pub pool: bool,
 }
@@ -41,13 +44,22 @@ impl Shape {
         usize::from(self.channels)
     }
 
-    /// Pairs of input channels.
+    /// Pairs of input channels; depthwise, two for each block.
     fn planes(&self) -> usize {
-        self.inputs().div_ceil(2)
+        if self.depthwise {
+            2 * self.blocks()
+        } else {
+            self.inputs().div_ceil(2)
+        }
     }
 
     fn is_pointwise(&self) -> bool {
-        self.kernel == [1, 1] && self.before == [0, 0] && self.inputs() > 1
+        self.kernel == [1, 1] && self.before == [0, 0] && self.inputs() > 1 && !self.depthwise
+    }
+
+    /// Whether a word holds two columns of the only input channel.
+    fn is_single(&self) -> bool {
+        self.inputs() == 1 && !self.depthwise
     }
 
     /// Rows and columns of what is stored.
@@ -73,7 +85,7 @@ impl Shape {
         // The second pixel of the last pair may be none, but is computed.
         let columns = usize::from(self.output[1]).next_multiple_of(2);
         let last = columns.saturating_sub(1).saturating_mul(stride);
-        if self.inputs() == 1 {
+        if self.is_single() {
             let words = kernel.div_ceil(2);
             // An even number.
             let halves = last.saturating_add(2 * words + 1) & !1;
@@ -88,6 +100,7 @@ impl Shape {
     fn block(&self) -> usize {
         let (lines, words, _) = self.line();
         let rows = 2 * usize::from(self.kernel[0]);
+        let lines = if self.depthwise { 1 } else { lines };
         rows.saturating_mul(lines).saturating_mul(words)
     }
 
@@ -121,8 +134,8 @@ impl Shape {
     }
 }
 
-/// Packs a layer with the weights `[outputs, kernel_h, kernel_w, inputs]`. `zeros` are the zero points of input and
-/// output.
+/// Packs a layer with the weights `[outputs, kernel_h, kernel_w, inputs]`, depthwise `[kernel_h, kernel_w, outputs]`.
+/// `zeros` are the zero points of input and output.
 pub fn pack(
     weight: &[i8],
     shape: &Shape,
@@ -133,12 +146,21 @@ pub fn pack(
     let [weights_len, table_len, _] = shape.sizes();
     let [rows, columns] = shape.kernel.map(usize::from);
     let (inputs, outputs) = (shape.inputs(), usize::from(shape.outputs));
+    if shape.depthwise {
+        return pack_depthwise(weight, shape, channels, zeros, (words, table));
+    }
     let filter = rows * columns * inputs;
     let found = [words.len(), table.len(), channels.len(), weight.len()];
     if found != [weights_len, table_len, outputs, outputs * filter] || filter == 0 {
         return Err(PackError::Shape);
     }
-    pack_table(weight.chunks_exact(filter), channels, zeros, table)?;
+    let filters = weight.chunks_exact(filter);
+    pack_table(
+        filters.map(|filter| filter.iter().copied()),
+        channels,
+        zeros,
+        table,
+    )?;
     let at = |output: usize, row: usize, column: usize, input: usize| {
         if output >= outputs || column >= columns || input >= inputs {
             return 0;
@@ -167,6 +189,36 @@ pub fn pack(
                     *out = word(half(0)?, half(1)?);
                 }
             }
+        }
+    }
+    Ok(())
+}
+
+fn pack_depthwise(
+    weight: &[i8],
+    shape: &Shape,
+    channels: &[Plain],
+    zeros: [i8; 2],
+    (words, table): (&mut [i32], &mut [i32]),
+) -> Result<(), PackError> {
+    let [weights_len, table_len, _] = shape.sizes();
+    let [rows, columns] = shape.kernel.map(usize::from);
+    let (outputs, taps) = (usize::from(shape.outputs), rows * columns);
+    let found = [words.len(), table.len(), channels.len(), weight.len()];
+    if found != [weights_len, table_len, outputs, outputs * taps] || shape.inputs() != outputs {
+        return Err(PackError::Shape);
+    }
+    let filter = |channel: usize| weight.iter().skip(channel).step_by(outputs.max(1)).copied();
+    let filters = (0..outputs).map(filter);
+    pack_table(filters, channels, zeros, table)?;
+    let at = |tap: usize, channel: usize| match channel < outputs {
+        true => i16::from(weight.get(tap * outputs + channel).copied().unwrap_or(0)),
+        false => 0,
+    };
+    for (plane, words) in words.chunks_exact_mut(taps.max(1)).enumerate() {
+        let first = plane / 2 * CHANNELS + plane % 2;
+        for (tap, word_of) in words.iter_mut().enumerate() {
+            *word_of = word(at(tap, first), at(tap, first + 2));
         }
     }
     Ok(())
@@ -209,19 +261,19 @@ impl Layer<'_> {
         let (lines, words, halves) = shape.line();
         let kernel_rows = usize::from(shape.kernel[0]);
         let [down, along] = shape.stride.map(usize::from);
-        let distance = if shape.inputs() == 1 {
-            along
-        } else {
-            2 * along
-        };
+        let distance = if shape.is_single() { along } else { 2 * along };
+        let row_words = lines * halves / 2;
         // Numbers of 16 bits, or of what lies in memory.
+        let (pitch, count) = match shape.depthwise {
+            true => (2 * row_words, kernel_rows),
+            false => (halves, kernel_rows * lines),
+        };
         let tile = Lines {
-            pitch: halves as u32,
+            pitch: pitch as u32,
             words: words as u32,
-            count: (kernel_rows * lines) as u32,
+            count: count as u32,
             distance: distance as u32,
         };
-        let row_words = lines * halves / 2;
         let kept = kernel_rows.saturating_sub(down);
         for row in 0..self.rows_to_sum() {
             let Some((pooled, out)) = self.output_row(y, row) else {
@@ -241,8 +293,13 @@ impl Layer<'_> {
             }
             let mut wide: &[i16] = bytemuck::cast_slice(scratch);
             for pair in out.chunks_mut(self.pair_len()) {
-                self.pair(pooled, pair, |blocks, out| {
-                    tile::lines(wide, &tile, blocks, out);
+                self.pair(pooled, pair, |first, blocks, out| {
+                    if shape.depthwise {
+                        let wide = wide.get(2 * first * halves..).unwrap_or(&[]);
+                        tile::depthwise(wide, &tile, halves, blocks, out);
+                    } else {
+                        tile::lines(wide, &tile, blocks, out);
+                    }
                 });
                 wide = wide.get(2 * distance..).unwrap_or(&[]);
             }
@@ -261,7 +318,7 @@ impl Layer<'_> {
             return;
         };
         let x = part(x, row * width * inputs, width * inputs);
-        if inputs == 1 {
+        if shape.is_single() {
             let halves: &mut [i16] = bytemuck::cast_slice_mut(place);
             in_order(x, halves.get_mut(left..).unwrap_or(&mut []));
             return;
@@ -280,7 +337,7 @@ impl Layer<'_> {
             } else {
                 let pixels = x.chunks_exact(inputs);
                 for (index, (pixel, even)) in pixels.zip(even.iter_mut()).enumerate() {
-                    let [low, high] = quad(pixel, first);
+                    let [low, high] = quad(pixel, first, shape.depthwise);
                     *even = low;
                     if let Some(odd) = odd.get_mut(index) {
                         *odd = high;
@@ -305,7 +362,7 @@ impl Layer<'_> {
                 let first = pixels.next().unwrap_or(&[]);
                 let second = pixels.next().unwrap_or(first);
                 alternate(first, second, scratch);
-                self.pair(pooled, pair, |blocks, out| {
+                self.pair(pooled, pair, |_, blocks, out| {
                     tile::pairs(scratch, blocks, out);
                 });
             }
@@ -340,9 +397,9 @@ impl Layer<'_> {
         }
     }
 
-    /// All channels of two pixels; `run` runs blocks of channels.
+    /// All channels of two pixels; `run` runs blocks of channels, given the first's number.
     #[inline(always)]
-    fn pair(&self, pooled: bool, out: &mut [i8], run: impl Fn(&Blocks, Output)) {
+    fn pair(&self, pooled: bool, out: &mut [i8], run: impl Fn(usize, &Blocks, Output)) {
         let tables = self.table.as_chunks::<LEN>().0.as_chunks::<CHANNELS>().0;
         let outputs = usize::from(self.shape.outputs);
         // The second pixel is there but at the end of an odd row.
@@ -358,7 +415,7 @@ impl Layer<'_> {
         let words = table.len() * self.shape.block();
         let (weights, last) = self.weights.split_at_checked(words).unwrap_or_default();
         let y = &mut *out;
-        run(&Blocks { weights, table }, Output { y, second, pool });
+        run(0, &Blocks { weights, table }, Output { y, second, pool });
         if !rest.is_empty() {
             let at = table.len() * CHANNELS;
             let mut both = [0; 2 * CHANNELS];
@@ -371,6 +428,7 @@ impl Layer<'_> {
             };
             let y = &mut both;
             run(
+                table.len(),
                 &blocks,
                 Output {
                     y,
@@ -389,12 +447,14 @@ impl Layer<'_> {
     }
 }
 
-/// Both words of the channels from `first`, as [`Shape::channel_of`] has them.
+/// Both words of the channels from `first`, as [`Shape::channel_of`] has them; depthwise, two that are left over are
+/// not in one word.
 #[inline(always)]
-fn quad(pixel: &[i8], first: usize) -> [i32; 2] {
+fn quad(pixel: &[i8], first: usize, depthwise: bool) -> [i32; 2] {
     match *pixel.get(first..).unwrap_or(&[]) {
         [a, b, c, d, ..] => halves([a, b, c, d]),
         [a, b, c] => halves([a, b, c, 0]),
+        [a, b] if depthwise => halves([a, b, 0, 0]),
         [a, b] => halves([a, 0, b, 0]),
         [a] => halves([a, 0, 0, 0]),
         [] => [0, 0],
@@ -406,7 +466,7 @@ fn quad(pixel: &[i8], first: usize) -> [i32; 2] {
 fn alternate(first: &[i8], second: &[i8], out: &mut [i32]) {
     let at = (0..).step_by(4);
     for (out, at) in out.chunks_mut(4).zip(at) {
-        let ([a, b], [c, d]) = (quad(first, at), quad(second, at));
+        let ([a, b], [c, d]) = (quad(first, at, false), quad(second, at, false));
         for (out, word) in out.iter_mut().zip([a, c, b, d]) {
             *out = word;
         }

@@ -32,7 +32,12 @@ pub fn pack(
         return Err(PackError::Shape);
     }
     let filters = weight.chunks_exact(inputs.max(1));
-    pack_table(filters, channels, zeros, table)?;
+    pack_table(
+        filters.map(|filter| filter.iter().copied()),
+        channels,
+        zeros,
+        table,
+    )?;
     let at = |channel: usize, tap: usize| match tap < inputs {
         true => weight.get(channel * inputs + tap).copied().unwrap_or(0),
         false => 0,
@@ -55,8 +60,8 @@ pub fn pack(
 }
 
 /// Fills the table; channels past the last give the output's zero point.
-pub(super) fn pack_table<'w>(
-    filters: impl Iterator<Item = &'w [i8]>,
+pub(super) fn pack_table(
+    filters: impl Iterator<Item = impl Iterator<Item = i8>>,
     channels: &[Plain],
     zeros: [i8; 2],
     table: &mut [i32],
@@ -64,7 +69,7 @@ pub(super) fn pack_table<'w>(
     let mut places = table.as_chunks_mut::<{ LEN }>().0.iter_mut();
     for (index, (filter, plain)) in filters.zip(channels).enumerate() {
         if let Some(place) = places.next() {
-            *place = channel::pack(index, *plain, filter.iter().copied(), zeros)?;
+            *place = channel::pack(index, *plain, filter, zeros)?;
         }
     }
     for place in places {

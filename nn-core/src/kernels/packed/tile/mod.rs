@@ -8,9 +8,9 @@ mod armv7em;
 mod portable;
 
 #[cfg(mote_armv7em)]
-pub(super) use armv7em::{lines, pairs, vector};
+pub(super) use armv7em::{depthwise, lines, pairs, vector};
 #[cfg(not(mote_armv7em))]
-pub(super) use portable::{lines, pairs, vector};
+pub(super) use portable::{depthwise, lines, pairs, vector};
 
 /// Channels of a block.
 pub(super) const CHANNELS: usize = 4;

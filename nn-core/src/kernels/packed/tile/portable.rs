@@ -66,6 +66,45 @@ pub(in super::super) fn lines(x: &[i16], lines: &Lines, blocks: &Blocks, mut out
     }
 }
 
+/// All blocks of a depthwise convolution at two pixels, whose inputs lie in lines of two planes for each block, `plane`
+/// halves from one to the next.
+#[inline]
+pub(in super::super) fn depthwise(
+    x: &[i16],
+    lines: &Lines,
+    plane: usize,
+    blocks: &Blocks,
+    mut out: Output,
+) {
+    // Counts of 16 bits, or of what lies in memory.
+    let (pitch, words) = (lines.pitch as usize, lines.words as usize);
+    let (rows, distance) = (lines.count as usize, lines.distance as usize);
+    for (index, (weights, table)) in blocks.iter(2 * rows * words).enumerate() {
+        let mut sums = [[0i32; CHANNELS]; 2];
+        for (half, weights) in weights.chunks_exact((rows * words).max(1)).enumerate() {
+            for (row, weights) in weights.chunks_exact(words.max(1)).enumerate() {
+                let at = (2 * index + half) * plane + row * pitch;
+                for (sums, at) in sums.iter_mut().zip([at, at + distance]) {
+                    let x = x.get(at..).unwrap_or(&[]).as_chunks::<2>().0;
+                    for (x, weight) in x.iter().zip(weights) {
+                        let [low, high] = parts(*weight);
+                        let product = |a: i16, b: i16| i32::from(a).wrapping_mul(i32::from(b));
+                        let [a, b, c, d] = sums;
+                        let (first, second) = if half == 0 { (a, c) } else { (b, d) };
+                        *first = first.wrapping_add(product(x[0], low));
+                        *second = second.wrapping_add(product(x[1], high));
+                    }
+                }
+            }
+        }
+        out.put_doubled(
+            index * CHANNELS,
+            sums.map(|sums| sums.map(|sum| sum.wrapping_mul(2))),
+            table,
+        );
+    }
+}
+
 /// All blocks at two pixels whose words alternate.
 #[inline]
 pub(in super::super) fn pairs(x: &[i32], blocks: &Blocks, mut out: Output) {
@@ -85,14 +124,25 @@ impl<'w> Blocks<'w> {
 }
 
 impl Output<'_> {
-    /// Stores a block's outputs from `at`.
+    /// Stores the outputs of a block's sums from `at`.
     #[inline(always)]
     fn put(&mut self, at: usize, sums: Sums, table: &[[i32; LEN]; CHANNELS]) {
         let [a0, b0, a1, b1, c0, d0, c1, d1] = sums;
-        // 256 times the sums of the upper channels.
-        let [first, second] = [[a0, a1, c0, c1], [b0, b1, d0, d1]].map(|[low, raw, low2, raw2]| {
-            [low, raw.wrapping_sub(low), low2, raw2.wrapping_sub(low2)]
-        });
+        self.put_doubled(
+            at,
+            [doubled([a0, a1, c0, c1]), doubled([b0, b1, d0, d1])],
+            table,
+        );
+    }
+
+    /// Stores the outputs of a block's doubled sums at two pixels from `at`.
+    #[inline(always)]
+    fn put_doubled(
+        &mut self,
+        at: usize,
+        [first, second]: [[i32; CHANNELS]; 2],
+        table: &[[i32; LEN]; CHANNELS],
+    ) {
         if self.pool == Pool::Both {
             self.store(self.second + at, outputs(second, table));
             self.store(at, outputs(first, table));
@@ -121,28 +171,25 @@ impl Output<'_> {
     }
 }
 
-/// The outputs of a block's sums, those of the upper channels times 256.
+/// Twice the sums of S₀, 256·S₁ + S₀, S₂, 256·S₃ + S₂.
+#[inline(always)]
+fn doubled([low, raw, low2, raw2]: [i32; CHANNELS]) -> [i32; CHANNELS] {
+    let upper = |raw: i32, low: i32| raw.wrapping_sub(low) >> 7;
+    let lower = |low: i32| low.wrapping_mul(2);
+    [lower(low), upper(raw, low), lower(low2), upper(raw2, low2)]
+}
+
+/// The outputs of a block's doubled sums.
 #[inline(always)]
 fn outputs([a, b, c, d]: [i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8; CHANNELS] {
+    let output = |sum: i32, table: [i32; LEN]| requantize(table[0].wrapping_add(sum), table);
     let [first, second, third, fourth] = *table;
     [
-        low_output(a, first),
-        high_output(b, second),
-        low_output(c, third),
-        high_output(d, fourth),
+        output(a, first),
+        output(b, second),
+        output(c, third),
+        output(d, fourth),
     ]
-}
-
-/// The output of a lower channel's sum.
-#[inline(always)]
-fn low_output(sum: i32, table: [i32; LEN]) -> i8 {
-    requantize(table[0].wrapping_add(sum.wrapping_mul(2)), table)
-}
-
-/// The output of 256 times an upper channel's sum.
-#[inline(always)]
-fn high_output(sum: i32, table: [i32; LEN]) -> i8 {
-    requantize(table[0].wrapping_add(sum >> 7), table)
 }
 
 /// All blocks of a dense layer. The inputs are whole steps of two words.
@@ -157,6 +204,6 @@ pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
             }
         }
         let [[a, b], [c, d]] = sums;
-        *y = outputs([a, b.wrapping_sub(a), c, d.wrapping_sub(c)], table);
+        *y = outputs(doubled([a, b, c, d]), table);
     }
 }
