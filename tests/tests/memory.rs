@@ -199,6 +199,27 @@ fn sums_of_the_mnist_mlp() {
 }
 
 #[test]
+fn sums_of_the_trained_lstm() {
+    let units = 32;
+    // Image, h, the gates of one step, the state: h and c.
+    let real = 4 * (784 + units + 4 * units + 2 * units);
+    // Gates and c have 16 bits.
+    let int8 = 784 + units + 2 * 4 * units + (units + 2 * units);
+    for (file, peak, operands) in [
+        ("mnist-lstm-f32", real, [4, 7, 6, 4]),
+        ("mnist-lstm-q16", real, [4, 7, 6, 4]),
+        ("mnist-lstm-i8", int8, [4, 8, 7, 4]),
+    ] {
+        let path = format!("{}/../models/{file}.mote", env!("CARGO_MANIFEST_DIR"));
+        let blob = AlignedBytes::copy_of(&std::fs::read(&path).expect(&path));
+        let model = Model::load(&blob).unwrap();
+        let operands: usize = operands.iter().sum();
+        let tables = 4 * sums::STEP + (operands * sums::OPERAND).next_multiple_of(16);
+        assert_eq!(model.arena_infer(), tables + peak, "{file}");
+    }
+}
+
+#[test]
 fn sums_of_the_trained_models() {
     // Bytes of the head's int8 maps: a quarter of the f32 ones.
     let peak = 31_360 / 4;
