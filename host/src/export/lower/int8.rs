@@ -84,11 +84,14 @@ impl Lowering<'_> {
             Kind::BatchNorm(norm) => {
                 // A depthwise convolution of one cell.
                 let conv = norm.as_convolution();
-                let dims = tensor.shape.dims().len();
-                if dims > 1 {
-                    return self.conv2d_i8(layer, &conv, x, input, output()?, activation);
+                let output = output()?;
+                if tensor.shape.dims().len() > 1 {
+                    return self.conv2d_i8(layer, &conv, x, input, output, activation);
                 }
-                return Err(no_int8());
+                let map = [1, 1, norm.channels()];
+                let map = self.builder.reshape(&format!("{name}.map"), x, &map)?;
+                let y = self.conv2d_i8(layer, &conv, map, input, output, activation)?;
+                return Ok(self.builder.flatten(&format!("{name}.vector"), y)?);
             }
             Kind::Prelu(slope) => {
                 let output = output()?;

@@ -52,7 +52,8 @@ pub(super) const NETWORKS: &[(&str, &str)] = &[
     (
         "batch norm, apart",
         "{type=batch_norm} {type=conv2d filters=4 kernel=3 stride=2 activation=relu} {type=batch_norm} \
-         {type=reshape shape=[26,26]} {type=batch_norm}",
+         {type=reshape shape=[26,26]} {type=batch_norm} {type=flatten} {type=dense units=6 activation=tanh} \
+         {type=batch_norm}",
     ),
     (
         "dense along a sequence",
