@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use host::checkpoint::{Checkpoint, Progress, Running, Values};
+use host::checkpoint::{Checkpoint, Progress, Values};
 use host::data::DataSet;
 use host::export::{AlignedBytes, Network, Ranges};
 use host::plan::{ArenaPlan, PlanReport, SpecError, SpecRequest};
@@ -115,17 +115,7 @@ fn checkpoint(recipe: &Recipe) -> Checkpoint {
             tensors.insert(name, Values { shape, values });
         }
     }
-    let progress = Progress {
-        recipe: recipe.text.clone(),
-        seed: 1,
-        epochs: 1,
-        limit: None,
-        epoch: 1,
-        batch: 0,
-        step: 1,
-        running: Running::default(),
-        best_accuracy: None,
-    };
+    let progress = Progress::new(recipe);
     Checkpoint { progress, tensors }
 }
 

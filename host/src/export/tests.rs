@@ -13,7 +13,7 @@ use nn_core::tensor::DType;
 use nn_core::train::Trainable;
 
 use super::*;
-use crate::checkpoint::{Checkpoint, CheckpointError, Progress, Running, Values};
+use crate::checkpoint::{Checkpoint, CheckpointError, Progress, Values};
 use crate::data::{DataSet, Stream};
 use crate::recipe::{Format, Recipe};
 use crate::sample;
@@ -94,17 +94,7 @@ fn checkpoint(recipe: &Recipe) -> Checkpoint {
             tensors.insert(name, Values { shape, values });
         }
     }
-    let progress = Progress {
-        recipe: recipe.text.clone(),
-        seed: 1,
-        epochs: 1,
-        limit: None,
-        epoch: 1,
-        batch: 0,
-        step: 1,
-        running: Running::default(),
-        best_accuracy: None,
-    };
+    let progress = Progress::new(recipe);
     Checkpoint { progress, tensors }
 }
 

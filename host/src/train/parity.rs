@@ -11,7 +11,7 @@ use tch::{Device, Tensor};
 
 use super::network::Network;
 use super::values::{from_values, to_values};
-use crate::checkpoint::{Checkpoint, Progress, Running, Values};
+use crate::checkpoint::{Checkpoint, Progress, Values};
 use crate::data::{DataSet, Stream};
 use crate::export::{self, AlignedBytes, ExportError, Ranges};
 use crate::recipe::{Activation, Format, Recipe};
@@ -86,17 +86,7 @@ fn drawn(recipe: &Recipe, seed: u64) -> (Network, Checkpoint) {
         parameter.tensor = from_values(&drawn, Device::Cpu).unwrap();
         tensors.insert(parameter.name.to_string(), drawn);
     }
-    let progress = Progress {
-        recipe: recipe.text.clone(),
-        seed: 1,
-        epochs: 1,
-        limit: None,
-        epoch: 1,
-        batch: 0,
-        step: 1,
-        running: Running::default(),
-        best_accuracy: None,
-    };
+    let progress = Progress::new(recipe);
     (network, Checkpoint { progress, tensors })
 }
 

@@ -12,7 +12,7 @@ use super::optimizer::Optimizer;
 use super::values::to_values;
 use super::workers::{Samples, Workers};
 use super::{Files, Observer, Options, Plan, TrainError};
-use crate::checkpoint::{Checkpoint, Progress, Running};
+use crate::checkpoint::{Checkpoint, Progress};
 use crate::data::{Augmenter, DataSet, Split, Stream};
 use crate::history::{self, EpochRow};
 use crate::recipe::Recipe;
@@ -61,15 +61,10 @@ impl<'t> Training<'t> {
             optimizer = Optimizer::new(&recipe.train.optimizer, &network.parameters)?;
             history = Vec::new();
             progress = Progress {
-                recipe: recipe.text.clone(),
                 seed,
                 epochs: options.epochs.unwrap_or(recipe.train.epochs),
                 limit: options.limit,
-                epoch: 0,
-                batch: 0,
-                step: 0,
-                running: Running::default(),
-                best_accuracy: None,
+                ..Progress::new(recipe)
             };
         }
         let mut split = set.split(recipe.data.validation, progress.seed);

@@ -135,7 +135,7 @@ impl Network {
             graph.builder = graph.builder.to_q16().exact()?;
         }
         if target == Target::M4 {
-            graph = graph.to_armv7em()?;
+            graph = graph.into_armv7em()?;
         }
         let spec = train.map(|train| spec(recipe, train, &graph)).transpose()?;
         graph.finish(spec)

@@ -67,7 +67,7 @@ impl Graph {
     }
 
     /// The graph with its int8 layers packed for Cortex-M4 and M7.
-    pub(super) fn to_armv7em(self) -> Result<Self, ExportError> {
+    pub(super) fn into_armv7em(self) -> Result<Self, ExportError> {
         let packed = self.builder.to_armv7em(&self.heads)?;
         let new = |old: usize| packed.nodes.iter().position(|&node| node == old);
         let learning = self.learning.into_iter();
