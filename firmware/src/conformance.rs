@@ -88,7 +88,7 @@ pub fn check<K: OpSet>(
     meter: &mut impl Meter,
 ) -> Result<(Outcome, Stack), Fault> {
     let mut stack = Stack::default();
-    let mut draw = Draw(0x2545_F491);
+    let mut draw = Draw::new();
     meter.start();
     let model = load::<K>(blob);
     stack.setup = meter.stop();
@@ -201,9 +201,16 @@ fn learn<K: OpSet>(
 }
 
 /// Random numbers: Marsaglia's xorshift of 32 bits.
-struct Draw(u32);
+#[derive(Debug)]
+pub struct Draw(u32);
 
 impl Draw {
+    /// The same from the start, everywhere.
+    #[expect(clippy::new_without_default, reason = "it is no value to start from")]
+    pub fn new() -> Self {
+        Self(0x2545_F491)
+    }
+
     fn bits(&mut self) -> u32 {
         let mut x = self.0;
         x ^= x << 13;
@@ -221,7 +228,7 @@ impl Draw {
     }
 
     /// The bytes of a tensor: real numbers in ±1, any int8, ids below [`IDS`].
-    fn fill(&mut self, tensor: &Tensor, bytes: &mut [u8]) {
+    pub fn fill(&mut self, tensor: &Tensor, bytes: &mut [u8]) {
         if tensor.dtype == DType::I8 {
             for byte in bytes {
                 // Any eight bits.

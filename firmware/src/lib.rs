@@ -17,6 +17,8 @@ pub mod trial;
 #[cfg(all(target_os = "none", feature = "image"))]
 pub mod boards;
 #[cfg(all(target_os = "none", feature = "image"))]
+pub mod clock;
+#[cfg(all(target_os = "none", feature = "image"))]
 pub mod fault;
 #[cfg(all(target_os = "none", feature = "image"))]
 pub mod stack;

@@ -3,6 +3,7 @@
 //! Every command of `mote` is a thin file over these modules, so that a test can call
 //! what a user runs.
 
+pub mod bench;
 pub mod blob;
 pub mod checkpoint;
 pub mod data;

@@ -2,6 +2,7 @@
 //!
 //! Results go to stdout, progress and notes to stderr, so that `--json` can be piped.
 
+mod bench;
 mod data;
 mod demo;
 mod doctor;
@@ -61,6 +62,8 @@ enum Command {
     Plan(plan::Args),
     /// Build images, and show what they take of flash and RAM, and nn-core of that.
     Size(size::Args),
+    /// Count what models and layers take on a core: instructions, flash, RAM, stack.
+    Bench(bench::Args),
     /// Measure accuracy, on the host or on a device.
     Eval(eval::Args),
     /// Predict single samples, on the host or on a device.
@@ -86,6 +89,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Inspect(args) => inspect::run(args, &ui),
         Command::Plan(args) => plan::run(args, &ui),
         Command::Size(args) => size::run(args, &ui),
+        Command::Bench(args) => bench::run(args, &ui),
         Command::Eval(args) => eval::run(args, &ui),
         Command::Run(args) => run::run(args, &ui),
         Command::Tune(args) => tune::run(args, &ui),

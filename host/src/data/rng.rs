@@ -23,6 +23,8 @@ impl Stream {
     pub const DROPOUT: u64 = 5;
     /// Which samples calibrate the quantization.
     pub const CALIBRATION: u64 = 6;
+    /// The weights of layers that are measured.
+    pub const BENCH: u64 = 7;
 
     /// The stream of `purpose`, for instance of one sample (`index`) in one `epoch`.
     pub fn new(seed: u64, purpose: u64, epoch: u64, index: u64) -> Self {

@@ -65,14 +65,11 @@ impl Qemu {
         let socket = SocketPath::new();
         let listener = UnixListener::bind(&socket.0).map_err(no_qemu)?;
         listener.set_nonblocking(true).map_err(no_qemu)?;
-        let mut command = emulator(board, image)?;
+        let mut command = emulator(board, image, options)?;
         command
             .arg("-chardev")
             .arg(format!("socket,id=uart,path={}", socket.0.display()))
             .args(["-serial", "chardev:uart"]);
-        if options.count_instructions {
-            command.args(["-icount", "shift=0"]);
-        }
         let mut child = command.spawn().map_err(no_qemu)?;
         let last = LastLines::default();
         let mut followers = Vec::new();
@@ -119,12 +116,27 @@ impl Qemu {
         patience: Duration,
         ui: &Ui,
     ) -> Result<Vec<String>, DeviceError> {
+        Self::run_with(board, image, QemuOptions::default(), patience, ui)
+    }
+
+    /// The same with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    pub fn run_with(
+        board: &'static Board,
+        image: &Image,
+        options: QemuOptions,
+        patience: Duration,
+        ui: &Ui,
+    ) -> Result<Vec<String>, DeviceError> {
         let no_qemu = |source| DeviceError::NoQemu {
             program: PROGRAM.into(),
             source,
         };
         let elf = read(image)?;
-        let mut child = emulator(board, image)?
+        let mut child = emulator(board, image, options)?
             .args(["-serial", "null"])
             .spawn()
             .map_err(no_qemu)?;
@@ -180,7 +192,11 @@ fn read(image: &Image) -> Result<Vec<u8>, BuildError> {
 }
 
 /// QEMU with `image` on `board`, but for the UART.
-fn emulator(board: &'static Board, image: &Image) -> Result<Command, DeviceError> {
+fn emulator(
+    board: &'static Board,
+    image: &Image,
+    options: QemuOptions,
+) -> Result<Command, DeviceError> {
     let machine = board.qemu.ok_or_else(|| DeviceError::NoQemu {
         program: PROGRAM.into(),
         source: io::Error::other(format!("it does not emulate {}", board.name)),
@@ -194,6 +210,9 @@ fn emulator(board: &'static Board, image: &Image) -> Result<Command, DeviceError
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    if options.count_instructions {
+        command.args(["-icount", "shift=0"]);
+    }
     Ok(command)
 }
 

@@ -1,0 +1,77 @@
+//! The app `profile`: runs the model in the image on random inputs, and logs what each layer and a whole run take in
+//! instructions, and how much stack. For QEMU with `-icount shift=0`.
+#![no_std]
+#![no_main]
+
+use cortex_m_rt::entry;
+use firmware::{
+    boards,
+    clock::{Clock, Instant},
+    conformance::{Draw, Meter},
+    model::{ARENA, Kernels, MODEL},
+    stack::Gauge,
+};
+use nn_core::{memory::Arena, model::Model, session::Session};
+
+/// Runs that are counted: the clock's ticks are longer than an instruction, and the mean is finer.
+const RUNS: u32 = 16;
+
+#[entry]
+fn main() -> ! {
+    static mut MOTE_ARENA: Arena<ARENA> = Arena::new();
+
+    let Some(core) = cortex_m::Peripherals::take() else {
+        boards::exit(false)
+    };
+    let clock = Clock::start(core.SYST);
+    boards::exit(profile(&clock, MOTE_ARENA.as_mut_slice()).is_some())
+}
+
+fn profile(clock: &Clock, arena: &mut [u8]) -> Option<()> {
+    let Ok(model) = Model::load_with::<Kernels>(MODEL) else {
+        defmt::error!("the model in flash is damaged");
+        return None;
+    };
+    let Ok(mut session) = Session::with::<Kernels>(model, arena) else {
+        defmt::error!("the model cannot be set up");
+        return None;
+    };
+    let mut draw = Draw::new();
+    let mut gauge = Gauge::new();
+    gauge.start();
+    run(model, &mut session, &mut draw)?;
+    defmt::println!("stack {=u32}", gauge.stop());
+    for _ in 0..RUNS {
+        let instructions = clock.instructions(run(model, &mut session, &mut draw)?);
+        defmt::println!("run {=u32}", instructions);
+    }
+    for _ in 0..RUNS {
+        fill(model, &mut session, &mut draw)?;
+        let mut last = Instant::now();
+        let ran = session.run_observed(|index, _| {
+            let ticks = last.ticks();
+            defmt::println!("layer {=usize} {=u32}", index, clock.instructions(ticks));
+            last = Instant::now();
+        });
+        ran.ok()?;
+    }
+    Some(())
+}
+
+/// Ticks of a run.
+#[inline(never)]
+fn run(model: Model, session: &mut Session, draw: &mut Draw) -> Option<u32> {
+    fill(model, session, draw)?;
+    let start = Instant::now();
+    let ran = session.run();
+    let ticks = start.ticks();
+    ran.ok().map(|()| ticks)
+}
+
+/// A run may have reused the inputs' memory.
+fn fill(model: Model, session: &mut Session, draw: &mut Draw) -> Option<()> {
+    for index in 0..model.inputs().as_slice().len() {
+        draw.fill(&model.input(index)?, session.input_mut(index)?);
+    }
+    Some(())
+}

@@ -1,0 +1,138 @@
+//! `mote bench`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use host::bench::{Cost, NAMES, layer, measure};
+use host::blob::Blob;
+use host::device::Place;
+use host::paths;
+use host::ui::Ui;
+
+/// The whole network of the layers that are measured by name.
+const CNN: (&str, &str) = ("cnn_i8", "models/mnist-cnn-i8.mote");
+
+const HELP: &str = "\
+Without a name all of these are measured: conv1_i8, conv2_i8, pool1_i8, pool2_i8, dense1_i8,
+softmax_i8, lstm_i8, depthwise_i8, pointwise_i8 (layers with random weights), and cnn_i8
+(models/mnist-cnn-i8.mote).
+
+Counted in QEMU with -icount shift=0, as the mean of 16 runs: whole runs, and each layer with the
+dispatch to it. The inputs are random.
+
+Examples:
+  mote bench                                        # on an emulated Cortex-M4F
+  mote bench models/mnist-lstm-i8.mote --on qemu:an385
+  mote bench conv1_i8 cnn_i8 --on qemu:an386 --json
+
+Keys of --json, a list of: name, board, core, math (the functions of f32), macs, instructions,
+flash (an image that only runs this), text (its code and constants without the model), ram (all of
+it, stack included), arena, stack (that a run took), layers (a list of: name, op, macs,
+instructions).";
+
+/// Arguments of `mote bench`.
+#[derive(clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// Models (*.mote) and layers by name; all layers and the CNN where none is named.
+    what: Vec<String>,
+    /// Where: qemu or qemu:BOARD.
+    #[arg(long, default_value = "qemu:an386")]
+    on: Place,
+    /// Print JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs `mote bench`.
+pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
+    let Place::Qemu(board) = args.on else {
+        bail!(
+            "instructions are counted in QEMU only: take --on qemu:an386, an385, an500 or microbit"
+        );
+    };
+    let what = if args.what.is_empty() {
+        NAMES
+            .into_iter()
+            .chain([CNN.0])
+            .map(str::to_owned)
+            .collect()
+    } else {
+        args.what
+    };
+    // Before the first image is built.
+    let models: Vec<(String, Blob)> = what
+        .iter()
+        .map(|what| open(what))
+        .collect::<Result<_, _>>()?;
+    let mut costs = Vec::new();
+    for (name, blob) in &models {
+        costs.push(measure(name, blob, board, ui)?);
+    }
+    if args.json {
+        return ui.json(&costs).context("cannot print the figures");
+    }
+    print(&costs, ui);
+    Ok(())
+}
+
+/// A model, or the model of a layer.
+fn open(what: &str) -> anyhow::Result<(String, Blob)> {
+    if what == CNN.0 {
+        let path = paths::workspace_root().join(CNN.1);
+        return Ok((what.to_owned(), Blob::open(&path)?));
+    }
+    if Path::new(what).extension().is_some() {
+        let blob = Blob::open(&PathBuf::from(what))?;
+        return Ok((blob.model().name().to_owned(), blob));
+    }
+    let (name, blob) = layer(what)?;
+    Ok((name.to_owned(), blob))
+}
+
+fn print(costs: &[Cost], ui: &Ui) {
+    let header = ["name", "layer", "operator", "MACs", "instructions", "a MAC"];
+    let mut table = ui.table(&header, &[3, 4, 5]);
+    for cost in costs {
+        let each = |macs: u64, instructions: u64| match macs {
+            0 => String::new(),
+            // Below 2^53.
+            _ => format!("{:.2}", instructions as f64 / macs as f64),
+        };
+        table.add_row([
+            cost.name.clone(),
+            String::new(),
+            String::new(),
+            cost.macs.to_string(),
+            cost.instructions.to_string(),
+            each(cost.macs, cost.instructions),
+        ]);
+        if cost.layers.len() < 2 {
+            continue;
+        }
+        for layer in &cost.layers {
+            table.add_row([
+                String::new(),
+                layer.name.clone(),
+                layer.op.to_owned(),
+                layer.macs.to_string(),
+                layer.instructions.to_string(),
+                each(layer.macs, layer.instructions),
+            ]);
+        }
+    }
+    ui.result(table);
+    let header = ["name", "flash", "code", "RAM", "arena", "stack"];
+    let mut table = ui.table(&header, &[1, 2, 3, 4, 5]);
+    for cost in costs {
+        table.add_row([
+            cost.name.clone(),
+            cost.flash.to_string(),
+            cost.text.to_string(),
+            cost.ram.to_string(),
+            cost.arena.to_string(),
+            cost.stack.to_string(),
+        ]);
+    }
+    ui.result(table);
+}
