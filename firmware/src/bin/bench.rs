@@ -23,6 +23,9 @@ const RUNS: u32 = 20;
 /// Instructions of a tick: SysTick counts at 25 MHz.
 const TICK: u64 = 40;
 
+/// Tries one random layer.
+type Trial = fn(&mut Trials, &mut Room) -> Outcome;
+
 #[entry]
 fn main() -> ! {
     static mut ROOM: Room = Room::new();
@@ -43,8 +46,7 @@ fn main() -> ! {
 
     let mut passed = true;
     let mut trials = Trials::new(11);
-    let kinds: [(&str, fn(&mut Trials, &mut Room) -> Outcome); 2] =
-        [("dense", Trials::dense), ("conv2d", Trials::conv2d)];
+    let kinds: [(&str, Trial); 2] = [("dense", Trials::dense), ("conv2d", Trials::conv2d)];
     for (name, trial) in kinds {
         let mut equal = 0;
         while equal < TRIALS {
