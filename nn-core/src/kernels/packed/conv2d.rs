@@ -2,7 +2,7 @@
 //!
 //! The rows that an output row sees are widened to 16 bits, padding included, and lie in scratch until the next
 //! output row has moved on: no input is copied twice. Of each row there is, for each pair of channels, a line of words,
-//! a word for each column; the pairs are those of [`permuted`](super::widen). With one input channel a word holds two
+//! a word for each column; of each four channels 0 and 2, and 1 and 3, are pairs. With one input channel a word holds two
 //! columns instead.
 //!
 //! Weights: for each block of four output channels (padded with zeros) the taps of a row, of a pair of channels, of a
