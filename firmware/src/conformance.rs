@@ -10,7 +10,7 @@ use nn_core::{
     ops::OpSet,
     session::{RunError, Session},
     tensor::{DType, Tensor},
-    train::{Loss, Target, TrainError, Trainer},
+    train::{Loss, StepReport, Target, TrainError, Trainer},
 };
 
 /// Runs of each case, before and after it is trained.
@@ -147,7 +147,7 @@ fn infer<K: OpSet>(
             draw.fill(&tensor, session.input_mut(index).ok_or(Fault::Room)?);
         }
         meter.start();
-        let ran = session.run();
+        let ran = run(session);
         stack.run = stack.run.max(meter.stop());
         ran.map_err(Fault::Run)?;
         for index in 0..model.outputs().as_slice().len() {
@@ -155,6 +155,18 @@ fn infer<K: OpSet>(
         }
     }
     Ok(())
+}
+
+/// A run, with all of its stack below the caller.
+#[inline(never)]
+fn run(session: &mut Session) -> Result<(), RunError> {
+    session.run()
+}
+
+/// A training step, with all of its stack below the caller.
+#[inline(never)]
+fn learn_from(trainer: &mut Trainer, targets: &[Target]) -> Result<StepReport, TrainError> {
+    trainer.step_heads(targets)
 }
 
 #[inline(never)]
@@ -184,7 +196,7 @@ fn learn<K: OpSet>(
             let heads = draw.targets(&model, room, &mut targets)?;
             let targets = targets.get(..heads).ok_or(Fault::Room)?;
             meter.start();
-            let report = trainer.step_heads(targets);
+            let report = learn_from(trainer, targets);
             stack.step = stack.step.max(meter.stop());
             let report = report.map_err(Fault::Train)?;
             digest.update(&report.loss.to_bits().to_le_bytes());

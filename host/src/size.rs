@@ -1,6 +1,9 @@
 //! What an image takes of a board's flash and RAM, and how much of it is nn-core.
 
-use nn_core::scalar::MATH;
+use nn_core::{
+    scalar::MATH,
+    tensor::{DType, Source},
+};
 use object::{Object, ObjectSection, ObjectSymbol, SymbolKind};
 
 use crate::{
@@ -22,6 +25,8 @@ pub struct Size {
     pub board: String,
     /// Its functions of f32, [`MATH`].
     pub math: &'static str,
+    /// The number formats in which it computes: operators are linked in for these only.
+    pub formats: Vec<&'static str>,
     /// Whether it learns, or only runs.
     pub learns: bool,
     /// Code.
@@ -72,6 +77,7 @@ pub fn measure(
         name: blob.model().name().to_owned(),
         board: board.name.to_owned(),
         math: MATH,
+        formats: formats(blob),
         learns: blob.model().learns() && !infer_only,
         text: section(".text"),
         rodata: section(".rodata").saturating_sub(model),
@@ -82,6 +88,18 @@ pub fn measure(
         arena: image.arena,
         stack: image.stack,
     })
+}
+
+/// The number formats of a model's activations.
+fn formats(blob: &Blob) -> Vec<&'static str> {
+    let model = blob.model();
+    let has = |dtype: &DType| {
+        let mut tensors = model.tensors().iter();
+        tensors.any(|tensor| tensor.dtype == *dtype && tensor.source == Source::Activation)
+    };
+    let all = [DType::F32, DType::Q16, DType::I8];
+    let found = all.iter().filter(|dtype| has(dtype));
+    found.map(|dtype| dtype.name()).collect()
 }
 
 /// Names with sizes in bytes.

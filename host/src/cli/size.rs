@@ -13,10 +13,12 @@ A model with a training plan is shown twice: only running, and learning too.
 
 Examples:
   mote size                                        # every model in models/
+  mote size models/mnist-{mlp,cnn,lstm}-f32.mote   # three side by side
   mote size models/mnist-mlp-i8.mote --board microbit --json
 
-Keys of --json, a list of: name, board, math (the functions of f32), learns, text, rodata (without the model), nn_core (of both, what has a symbol
-of the runtime), model, total (all of the flash), ram (all of it), arena, stack (of that).";
+Keys of --json, a list of: name, board, math (the functions of f32), formats (in which it computes), learns, text,
+rodata (without the model), nn_core (of both, what has a symbol of the runtime), model, total (all of the flash), ram
+(all of it), arena, stack (of that).";
 
 /// Arguments of `mote size`.
 #[derive(clap::Args)]
@@ -55,6 +57,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     }
     let header = [
         "model",
+        "formats",
         "learns",
         "code",
         "constants",
@@ -64,7 +67,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         "RAM",
         "arena",
     ];
-    let mut table = ui.table(&header, &[2, 3, 4, 5, 6, 7, 8]);
+    let mut table = ui.table(&header, &[3, 4, 5, 6, 7, 8, 9]);
     for size in &sizes {
         table.add_row(row(size));
     }
@@ -73,9 +76,10 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn row(size: &Size) -> [String; 9] {
+fn row(size: &Size) -> [String; 10] {
     [
         size.name.clone(),
+        size.formats.join(" "),
         if size.learns { "yes" } else { "no" }.to_owned(),
         size.text.to_string(),
         size.rodata.to_string(),

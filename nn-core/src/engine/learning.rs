@@ -91,41 +91,41 @@ impl Learnt {
     };
 }
 
-/// Where a parameter and its copies lie.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Parameter {
-    /// To be read, where it stays.
-    pub(crate) frozen: Span,
-    /// To be written, where it learns: the weights, then their copies.
-    pub(crate) learning: [Span; 1 + MAX_COPIES],
-    is_bias: bool,
-    /// Which channels learn, of how many.
-    channels: Option<(Channels, u16)>,
-}
+/// The most spans that are borrowed together with a parameter, to be read and to be written.
+const MAX_SPANS: usize = 3;
 
-impl Parameter {
-    /// Whether it learns.
-    pub(crate) fn learns(&self) -> bool {
-        let [weight, ..] = self.learning;
-        !weight.is_empty()
-    }
+/// A parameter, borrowed, and what was borrowed with it: to be read, and to be written. Where less was asked for, the
+/// rest is empty.
+#[derive(Debug)]
+pub(crate) struct Operands<'m, S: Scalar> {
+    pub(crate) weights: Weights<'m, S>,
+    pub(crate) reads: [&'m [u8]; MAX_SPANS],
+    pub(crate) writes: [&'m mut [u8]; MAX_SPANS],
 }
 
 impl Learning {
-    pub(crate) fn new(rules: Rules, stride: u32, copies: u8) -> Self {
+    /// Weights of `stride` bytes with so many copies, which do not learn before [`set_pace`](Self::set_pace).
+    pub(crate) fn new(stride: u32, copies: u8, seed: u32) -> Self {
         Self {
-            rules,
+            rules: Rules::at_rest(seed),
             stride,
             copies,
             top: [0; MAX_TOP_CHANNELS / 32],
         }
     }
 
+    /// Begins the random numbers anew; nothing learns before [`set_pace`](Self::set_pace).
+    #[inline(never)]
+    pub(crate) fn reset(&mut self, seed: u32) {
+        self.rules = Rules::at_rest(seed);
+    }
+
     /// Takes up the rates of a step. Random numbers go on.
     #[inline(never)]
     pub(crate) fn set_pace(&mut self, optimizer: &Optimizer, clip: Clip, sums: bool, pace: Pace) {
         let rng = self.rules.q16.rng();
-        self.rules = Rules::new(optimizer, clip, sums, pace, rng);
+        self.rules.f32 = Rule::new(optimizer, clip, sums, pace, rng);
+        self.rules.q16 = Rule::new(optimizer, clip, sums, pace, rng);
     }
 
     fn spans(&self, weight: Span) -> [Span; 1 + MAX_COPIES] {
@@ -138,59 +138,55 @@ impl Learning {
         spans
     }
 
-    /// Parameter `index` of a step.
+    /// Borrows parameter `index` of a step, and besides it up to three spans to be read and three to be written.
+    ///
+    /// A function of its own, whose stack is free again when the operator runs.
     #[inline(never)]
-    pub(crate) fn parameter(&self, frame: &Frame, back: &BackFrame, index: usize) -> Parameter {
+    pub(crate) fn borrow<'m, S: Learns>(
+        &'m mut self,
+        frame: &Frame,
+        back: &BackFrame,
+        index: usize,
+        memory: &'m mut Memory,
+        reads: &[Span],
+        writes: &[Span],
+    ) -> Option<Operands<'m, S>> {
         let span = frame.parameter(index);
-        let is_bias = back.back.is_bias(index);
-        if !back.back.learns(index) {
-            return Parameter {
-                frozen: span,
-                learning: [Span::NOTHING; 1 + MAX_COPIES],
-                is_bias,
-                channels: None,
-            };
-        }
-        Parameter {
-            frozen: Span::NOTHING,
-            learning: self.spans(span),
-            is_bias,
-            channels: back.pick.map(|pick| {
+        let learns = back.back.learns(index);
+        let (frozen, learning) = if learns {
+            (Span::NOTHING, self.spans(span))
+        } else {
+            (span, [Span::NOTHING; 1 + MAX_COPIES])
+        };
+        let [w, a, b, c] = learning;
+        let at = |spans: &[Span], index: usize| spans.get(index).copied().unwrap_or(Span::NOTHING);
+        let reads = [at(reads, 0), at(reads, 1), at(reads, 2), frozen];
+        let writes = [at(writes, 0), at(writes, 1), at(writes, 2), w, a, b, c];
+        let ([read, read_b, read_c, frozen], writes) = memory.borrow(reads, writes)?;
+        let [write, write_b, write_c, weight, a, b, c] = writes;
+        let weights = if learns {
+            let copies = [numbers_mut(a)?, numbers_mut(b)?, numbers_mut(c)?];
+            let is_bias = back.back.is_bias(index);
+            let rule = S::rule(&mut self.rules);
+            let channels = back.pick.and_then(|pick| {
                 let channels = if is_bias { pick.bias } else { pick.weight };
-                (channels, pick.channels)
-            }),
-        }
-    }
-
-    /// The weights of a parameter, borrowed: `frozen` and `learning` are the bytes of its spans.
-    #[inline(never)]
-    pub(crate) fn weights<'w, S: Learns>(
-        &'w mut self,
-        parameter: &Parameter,
-        frozen: &'w [u8],
-        learning: [&'w mut [u8]; 1 + MAX_COPIES],
-    ) -> Option<Weights<'w, S>> {
-        if !parameter.learns() {
-            return Some(Weights::Frozen(numbers(frozen)?));
-        }
-        let [weight, a, b, c] = learning;
-        let copies = [numbers_mut(a)?, numbers_mut(b)?, numbers_mut(c)?];
-        let rule = S::rule(&mut self.rules);
-        let mut update = Update::with_copies(numbers_mut(weight)?, copies, rule);
-        if parameter.is_bias {
-            update = update.biases();
-        }
-        match parameter.channels {
-            Some((Channels::Window { first, mask }, count)) => {
-                let mask = ChannelMask::Window { first, mask };
-                update = update.only(usize::from(count), mask);
-            }
-            Some((Channels::Top { .. }, count)) => {
-                update = update.only(usize::from(count), ChannelMask::Bits(&self.top));
-            }
-            _ => {}
-        }
-        Some(Weights::Learning(update))
+                let mask = match channels {
+                    Channels::All => return None,
+                    Channels::Window { first, mask } => ChannelMask::Window { first, mask },
+                    Channels::Top { .. } => ChannelMask::Bits(&self.top),
+                };
+                Some((usize::from(pick.channels), mask))
+            });
+            let weight = numbers_mut(weight)?;
+            Weights::Learning(Update::of(weight, copies, rule, is_bias, channels))
+        } else {
+            Weights::Frozen(numbers(frozen)?)
+        };
+        Some(Operands {
+            weights,
+            reads: [read, read_b, read_c],
+            writes: [write, write_b, write_c],
+        })
     }
 
     /// Chooses the channels in which a node learns, by the gradient at its output.
@@ -252,30 +248,25 @@ impl Learning {
         let (_, [weight, a, b, c]) = memory.borrow(no_reads, self.spans(tensor.span))?;
         let copies = [numbers_mut(a)?, numbers_mut(b)?, numbers_mut(c)?];
         let rule = S::rule(&mut self.rules);
-        let mut update = Update::<S>::with_copies(numbers_mut(weight)?, copies, rule);
-        if tensor.is_bias {
-            update = update.biases();
-        }
-        if let Some((Channels::Window { first, mask }, count)) = tensor.channels {
-            update = update.only(usize::from(count), ChannelMask::Window { first, mask });
-        }
+        let channels = match tensor.channels {
+            Some((Channels::Window { first, mask }, count)) => {
+                Some((usize::from(count), ChannelMask::Window { first, mask }))
+            }
+            _ => None,
+        };
+        let weight = numbers_mut(weight)?;
+        let mut update = Update::of(weight, copies, rule, tensor.is_bias, channels);
         update.step_from_sums(factor);
         Some(())
     }
 }
 
 impl Rules {
-    /// The rules of `optimizer` for one step.
-    pub(crate) fn new(
-        optimizer: &Optimizer,
-        clip: Clip,
-        sums: bool,
-        pace: Pace,
-        rng: crate::scalar::XorShift32,
-    ) -> Self {
+    /// Weights stay.
+    fn at_rest(seed: u32) -> Self {
         Self {
-            f32: Rule::new(optimizer, clip, sums, pace, rng),
-            q16: Rule::new(optimizer, clip, sums, pace, rng),
+            f32: Rule::at_rest(seed),
+            q16: Rule::at_rest(seed),
         }
     }
 }

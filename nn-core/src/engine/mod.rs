@@ -10,7 +10,7 @@ mod setup;
 mod step;
 
 pub(crate) use head::HeadStep;
-pub(crate) use learning::{Learning, Learns, Learnt, MAX_TOP_CHANNELS, Pick, Rules};
+pub(crate) use learning::{Learning, Learns, Learnt, MAX_TOP_CHANNELS, Operands, Pick};
 pub(crate) use pass::{Passes, hand_down};
 pub use report::{ArenaParts, ArenaReport};
 pub(crate) use setup::{Parts, lay_out};

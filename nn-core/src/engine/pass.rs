@@ -42,7 +42,7 @@ impl<'a> Passes<'a> {
     }
 
     /// Runs backward from the last step to the first that learns.
-    #[inline(never)]
+    #[inline]
     pub(crate) fn backward(
         &self,
         memory: &mut Memory,
@@ -50,33 +50,23 @@ impl<'a> Passes<'a> {
         seed: u32,
     ) -> Option<()> {
         let first = self.steps.len().saturating_sub(self.back_steps.len());
-        let steps = self.steps.iter().enumerate().skip(first);
-        // `rev` needs both lengths; they are the same from the first step that learns on.
-        for ((index, step), back) in steps.zip(self.back_steps).rev() {
+        for number in (0..self.back_steps.len()).rev() {
+            let back = self.back_steps.get(number)?;
             if !back.runs {
                 continue;
             }
-            let mut frame = Frame::new(step, self.operands)?;
+            let index = first + number;
+            let mut frame = Frame::new(self.steps.get(index)?, self.operands)?;
             frame.saved = back.saved;
+            // No graph has 2^32 nodes.
             frame.seed = Some(hash(seed, index as u32));
             let back = BackFrame::new(back, self.slots, self.picks)?;
             if let Some(pick) = back.pick {
                 learning.pick(pick, back.delta(), memory)?;
             }
-            for (input, slot) in back.slots.iter().enumerate() {
-                if slot.copy {
-                    memory.copy(frame.input(input), slot.at)?;
-                }
-            }
+            copy_inputs(&frame, &back, memory)?;
             (back.back.backward.0)(&frame, &back, learning, memory)?;
-            for slot in back.slots {
-                if !slot.into.is_empty() {
-                    match slot.dtype {
-                        DType::Q16 => add_to::<Q16>(memory, slot.at, slot.into)?,
-                        _ => add_to::<f32>(memory, slot.at, slot.into)?,
-                    }
-                }
-            }
+            add_shares(&back, memory)?;
         }
         Some(())
     }
@@ -103,6 +93,31 @@ impl<'a> Passes<'a> {
             memory.clear(pick.norms);
         }
     }
+}
+
+/// Copies the inputs' values to where the gradients at them are to overwrite them.
+#[inline(never)]
+fn copy_inputs(frame: &Frame, back: &BackFrame, memory: &mut Memory) -> Option<()> {
+    for (input, slot) in back.slots.iter().enumerate() {
+        if slot.copy {
+            memory.copy(frame.input(input), slot.at)?;
+        }
+    }
+    Some(())
+}
+
+/// Adds the node's shares to the gradients at tensors that several nodes read.
+#[inline(never)]
+fn add_shares(back: &BackFrame, memory: &mut Memory) -> Option<()> {
+    for slot in back.slots {
+        if !slot.into.is_empty() {
+            match slot.dtype {
+                DType::Q16 => add_to::<Q16>(memory, slot.at, slot.into)?,
+                _ => add_to::<f32>(memory, slot.at, slot.into)?,
+            }
+        }
+    }
+    Some(())
 }
 
 /// Adds one gradient to another, number by number.

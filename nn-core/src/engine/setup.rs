@@ -211,7 +211,8 @@ pub(crate) struct Parts<'a> {
     /// Learnt weights, their copies, shared part.
     pub(crate) memory: &'a mut [u8],
     pub(crate) layout: Layout,
-    pub(crate) training: Option<Training>,
+    /// Whether gradients are summed first.
+    pub(crate) accumulates: bool,
     /// The graph's inputs.
     pub(crate) inputs: [Span; MAX_NODE_INPUTS],
     /// The graph's outputs.
@@ -388,7 +389,7 @@ pub(crate) fn lay_out<'a, K: OpSet>(
         resolver.learnt(tables.learnt);
         resolver.heads(tables.heads).ok_or(wrong_size)?;
     }
-    let training = plan.training().copied();
+    let accumulates = plan.training().is_some_and(|training| training.accumulates);
     let Tables {
         steps,
         operands,
@@ -417,7 +418,7 @@ pub(crate) fn lay_out<'a, K: OpSet>(
         passes,
         memory,
         layout,
-        training,
+        accumulates,
         inputs,
         outputs,
         heads,

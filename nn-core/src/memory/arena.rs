@@ -92,7 +92,7 @@ pub(crate) struct Memory<'r> {
 impl Memory<'_> {
     /// Borrows the parts of a step at once: `reads` in flash or RAM, which may be the same, and `writes` in RAM, each
     /// apart from all others. `None` where that does not hold, or where one ends outside.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn borrow<const R: usize, const W: usize>(
         &mut self,
         reads: [Span; R],
@@ -102,7 +102,9 @@ impl Memory<'_> {
             return None;
         }
         let (flash, ram) = (self.flash, self.ram.as_mut_ptr());
-        let reads = reads.map(|read| {
+        let mut span = reads.iter();
+        let reads = core::array::from_fn(|_| {
+            let read = span.next().copied().unwrap_or(Span::NOTHING);
             let range = read.range();
             if read.is_flash() {
                 flash.get(range).unwrap_or(&[])
@@ -112,8 +114,9 @@ impl Memory<'_> {
                 unsafe { core::slice::from_raw_parts(ram.add(range.start), range.len()) }
             }
         });
-        let writes = writes.map(|write| {
-            let range = write.range();
+        let mut span = writes.iter();
+        let writes = core::array::from_fn(|_| {
+            let range = span.next().copied().unwrap_or(Span::NOTHING).range();
             // SAFETY: the range lies inside of `ram`, whose exclusive borrow the result holds, and overlaps no other
             // part, read or written (both checked above).
             unsafe { core::slice::from_raw_parts_mut(ram.add(range.start), range.len()) }
@@ -127,26 +130,36 @@ impl Memory<'_> {
     /// operator runs.
     #[inline(never)]
     fn holds(&self, reads: &[Span], writes: &[Span]) -> bool {
-        for (index, write) in writes.iter().enumerate() {
-            let mut others = writes.iter().take(index).chain(reads);
-            if others.any(|other| write.overlaps(*other)) {
-                return false;
-            }
-            if write.is_flash() && !write.is_empty() || write.range().end > self.ram.len() {
-                return false;
-            }
-        }
-        reads.iter().all(|read| {
+        for read in reads {
             let len = if read.is_flash() {
                 self.flash.len()
             } else {
                 self.ram.len()
             };
-            read.range().end <= len
-        })
+            if read.range().end > len {
+                return false;
+            }
+        }
+        let mut later = writes;
+        while let Some((write, rest)) = later.split_first() {
+            later = rest;
+            if write.is_empty() {
+                continue;
+            }
+            if write.is_flash() || write.range().end > self.ram.len() {
+                return false;
+            }
+            for others in [rest, reads] {
+                if others.iter().any(|other| write.overlaps(*other)) {
+                    return false;
+                }
+            }
+        }
+        true
     }
 
     /// Copies bytes of RAM from one span to another of the same length.
+    #[inline(never)]
     pub(crate) fn copy(&mut self, from: Span, to: Span) -> Option<()> {
         if from == to || to.is_empty() {
             return Some(());

@@ -3,7 +3,7 @@
 use crate::engine::MAX_TOP_CHANNELS;
 use crate::memory::{PlanError, derivative_of};
 use crate::model::{Model, Node};
-use crate::ops::{Activation, Op};
+use crate::ops::{Activation, MAX_PARAMETERS, Op};
 use crate::tensor::{DType, TensorId};
 use crate::train::{Channels, Ending, Head, Loss, MAX_HEADS, Selection, SpecError};
 
@@ -51,50 +51,58 @@ impl Training {
             }
             check_channels(model, index, &node)?;
         }
-        let end = |(_, offset, bytes): (TensorId, u32, u32)| offset.checked_add(bytes);
-        let end = training.learnt(model).map(end).last().unwrap_or(Some(0));
-        training.weights = end
-            .filter(|end| *end <= i32::MAX as u32)
-            .ok_or(PlanError::TooLarge)?;
+        training.measure(model)?;
         if training.first == usize::MAX {
             return Err(PlanError::NothingToTrain);
         }
-        // A weight that serves at two places has its gradient summed before it learns.
-        let shared = |(id, ..): (TensorId, u32, u32)| uses(model, id).count() > 1;
-        if !training.accumulates && training.learnt(model).any(shared) {
-            training.accumulates = true;
-            training.copies += 1;
-        }
         // Sums of several samples, of several choices of channels, would belong to no choice.
-        let top = |index| {
-            let selection = selection(model, index).unwrap_or_default();
-            selection.picks_top()
-        };
-        match (0..model.nodes().len()).find(|index| top(*index)) {
-            Some(node) if training.accumulates => return Err(PlanError::Channels { node }),
-            _ => {}
+        if training.accumulates {
+            for node in 0..model.nodes().len() {
+                if selection(model, node).unwrap_or_default().picks_top() {
+                    return Err(PlanError::Channels { node });
+                }
+            }
         }
         Ok(training)
+    }
+
+    /// Finds the bytes of what learns, and whether a weight that serves at two places has its gradient summed before
+    /// it learns.
+    #[inline(never)]
+    fn measure(&mut self, model: &Model) -> Result<(), PlanError> {
+        let (mut weights, mut is_shared) = (Some(0u32), false);
+        for (id, offset, bytes) in self.learnt(model) {
+            weights = offset.checked_add(bytes);
+            is_shared |= is_shared_weight(model, id);
+        }
+        self.weights = weights
+            .filter(|end| *end <= i32::MAX as u32)
+            .ok_or(PlanError::TooLarge)?;
+        if is_shared && !self.accumulates {
+            self.accumulates = true;
+            self.copies += 1;
+        }
+        Ok(())
     }
 
     /// Whether a weight tensor learns: the plan names it at a node of which it is a parameter.
     #[inline(never)]
     pub(crate) fn learns(&self, model: &Model, id: TensorId) -> bool {
         let dtype = model.tensor(id).map(|tensor| tensor.dtype);
-        let mut named = uses(model, id).filter(|&(node, place)| {
-            let is_bias = model.nodes().nth(node).is_some_and(|node| {
-                let facts = node.op.facts();
-                facts.is_bias(place)
-            });
-            let selection = selection(model, node).unwrap_or_default();
-            let part = if is_bias {
-                selection.bias
-            } else {
-                selection.weight
-            };
-            part.is_some()
-        });
-        matches!(dtype, Some(DType::F32 | DType::Q16)) && named.next().is_some()
+        if !matches!(dtype, Some(DType::F32 | DType::Q16)) {
+            return false;
+        }
+        for (index, node) in model.nodes().iter().enumerate() {
+            let [weights, biases] = uses(&node.op, id);
+            if weights + biases > 0 {
+                let selection = selection(model, index).unwrap_or_default();
+                let named = weights > 0 && selection.weight.is_some();
+                if named || (biases > 0 && selection.bias.is_some()) {
+                    return true;
+                }
+            }
+        }
+        false
     }
 
     /// Whether a parameter of this operator learns.
@@ -106,25 +114,14 @@ impl Training {
     }
 
     /// The tensors that learn, each once, in the order of the graph: (id, offset, bytes).
-    pub(crate) fn learnt<'a>(
-        &'a self,
-        model: &'a Model,
-    ) -> impl Iterator<Item = (TensorId, u32, u32)> + 'a {
-        let tensors = model.nodes().iter().enumerate().flat_map(|(index, node)| {
-            let facts = node.op.facts();
-            let parameters = facts.parameters.into_iter().enumerate();
-            parameters.filter_map(move |(place, id)| Some((index, place, id?)))
-        });
-        let learnt = tensors.filter(move |&(index, place, id)| {
-            uses(model, id).next() == Some((index, place)) && self.learns(model, id)
-        });
-        learnt.scan(0u32, move |end, (_, _, id)| {
-            let bytes = model.tensor(id).map_or(0, |tensor| tensor.bytes());
-            let offset = *end;
-            // A tensor has less than 2^31 bytes; too many of them are found by `new`.
-            *end = end.saturating_add(bytes as u32);
-            Some((id, offset, bytes as u32))
-        })
+    pub(crate) fn learnt<'a>(&'a self, model: &'a Model<'a>) -> LearntTensors<'a> {
+        LearntTensors {
+            training: self,
+            model,
+            node: 0,
+            place: 0,
+            end: 0,
+        }
     }
 
     /// The outputs at which a loss is formed.
@@ -151,9 +148,10 @@ pub(crate) fn selection(model: &Model, index: usize) -> Result<Selection, SpecEr
     let Some(plan) = model.plan() else {
         return Ok(Selection::default());
     };
-    let nodes = model.nodes().iter();
-    let later = nodes.skip(index.saturating_add(1));
-    let later = later.filter(|node| model.is_trainable(&node.op)).count();
+    let mut later = 0;
+    for (other, node) in model.nodes().iter().enumerate() {
+        later += usize::from(other > index && model.is_trainable(&node.op));
+    }
     plan.selection(index, later)
 }
 
@@ -205,6 +203,7 @@ pub(crate) fn ending(model: &Model, id: TensorId) -> Ending {
 }
 
 /// Output channels can be chosen where the weight's last dimension is the output's, or holds it once for each gate.
+#[inline(never)]
 fn check_channels(model: &Model, index: usize, node: &Node) -> Result<(), PlanError> {
     let selection = selection(model, index).map_err(PlanError::Spec)?;
     let parts = [selection.weight, selection.bias];
@@ -227,16 +226,88 @@ fn check_channels(model: &Model, index: usize, node: &Node) -> Result<(), PlanEr
     }
 }
 
-/// The places where a weight serves as a parameter: (node, parameter).
-fn uses<'a>(model: &'a Model, id: TensorId) -> impl Iterator<Item = (usize, usize)> + 'a {
-    model
-        .nodes()
-        .iter()
-        .enumerate()
-        .flat_map(move |(index, node)| {
-            let parameters = node.op.facts().parameters.into_iter().enumerate();
-            parameters.filter_map(move |(place, parameter)| {
-                (parameter == Some(id)).then_some((index, place))
-            })
-        })
+/// Walks the tensors that learn: (id, offset, bytes).
+///
+/// Written out, as a chain of iterators takes a frame for each link.
+#[derive(Debug)]
+pub(crate) struct LearntTensors<'a> {
+    training: &'a Training,
+    model: &'a Model<'a>,
+    node: usize,
+    place: usize,
+    end: u32,
+}
+
+impl Iterator for LearntTensors<'_> {
+    type Item = (TensorId, u32, u32);
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Self::Item> {
+        let model = self.model;
+        loop {
+            let (node, place) = (self.node, self.place);
+            let parameters = parameters(model, node)?;
+            let Some(&parameter) = parameters.get(place) else {
+                (self.node, self.place) = (node + 1, 0);
+                continue;
+            };
+            self.place += 1;
+            let Some(id) = parameter else { continue };
+            if first_use(model, id) != Some((node, place)) || !self.training.learns(model, id) {
+                continue;
+            }
+            // A tensor has less than 2^31 bytes; too many of them are found by `Training::new`.
+            let bytes = model.tensor(id).map_or(0, |tensor| tensor.bytes()) as u32;
+            let offset = self.end;
+            self.end = offset.saturating_add(bytes);
+            return Some((id, offset, bytes));
+        }
+    }
+}
+
+/// The parameters of node `index`.
+#[inline(never)]
+fn parameters(model: &Model, index: usize) -> Option<[Option<TensorId>; MAX_PARAMETERS]> {
+    let node = model.nodes().nth(index)?;
+    Some(node.op.facts().parameters)
+}
+
+/// The first place where a weight serves as a parameter: (node, parameter).
+#[inline(never)]
+fn first_use(model: &Model, id: TensorId) -> Option<(usize, usize)> {
+    for (index, node) in model.nodes().iter().enumerate() {
+        let mut parameters = node.op.facts().parameters.into_iter();
+        if let Some(place) = parameters.position(|parameter| parameter == Some(id)) {
+            return Some((index, place));
+        }
+    }
+    None
+}
+
+/// Whether a weight serves at several places.
+#[inline(never)]
+fn is_shared_weight(model: &Model, id: TensorId) -> bool {
+    let mut count = 0;
+    for node in model.nodes() {
+        let [weights, biases] = uses(&node.op, id);
+        count += weights + biases;
+    }
+    count > 1
+}
+
+/// How often a weight serves an operator as a weight, and as a bias.
+#[inline(never)]
+fn uses(op: &Op, id: TensorId) -> [usize; 2] {
+    let facts = op.facts();
+    let (mut weights, mut biases) = (0, 0);
+    for (place, parameter) in facts.parameters() {
+        if parameter == id {
+            if facts.is_bias(place) {
+                biases += 1;
+            } else {
+                weights += 1;
+            }
+        }
+    }
+    [weights, biases]
 }

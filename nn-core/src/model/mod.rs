@@ -136,6 +136,7 @@ impl<'m> Model<'m> {
     }
 
     /// Whether an operator can learn: it has parameters, and they are real numbers.
+    #[inline(never)]
     pub(crate) fn is_trainable(&self, op: &Op) -> bool {
         let facts = op.facts();
         let mut parameters = facts.parameters();

@@ -60,8 +60,8 @@ impl Activation {
                     S::ZERO
                 }
             }
-            Self::Sigmoid => x.sigmoid(),
-            Self::Tanh => x.tanh(),
+            Self::Sigmoid => sigmoid(x),
+            Self::Tanh => tanh(x),
             other => other.apply_rare(x),
         }
     }
@@ -212,6 +212,18 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
         return None;
     };
     frame.map_in_place(memory, |values| activation.apply_all::<S>(values))
+}
+
+/// In a function of its own: in the frames of all loops that apply an activation it would take much stack.
+#[inline(never)]
+fn sigmoid<S: Scalar>(x: S) -> S {
+    x.sigmoid()
+}
+
+/// As [`sigmoid`].
+#[inline(never)]
+fn tanh<S: Scalar>(x: S) -> S {
+    x.tanh()
 }
 
 #[cfg(test)]

@@ -180,7 +180,7 @@ impl PoolStep {
                     for (block, cells) in pixel.chunks_mut(BLOCK).enumerate() {
                         let first = block * BLOCK;
                         let sums = self.gradient_at::<S>(x_row, x_column, first, delta);
-                        for (cell, sum) in cells.iter_mut().zip(sums) {
+                        for (cell, &sum) in cells.iter_mut().zip(&sums) {
                             *cell = below.derivative(S::narrow(sum), *cell);
                         }
                     }

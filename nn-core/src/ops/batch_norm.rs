@@ -9,16 +9,15 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Operands, Sizes};
 use crate::kernels::{BLOCK, part};
 use crate::memory::{Memory, numbers, numbers_mut};
-use crate::ops::dense::Weights;
+use crate::ops::dense::{Weights, run_backward_bias};
 use crate::ops::{
     Activation, Check, Facts, NodeFault, OpSet, Operator, Output, backward_by_scalar, by_scalar,
 };
 use crate::scalar::Scalar;
 use crate::tensor::{Shape, TensorId};
-use crate::train::Update;
 
 /// Parameters of a batch normalization, each `[channels]` and of the input's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,27 +103,38 @@ fn run_backward<S: Learns>(
     learning: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
-    let gamma = learning.parameter(frame, back, 0);
-    let [w, a, b, c] = gamma.learning;
-    let (x, below) = (back.values(frame, 0), back.slot(0).below);
+    run_backward_gamma::<S>(frame, back, learning, memory)?;
+    // β learns as a bias does.
+    run_backward_bias::<S>(frame, back, learning, memory)
+}
+
+#[inline(never)]
+fn run_backward_gamma<S: Learns>(
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
     let (mean, scale) = (frame.constant(0), frame.constant(1));
-    let reads = [back.delta(), gamma.frozen, mean, scale];
-    let ([delta, frozen, mean, scale], [x, w, a, b, c]) = memory.borrow(reads, [x, w, a, b, c])?;
-    let weights = learning.weights::<S>(&gamma, frozen, [w, a, b, c])?;
+    let (reads, writes) = ([back.delta(), mean, scale], [back.values(frame, 0)]);
+    let mut operands = learning.borrow::<S>(frame, back, 0, memory, &reads, &writes);
+    let Operands {
+        weights,
+        reads: [delta, mean, scale],
+        writes: [x, ..],
+    } = operands.as_mut()?;
     let statistics = Statistics {
         mean: numbers(mean)?,
         scale: numbers(scale)?,
     };
-    backward(numbers_mut(x)?, below, weights, statistics, numbers(delta)?);
-    let beta = learning.parameter(frame, back, 1);
-    if beta.learns() {
-        let ([delta, mean], places) =
-            memory.borrow([back.delta(), frame.constant(0)], beta.learning)?;
-        let channels = numbers::<S>(mean)?.len();
-        if let Weights::Learning(beta) = learning.weights::<S>(&beta, &[], places)? {
-            backward_beta(beta, numbers(delta)?, channels);
-        }
-    }
+    let below = back.slot(0).below;
+    backward(
+        numbers_mut(x)?,
+        below,
+        weights,
+        &statistics,
+        numbers(delta)?,
+    );
     Some(())
 }
 
@@ -168,55 +178,58 @@ pub(crate) fn forward<S: Scalar>(
 pub(crate) fn backward<S: Scalar>(
     x: &mut [S],
     below: Option<Activation>,
-    mut gamma: Weights<'_, S>,
-    statistics: Statistics<S>,
+    gamma: &mut Weights<'_, S>,
+    statistics: &Statistics<S>,
     delta: &[S],
 ) {
     let channels = statistics.mean.len();
     for first in (0..channels).step_by(BLOCK) {
         let len = (channels - first).min(BLOCK);
-        let mut factors = [S::ZERO; BLOCK];
-        let values = match &gamma {
+        let values = match &*gamma {
             Weights::Frozen(gamma) => part(gamma, first, len),
             Weights::Learning(gamma) => gamma.values(first, len),
         };
-        let scale = part(statistics.scale, first, len);
-        for ((factor, gamma), scale) in factors.iter_mut().zip(values).zip(scale) {
-            *factor = gamma.mul(*scale);
-        }
         let mut sums = [S::ZERO_ACC; BLOCK];
-        let pixels = x.chunks_exact_mut(channels);
-        for (pixel, delta) in pixels.zip(delta.chunks_exact(channels)) {
-            let pixel = pixel.get_mut(first..).unwrap_or(&mut []);
-            let delta = part(delta, first, len);
-            for (index, (((x, delta), factor), sum)) in pixel
-                .iter_mut()
-                .zip(delta)
-                .zip(&factors)
-                .zip(&mut sums)
-                .enumerate()
-            {
-                *sum = S::mul_acc(*sum, *delta, statistics.normalize(first + index, *x));
-                if let Some(below) = below {
-                    *x = below.derivative(factor.mul(*delta), *x);
-                }
-            }
-        }
-        if let Weights::Learning(gamma) = &mut gamma {
+        block_backward(x, below, values, first, statistics, delta, &mut sums);
+        if let Weights::Learning(gamma) = gamma {
             gamma.step(first, sums.get(..len).unwrap_or(&[]));
         }
     }
 }
 
-/// β learns from Σ δ over the vectors in order from 0.
+/// [`backward`] of the channels from `first`, of which `gamma` has γ; adds Σ δ·x̂ to `sums`.
 #[inline(never)]
-pub(crate) fn backward_beta<S: Scalar>(mut beta: Update<'_, S>, delta: &[S], channels: usize) {
-    for channel in 0..channels {
-        let mut sum = S::ZERO_ACC;
-        for delta in delta.iter().skip(channel).step_by(channels.max(1)) {
-            sum = S::add_acc(sum, *delta);
+fn block_backward<S: Scalar>(
+    x: &mut [S],
+    below: Option<Activation>,
+    gamma: &[S],
+    first: usize,
+    statistics: &Statistics<S>,
+    delta: &[S],
+    sums: &mut [S::Acc; BLOCK],
+) {
+    let (channels, len) = (statistics.mean.len().max(1), gamma.len());
+    let mut factors = [S::ZERO; BLOCK];
+    let scale = part(statistics.scale, first, len);
+    for ((factor, gamma), scale) in factors.iter_mut().zip(gamma).zip(scale) {
+        *factor = gamma.mul(*scale);
+    }
+    let pixels = x.chunks_exact_mut(channels);
+    for (pixel, delta) in pixels.zip(delta.chunks_exact(channels)) {
+        let pixel = pixel.get_mut(first..).unwrap_or(&mut []);
+        let delta = part(delta, first, len);
+        for (index, (((x, delta), factor), sum)) in pixel
+            .iter_mut()
+            .zip(delta)
+            .zip(&factors)
+            .zip(&mut *sums)
+            .enumerate()
+        {
+            *sum = S::mul_acc(*sum, *delta, statistics.normalize(first + index, *x));
+            if let Some(below) = below {
+                *x = below.derivative(factor.mul(*delta), *x);
+            }
         }
-        beta.step(channel, &[sum]);
     }
 }
 
@@ -226,9 +239,10 @@ mod tests {
     use std::vec::Vec;
 
     use super::*;
+    use crate::ops::dense::backward_bias;
     use crate::ops::draw::{Draw, wide};
     use crate::scalar::{Q16, XorShift32};
-    use crate::train::Rule;
+    use crate::train::{Rule, Update};
 
     /// What one layer holds, and what a step with a learning rate of 1 makes of it.
     struct Case<S> {
@@ -272,10 +286,10 @@ mod tests {
             let mut rule = Rule::plain(1.0, XorShift32::new(3));
             let (mut x, mut gamma) = (self.x.clone(), self.gamma.clone());
             let mut beta = self.beta.clone();
-            let update = Weights::Learning(Update::new(&mut gamma, &mut [], &mut rule));
-            backward(&mut x, below, update, self.statistics(), &self.delta);
-            let update = Update::new(&mut beta, &mut [], &mut rule);
-            backward_beta(update, &self.delta, self.mean.len());
+            let mut weights = Weights::Learning(Update::new(&mut gamma, &mut [], &mut rule));
+            backward(&mut x, below, &mut weights, &self.statistics(), &self.delta);
+            let mut update = Update::new(&mut beta, &mut [], &mut rule);
+            backward_bias(&mut update, &self.delta);
             (x, gamma, beta)
         }
     }

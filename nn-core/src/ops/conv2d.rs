@@ -18,12 +18,14 @@ mod int8;
 #[cfg(test)]
 mod tests;
 
+use backward::Maps;
+
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Operands, Sizes};
 use crate::kernels::Requant;
 use crate::memory::{Memory, numbers, numbers_mut};
-use crate::ops::dense::Weights;
+use crate::ops::dense::run_backward_bias;
 use crate::ops::window::{Window, frames_and_map};
 use crate::ops::{
     Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
@@ -149,14 +151,14 @@ impl<K: OpSet> Operator<K> for Conv2d {
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Conv {
         conv, activation, ..
-    } = frame.step.sizes
+    } = &frame.step.sizes
     else {
         return None;
     };
     let reads = [frame.x(), frame.parameter(0), frame.parameter(1)];
     let ([x, weight, bias], [y]) = memory.borrow(reads, [frame.y()])?;
     let (x, weight, bias) = (numbers(x)?, numbers(weight)?, numbers(bias)?);
-    conv.forward::<S>(x, weight, bias, activation, numbers_mut(y)?);
+    conv.forward::<S>(x, weight, bias, *activation, numbers_mut(y)?);
     Some(())
 }
 
@@ -188,25 +190,34 @@ fn run_backward<S: Learns>(
     learning: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
-    let Sizes::Conv { conv, .. } = frame.step.sizes else {
+    run_backward_weight::<S>(frame, back, learning, memory)?;
+    run_backward_bias::<S>(frame, back, learning, memory)
+}
+
+#[inline(never)]
+fn run_backward_weight<S: Learns>(
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let Sizes::Conv { conv, .. } = &frame.step.sizes else {
         return None;
     };
-    let weight = learning.parameter(frame, back, 0);
-    let [w, a, b, c] = weight.learning;
-    let x = back.values(frame, 0);
-    let reads = [back.delta(), weight.frozen];
-    let writes = [x, back.scratch(), w, a, b, c];
-    let ([delta, frozen], [x, plane, w, a, b, c]) = memory.borrow(reads, writes)?;
-    let weights = learning.weights::<S>(&weight, frozen, [w, a, b, c])?;
-    let (x, plane) = (numbers_mut(x)?, numbers_mut(plane)?);
-    conv.backward(x, back.slot(0).below, weights, numbers(delta)?, plane);
-    let bias = learning.parameter(frame, back, 1);
-    if bias.learns() {
-        let ([delta], places) = memory.borrow([back.delta()], bias.learning)?;
-        if let Weights::Learning(bias) = learning.weights::<S>(&bias, &[], places)? {
-            conv.backward_bias(bias, numbers(delta)?);
-        }
-    }
+    let (reads, writes) = ([back.delta()], [back.values(frame, 0), back.scratch()]);
+    let mut operands = learning.borrow::<S>(frame, back, 0, memory, &reads, &writes);
+    let Operands {
+        weights,
+        reads: [delta, ..],
+        writes: [x, plane, _],
+    } = operands.as_mut()?;
+    let mut maps = Maps {
+        x: numbers_mut(x)?,
+        below: back.slot(0).below,
+        delta: numbers(delta)?,
+        plane: numbers_mut(plane)?,
+    };
+    conv.backward(&mut maps, weights);
     Some(())
 }
 

@@ -6,7 +6,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Operands, Sizes};
 use crate::kernels;
 use crate::kernels::Requant;
 use crate::memory::{Memory, numbers, numbers_mut};
@@ -149,29 +149,50 @@ fn run_backward<S: Learns>(
     learning: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
+    run_backward_weight::<S>(frame, back, learning, memory)?;
+    run_backward_bias::<S>(frame, back, learning, memory)
+}
+
+#[inline(never)]
+fn run_backward_weight<S: Learns>(
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
     let Sizes::Dense { rows, .. } = frame.step.sizes else {
         return None;
     };
-    let weight = learning.parameter(frame, back, 0);
-    let [w, a, b, c] = weight.learning;
-    let x = back.values(frame, 0);
-    let reads = [back.delta(), weight.frozen];
-    let writes = [x, back.scratch(), w, a, b, c];
-    let ([delta, frozen], [x, column, w, a, b, c]) = memory.borrow(reads, writes)?;
-    let weights = learning.weights::<S>(&weight, frozen, [w, a, b, c])?;
+    let (reads, writes) = ([back.delta()], [back.values(frame, 0), back.scratch()]);
+    let mut operands = learning.borrow::<S>(frame, back, 0, memory, &reads, &writes);
+    let Operands {
+        weights,
+        reads: [delta, ..],
+        writes: [x, column, _],
+    } = operands.as_mut()?;
     let (x, below, delta) = (numbers_mut(x)?, back.slot(0).below, numbers(delta)?);
     if rows == 1 {
         backward(x, below, weights, delta);
     } else {
         backward_rows(x, below, weights, delta, numbers_mut(column)?, rows);
     }
-    let bias = learning.parameter(frame, back, 1);
-    if bias.learns() {
-        let ([delta], places) = memory.borrow([back.delta()], bias.learning)?;
-        let delta = numbers(delta)?;
-        if let Weights::Learning(bias) = learning.weights::<S>(&bias, &[], places)? {
-            backward_bias(bias, delta, length(delta, rows));
-        }
+    Some(())
+}
+
+/// The bias, parameter 1, learns from the gradient at the output, `[.., outputs]`, where it learns at all.
+#[inline(never)]
+pub(crate) fn run_backward_bias<S: Learns>(
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let reads = [back.delta()];
+    let mut operands = learning.borrow::<S>(frame, back, 1, memory, &reads, &[]);
+    let operands = operands.as_mut()?;
+    let [delta, ..] = operands.reads;
+    if let Weights::Learning(bias) = &mut operands.weights {
+        backward_bias(bias, numbers(delta)?);
     }
     Some(())
 }
@@ -197,7 +218,7 @@ pub fn forward_i8(x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &m
             .chunks_exact(inputs);
         let rows = core::array::from_fn(|_| rows.next().unwrap_or(&[]));
         kernels::dot_rows_i8(x, rows, x_zero, &mut sums);
-        for (index, (output, sum)) in outputs.iter_mut().zip(sums).enumerate() {
+        for (index, (output, &sum)) in outputs.iter_mut().zip(&sums).enumerate() {
             *output = requant.apply(first + index, sum);
         }
     }
@@ -211,7 +232,7 @@ pub fn forward_i8(x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &m
 pub(crate) fn backward<S: Scalar>(
     x: &mut [S],
     below: Option<Activation>,
-    weight: Weights<'_, S>,
+    weight: &mut Weights<'_, S>,
     delta: &[S],
 ) {
     let outputs = delta.len().max(1);
@@ -222,7 +243,7 @@ pub(crate) fn backward<S: Scalar>(
                 *x = below.derivative(S::narrow(kernels::dot(row, delta)), *x);
             }
         }
-        Weights::Learning(mut weight) => {
+        Weights::Learning(weight) => {
             for (index, x) in x.iter_mut().enumerate() {
                 let row = index * outputs;
                 let gradient =
@@ -245,7 +266,7 @@ pub(crate) fn backward<S: Scalar>(
 pub(crate) fn backward_rows<S: Scalar>(
     x: &mut [S],
     below: Option<Activation>,
-    mut weight: Weights<'_, S>,
+    weight: &mut Weights<'_, S>,
     delta: &[S],
     column: &mut [S],
     rows: u32,
@@ -254,7 +275,7 @@ pub(crate) fn backward_rows<S: Scalar>(
     for input in 0..inputs {
         let at = input * outputs;
         if below.is_some() {
-            let row = match &weight {
+            let row = match &*weight {
                 Weights::Frozen(weight) => kernels::part(weight, at, outputs),
                 Weights::Learning(weight) => weight.values(at, outputs),
             };
@@ -262,7 +283,7 @@ pub(crate) fn backward_rows<S: Scalar>(
                 *gradient = S::narrow(kernels::dot(row, delta));
             }
         }
-        if let Weights::Learning(weight) = &mut weight {
+        if let Weights::Learning(weight) = weight {
             let cells = x.iter().skip(input).step_by(inputs);
             for first in (0..outputs).step_by(kernels::BLOCK) {
                 let mut sums = [S::ZERO_ACC; kernels::BLOCK];
@@ -284,15 +305,19 @@ pub(crate) fn backward_rows<S: Scalar>(
     }
 }
 
-/// The bias learns from δ, summed over the rows in order from 0.
+/// The bias learns from δ, `[.., bias]`, summed over the rows in order from 0.
 #[inline(never)]
-pub(crate) fn backward_bias<S: Scalar>(mut bias: Update<'_, S>, delta: &[S], outputs: usize) {
-    for index in 0..outputs {
-        let mut sum = S::ZERO_ACC;
-        for delta in delta.iter().skip(index).step_by(outputs.max(1)) {
-            sum = S::add_acc(sum, *delta);
+pub(crate) fn backward_bias<S: Scalar>(bias: &mut Update<'_, S>, delta: &[S]) {
+    let outputs = bias.len();
+    for first in (0..outputs).step_by(kernels::BLOCK) {
+        let mut sums = [S::ZERO_ACC; kernels::BLOCK];
+        for row in delta.chunks_exact(outputs.max(1)) {
+            for (sum, delta) in sums.iter_mut().zip(row.get(first..).unwrap_or(&[])) {
+                *sum = S::add_acc(*sum, *delta);
+            }
         }
-        bias.step(index, &[sum]);
+        let len = (outputs - first).min(kernels::BLOCK);
+        bias.step(first, sums.get(..len).unwrap_or(&[]));
     }
 }
 

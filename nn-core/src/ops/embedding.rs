@@ -167,15 +167,14 @@ fn run_backward<S: Learns>(
         return None;
     };
     let slot = back.slot(0);
-    let table = learning.parameter(frame, back, 0);
-    if table.learns() {
-        let reads = [back.delta(), back.values(frame, 0)];
-        let ([delta, x], places) = memory.borrow(reads, table.learning)?;
+    let reads = [back.delta(), back.values(frame, 0)];
+    let mut operands = learning.borrow::<S>(frame, back, 0, memory, &reads, &[]);
+    let operands = operands.as_mut()?;
+    let [delta, x, _] = operands.reads;
+    if let Weights::Learning(table) = &mut operands.weights {
         let delta: &[S] = numbers(delta)?;
         let features = delta.len().checked_div(steps as usize)?;
-        if let Weights::Learning(table) = learning.weights::<S>(&table, &[], places)? {
-            backward(Indices::new(x, index)?, table, features, delta);
-        }
+        backward(Indices::new(x, index)?, table, features, delta);
     }
     if slot.below.is_some() {
         let ([], [x]) = memory.borrow([Span::NOTHING; 0], [slot.at])?;
@@ -200,7 +199,7 @@ pub fn forward<T: Copy>(indices: Indices, table: &[T], features: usize, zero: T,
 /// The rows of the table learn.
 pub(crate) fn backward<S: Scalar>(
     indices: Indices,
-    mut table: Update<'_, S>,
+    table: &mut Update<'_, S>,
     features: usize,
     delta: &[S],
 ) {
@@ -249,9 +248,9 @@ mod tests {
     fn a_row_that_is_read_twice_learns_from_the_sum() {
         let mut table = [1.0f32; 6];
         let mut rule = Rule::plain(0.5, XorShift32::new(1));
-        let update = Update::new(&mut table, &mut [], &mut rule);
+        let mut update = Update::new(&mut table, &mut [], &mut rule);
         let delta = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
-        backward(Indices::I32(&[2, 0, 2]), update, 2, &delta);
+        backward(Indices::I32(&[2, 0, 2]), &mut update, 2, &delta);
         assert_eq!(table, [-1.0, -3.0, 1.0, 1.0, 1.0 - 8.5, -16.0]);
     }
 }

@@ -16,11 +16,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
-use crate::kernels::{BLOCK, accumulate, part, start};
+use crate::kernels::{BLOCK, part};
 use crate::memory::Memory;
 use crate::ops::recurrent::int8::{self, CellI8, GruI8};
 use crate::ops::recurrent::{
-    self, Cell, Parameters, Recurrent, RecurrentStep, Rows, Walk, add_dot, gate_sums, number,
+    self, Cell, Parameters, Recurrent, RecurrentStep, Rows, Walk, add_dot, add_products, gate_sums,
+    number, set_biases,
 };
 use crate::ops::{
     Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
@@ -217,10 +218,11 @@ impl<S: Scalar> Cell<S> for GruCell {
         [(0, 2 * units, 0), (2 * units, n, 3 * units)]
     }
 
+    #[inline(never)]
     fn learn_recurrent(
         &self,
         walk: &Walk,
-        mut recurrent: Update<'_, S>,
+        recurrent: &mut Update<'_, S>,
         gradients: &[S],
         hidden: &[S],
     ) {
@@ -236,21 +238,22 @@ impl<S: Scalar> Cell<S> for GruCell {
         for unit in 0..units {
             let at = 3 * units * unit;
             let h = |step: usize| number(hidden, step * units + unit);
-            rz.learn(&mut recurrent, at, h);
+            rz.learn(recurrent, at, h);
             if self.reset_after {
-                n.learn(&mut recurrent, at + 2 * units, h);
+                n.learn(recurrent, at + 2 * units, h);
             } else {
                 let reset = |step: usize| number(gradients, step * stride + 3 * units + unit);
-                n.learn(&mut recurrent, at + 2 * units, reset);
+                n.learn(recurrent, at + 2 * units, reset);
             }
         }
     }
 
     /// Reset after: from Σ_t dz_t of r and z, and of h · U + b′ of n.
-    fn learn_recurrent_bias(&self, walk: &Walk, mut bias: Update<'_, S>, gradients: &[S]) {
+    #[inline(never)]
+    fn learn_recurrent_bias(&self, walk: &Walk, bias: &mut Update<'_, S>, gradients: &[S]) {
         let units = walk.units;
-        Rows::new(gradients, 4 * units, 0..2 * units).learn_bias(&mut bias, 0);
-        Rows::new(gradients, 4 * units, 3 * units..4 * units).learn_bias(&mut bias, 2 * units);
+        Rows::new(gradients, 4 * units, 0..2 * units).learn_bias(bias, 0);
+        Rows::new(gradients, 4 * units, 3 * units..4 * units).learn_bias(bias, 2 * units);
     }
 }
 
@@ -267,19 +270,34 @@ fn candidates<S: Scalar>(
     kept: &mut [S],
 ) {
     let (columns, first) = (3 * state.len(), 2 * state.len());
-    let mut kept = kept.iter_mut();
     for ((block, n), r) in n.chunks_mut(BLOCK).enumerate().zip(r.chunks(BLOCK)) {
+        let kept = kept.get_mut(block * BLOCK..).unwrap_or(&mut []);
         let first = first + block * BLOCK;
-        let mut sums = start(parameters.bias, first);
-        accumulate(x, parameters.kernel, columns, first, &mut sums);
-        let mut inner = start(parameters.recurrent_bias, first);
-        accumulate(state, parameters.recurrent, columns, first, &mut inner);
-        for (((n, r), sum), inner) in n.iter_mut().zip(r).zip(sums).zip(inner) {
-            let inner = S::narrow(inner);
-            *n = S::narrow(S::mul_acc(sum, *r, inner)).tanh();
-            if let Some(kept) = kept.next() {
-                *kept = inner;
-            }
+        let mut sums = [S::ZERO_ACC; BLOCK];
+        set_biases(parameters.bias, first, &mut sums);
+        add_products(x, parameters.kernel, columns, first, &mut sums);
+        let mut inner = [S::ZERO_ACC; BLOCK];
+        set_biases(parameters.recurrent_bias, first, &mut inner);
+        add_products(state, parameters.recurrent, columns, first, &mut inner);
+        reset_after(&sums, &inner, r, n, kept);
+    }
+}
+
+/// n = tanh(sum + r ∘ inner) of a block.
+#[inline(never)]
+fn reset_after<S: Scalar>(
+    sums: &[S::Acc; BLOCK],
+    inner: &[S::Acc; BLOCK],
+    r: &[S],
+    n: &mut [S],
+    kept: &mut [S],
+) {
+    let mut kept = kept.iter_mut();
+    for (((n, r), &sum), &inner) in n.iter_mut().zip(r).zip(sums).zip(inner) {
+        let inner = S::narrow(inner);
+        *n = S::narrow(S::mul_acc(sum, *r, inner)).tanh();
+        if let Some(kept) = kept.next() {
+            *kept = inner;
         }
     }
 }

@@ -70,7 +70,9 @@ pub use log_softmax::LogSoftmaxRescale;
 pub use lookup::Lookup;
 pub use lstm::Lstm;
 pub use mul::Mul;
-pub(crate) use operator::{Facts, Needs, Operator, Output, backward_by_scalar, by_scalar};
+pub(crate) use operator::{
+    Facts, MAX_PARAMETERS, Needs, Operator, Output, backward_by_scalar, by_scalar,
+};
 pub use packed_conv2d::PackedConv2d;
 pub use packed_dense::PackedDense;
 pub use pad::Pad;

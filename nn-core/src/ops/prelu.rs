@@ -9,9 +9,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Sizes};
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Operands, Sizes};
 use crate::fixed_point::{Rescale, saturate_i8};
-use crate::memory::{Memory, numbers, numbers_mut};
+use crate::memory::{Memory, Span, numbers, numbers_mut};
 use crate::ops::dense::Weights;
 use crate::ops::{
     Activation, Check, Facts, NodeFault, OpSet, Operator, Output, backward_by_scalar, broadcast,
@@ -118,24 +118,23 @@ fn run_backward<S: Learns>(
     learning: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
-    let slope = learning.parameter(frame, back, 0);
-    let [w, a, b, c] = slope.learning;
-    let below = back.slot(0).below;
-    match below {
-        Some(below) => {
-            let reads = [back.delta(), slope.frozen];
-            let writes = [back.slot(0).at, w, a, b, c];
-            let ([delta, frozen], [x, w, a, b, c]) = memory.borrow(reads, writes)?;
-            let slope = learning.weights::<S>(&slope, frozen, [w, a, b, c])?;
-            backward(numbers_mut(x)?, below, slope, numbers(delta)?);
-        }
-        None => {
-            let reads = [back.delta(), frame.x()];
-            let ([delta, x], places) = memory.borrow(reads, slope.learning)?;
-            if let Weights::Learning(slope) = learning.weights::<S>(&slope, &[], places)? {
-                backward_slope(numbers(x)?, slope, numbers(delta)?);
-            }
-        }
+    let slot = back.slot(0);
+    // Without a gradient below, x is read where it lies.
+    let (x, place) = match slot.below {
+        Some(_) => (Span::NOTHING, slot.at),
+        None => (frame.x(), Span::NOTHING),
+    };
+    let mut operands = learning.borrow::<S>(frame, back, 0, memory, &[back.delta(), x], &[place]);
+    let Operands {
+        weights,
+        reads: [delta, x, _],
+        writes: [place, ..],
+    } = operands.as_mut()?;
+    let delta = numbers(delta)?;
+    match (slot.below, weights) {
+        (Some(below), slope) => backward(numbers_mut(place)?, below, slope, delta),
+        (None, Weights::Learning(slope)) => backward_slope(numbers(x)?, slope, delta),
+        _ => {}
     }
     Some(())
 }
@@ -169,15 +168,15 @@ pub fn forward_i8(y: &mut [i8], slope: &[i8], step: &PreluStep) {
 pub(crate) fn backward<S: Scalar>(
     x: &mut [S],
     below: Activation,
-    mut slope: Weights<'_, S>,
+    slope: &mut Weights<'_, S>,
     delta: &[S],
 ) {
-    let columns = match &slope {
+    let columns = match &*slope {
         Weights::Frozen(slope) => slope.len(),
         Weights::Learning(slope) => slope.len(),
     };
     for column in 0..columns {
-        let value = match &slope {
+        let value = match &*slope {
             Weights::Frozen(slope) => slope.get(column),
             Weights::Learning(slope) => slope.values(column, 1).first(),
         };
@@ -193,7 +192,7 @@ pub(crate) fn backward<S: Scalar>(
             };
             *x = below.derivative(gradient, *x);
         }
-        if let Weights::Learning(slope) = &mut slope {
+        if let Weights::Learning(slope) = slope {
             slope.step(column, &[sum]);
         }
     }
@@ -202,7 +201,7 @@ pub(crate) fn backward<S: Scalar>(
 /// The slopes learn; no gradient is wanted below.
 pub(crate) fn backward_slope<S: Scalar>(
     x: &[S],
-    mut slope: crate::train::Update<'_, S>,
+    slope: &mut crate::train::Update<'_, S>,
     delta: &[S],
 ) {
     let columns = slope.len();
@@ -238,14 +237,15 @@ mod tests {
         backward(
             &mut gradient,
             Activation::None,
-            Weights::Learning(update),
+            &mut Weights::Learning(update),
             &delta,
         );
         assert_eq!(gradient, [1.0, 0.5, 1.5, 4.0, 2.5, 1.5]);
         // −3 − 15, −8 − 12.
         assert_eq!(slope, [18.5, 20.25]);
         let mut alone = [0.5f32, 0.25];
-        backward_slope(&x, Update::new(&mut alone, &mut [], &mut rule), &delta);
+        let mut update = Update::new(&mut alone, &mut [], &mut rule);
+        backward_slope(&x, &mut update, &delta);
         assert_eq!(alone, slope);
     }
 

@@ -23,7 +23,7 @@ pub(crate) use learning::{Rows, backward_bias, backward_input};
 pub use node::Recurrent;
 pub(crate) use node::{RecurrentStep, run, run_backward};
 
-use crate::kernels::{BLOCK, accumulate, part, start};
+use crate::kernels::{BLOCK, accumulate, part};
 use crate::scalar::Scalar;
 use crate::train::Update;
 
@@ -141,10 +141,11 @@ pub(crate) trait Cell<S: Scalar>: Copy {
     }
 
     /// U learns from the gradients of all steps and the h before each.
+    #[inline(never)]
     fn learn_recurrent(
         &self,
         walk: &Walk,
-        mut recurrent: Update<'_, S>,
+        recurrent: &mut Update<'_, S>,
         gradients: &[S],
         hidden: &[S],
     ) {
@@ -152,12 +153,12 @@ pub(crate) trait Cell<S: Scalar>: Copy {
         let gradients = Rows::new(gradients, Self::GRADIENTS * units, 0..columns);
         for unit in 0..units {
             let h = |step: usize| number(hidden, step * units + unit);
-            gradients.learn(&mut recurrent, unit * columns, h);
+            gradients.learn(recurrent, unit * columns, h);
         }
     }
 
     /// The bias of h · U learns, where the cell has one.
-    fn learn_recurrent_bias(&self, _: &Walk, _: Update<'_, S>, _: &[S]) {}
+    fn learn_recurrent_bias(&self, _: &Walk, _: &mut Update<'_, S>, _: &[S]) {}
 }
 
 /// Numbers kept from forward to backward: `KEPT_GATES` vectors for each step, one state for each step and the one
@@ -206,40 +207,51 @@ pub(crate) struct Buffers<'b, S> {
     pub(crate) saved: Option<Saved<'b, S>>,
 }
 
+/// A layer's weights, and what it reads and writes.
+#[derive(Debug)]
+pub(crate) struct Operation<'b, S> {
+    pub(crate) x: &'b [S],
+    pub(crate) parameters: Parameters<'b, S>,
+    pub(crate) buffers: Buffers<'b, S>,
+    pub(crate) y: &'b mut [S],
+}
+
 /// Runs the walk.
 ///
 /// Step by step, with the state kept by the caller, gives the bits of a run over the whole sequence.
 pub(crate) fn forward<S: Scalar, C: Cell<S>>(
     cell: C,
     walk: &Walk,
-    x: &[S],
-    parameters: &Parameters<'_, S>,
-    buffers: Buffers<'_, S>,
-    y: &mut [S],
+    operation: &mut Operation<'_, S>,
 ) {
     let units = walk.units;
-    let Buffers {
-        state,
-        scratch,
-        mut saved,
-    } = buffers;
-    if let Some(saved) = &mut saved {
+    let Operation {
+        x,
+        parameters,
+        buffers: Buffers {
+            state,
+            scratch,
+            saved,
+        },
+        y,
+    } = operation;
+    if let Some(saved) = saved {
         copy(saved.states, part(state, C::KEPT_STATE * units, units));
         copy(saved.first, state);
     }
     for step in 0..walk.steps {
         let x = part(x, walk.x_at(step, 0), walk.inputs);
-        match &mut saved {
-            Some(saved) => {
-                let gates = match C::KEPT_GATES * units {
-                    0 => &mut *scratch,
-                    kept => part_mut(saved.gates, step * kept, kept),
-                };
-                cell.step(x, parameters, state, gates);
-                let kept = part(state, C::KEPT_STATE * units, units);
-                copy(part_mut(saved.states, (step + 1) * units, units), kept);
+        let gates = match saved {
+            Some(saved) if C::KEPT_GATES > 0 => {
+                let kept = C::KEPT_GATES * units;
+                part_mut(saved.gates, step * kept, kept)
             }
-            None => cell.step(x, parameters, state, scratch),
+            _ => &mut **scratch,
+        };
+        cell.step(x, parameters, state, gates);
+        if let Some(saved) = saved {
+            let kept = part(state, C::KEPT_STATE * units, units);
+            copy(part_mut(saved.states, (step + 1) * units, units), kept);
         }
         if let Some(at) = walk.y_at(step) {
             copy(part_mut(y, at, units), state);
@@ -289,7 +301,7 @@ pub(crate) fn backward<S: Scalar, C: Cell<S>>(
                 let row = |r: usize| part(rows, r * columns + column, len);
                 add_dots(&mut sums, part(gates, gradient, len), row);
             }
-            for (delta, sum) in deltas.iter_mut().zip(sums) {
+            for (delta, &sum) in deltas.iter_mut().zip(&sums) {
                 *delta = S::narrow(sum);
             }
         }
@@ -311,17 +323,38 @@ pub(crate) fn gate_sums<S: Scalar>(
 ) {
     for (block, z) in z.chunks_mut(BLOCK).enumerate() {
         let first = first + block * BLOCK;
-        let mut sums = start(parameters.bias, first);
+        let mut sums = [S::ZERO_ACC; BLOCK];
+        set_biases(parameters.bias, first, &mut sums);
         let biases = parameters.recurrent_bias.get(first..).unwrap_or(&[]);
         for (sum, bias) in sums.iter_mut().zip(biases) {
             *sum = S::add_acc(*sum, *bias);
         }
-        accumulate(x, parameters.kernel, columns, first, &mut sums);
-        accumulate(h, parameters.recurrent, columns, first, &mut sums);
-        for (z, sum) in z.iter_mut().zip(sums) {
+        add_products(x, parameters.kernel, columns, first, &mut sums);
+        add_products(h, parameters.recurrent, columns, first, &mut sums);
+        for (z, &sum) in z.iter_mut().zip(&sums) {
             *z = S::narrow(sum);
         }
     }
+}
+
+/// sums\[i\] = bias\[first + i\] for as many as there are: the start of sums, in their place.
+#[inline(never)]
+pub(crate) fn set_biases<S: Scalar>(bias: &[S], first: usize, sums: &mut [S::Acc; BLOCK]) {
+    for (sum, bias) in sums.iter_mut().zip(bias.get(first..).unwrap_or(&[])) {
+        *sum = bias.widen();
+    }
+}
+
+/// [`accumulate`], once for all that need it: in their own frames it would take more stack.
+#[inline(never)]
+pub(crate) fn add_products<S: Scalar>(
+    x: &[S],
+    weight: &[S],
+    columns: usize,
+    first: usize,
+    sums: &mut [S::Acc; BLOCK],
+) {
+    accumulate(x, weight, columns, first, sums);
 }
 
 /// `sum` + Σ a\[i\] · b\[i\], in order.

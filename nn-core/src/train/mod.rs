@@ -25,7 +25,7 @@ pub use error::{SpecError, TrainError};
 pub use list::List;
 pub use loss::{Criterion, Ending, Loss, Target};
 pub use optimizer::{Clip, Method, Optimizer};
-pub(crate) use plan::PlanView;
+pub(crate) use plan::{PlanView, Rates};
 pub(crate) use rule::{Pace, Rule};
 pub use schedule::{Course, Schedule};
 pub use selection::{Channels, Selection};

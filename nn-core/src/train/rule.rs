@@ -13,7 +13,7 @@
 
 use crate::scalar::{Scalar, XorShift32};
 use crate::train::schedule::power;
-use crate::train::{ChannelMask, Clip, Method, Optimizer};
+use crate::train::{ChannelMask, Clip, Method, Optimizer, Update};
 
 /// How fast a step goes, and which it is.
 #[derive(Debug, Clone, Copy)]
@@ -24,6 +24,7 @@ pub(crate) struct Pace {
     pub(crate) step: u32,
 }
 
+#[cfg(test)]
 impl Pace {
     /// The first step.
     pub(crate) const fn first(rate: f32) -> Self {
@@ -146,6 +147,26 @@ impl<S: Scalar> Rule<S> {
         }
     }
 
+    /// Plain gradient descent at a rate of 0, with random numbers from `seed`.
+    pub(crate) fn at_rest(seed: u32) -> Self {
+        let nothing = S::rate(0.0);
+        Self {
+            learning_rate: nothing,
+            plain: true,
+            accumulate: false,
+            decay_bias: false,
+            clip: None,
+            weight_decay: None,
+            shrink: None,
+            l1: None,
+            step: Step::Sgd {
+                momentum: nothing,
+                nesterov: false,
+            },
+            rng: XorShift32::new(seed),
+        }
+    }
+
     /// Plain gradient descent.
     #[cfg(test)]
     pub(crate) fn plain(rate: f32, rng: XorShift32) -> Self {
@@ -158,42 +179,122 @@ impl<S: Scalar> Rule<S> {
     }
 }
 
-/// Some weights from `at`, and their state.
-pub(super) struct Run<'r, S> {
-    pub(super) at: usize,
-    pub(super) weight: &'r mut [S],
-    pub(super) state: [&'r mut [S]; 2],
-    pub(super) decays: bool,
-    pub(super) channels: Option<(usize, ChannelMask<'r>)>,
-}
+impl<S: Scalar> Update<'_, S> {
+    /// The weights from `at` learn from `gradients`.
+    #[inline]
+    pub(super) fn descend(&mut self, at: usize, gradients: &[S::Acc]) {
+        match self.rule.step {
+            Step::Sgd { .. } => self.descend_sgd(at, gradients),
+            Step::Adam { .. } => self.descend_adam(at, gradients),
+            Step::RmsProp { .. } => self.descend_rms_prop(at, gradients),
+        }
+    }
 
-impl<S: Scalar> Rule<S> {
-    /// The weights of `run` learn from `gradients`.
-    pub(super) fn descend(&mut self, run: Run<'_, S>, gradients: &[S::Acc]) {
-        let Run {
-            at,
-            weight,
-            state: [first, second],
-            decays,
-            channels,
-        } = run;
-        let weight = weight.get_mut(at..).unwrap_or(&mut []);
-        let mut first = first.get_mut(at..).unwrap_or(&mut []).iter_mut();
-        let mut second = second.get_mut(at..).unwrap_or(&mut []).iter_mut();
+    #[inline(never)]
+    fn descend_sgd(&mut self, at: usize, gradients: &[S::Acc]) {
+        self.each(at, gradients, |rule, weight, gradient, first, _| {
+            let Step::Sgd { momentum, nesterov } = rule.step else {
+                return;
+            };
+            let mut gradient = gradient;
+            if let Some(velocity) = first {
+                let sum = S::add_scaled(gradient, *velocity, momentum);
+                *velocity = S::narrow_stochastic(sum, &mut rule.rng);
+                gradient = if nesterov {
+                    S::add_scaled(gradient, *velocity, momentum)
+                } else {
+                    velocity.widen()
+                };
+            }
+            *weight = weight.descend(rule.learning_rate, gradient, &mut rule.rng);
+        });
+    }
+
+    #[inline(never)]
+    fn descend_adam(&mut self, at: usize, gradients: &[S::Acc]) {
+        self.each(at, gradients, |rule, weight, gradient, m, v| {
+            let Step::Adam {
+                first,
+                beta2,
+                second,
+                root,
+                epsilon,
+                rate,
+            } = rule.step
+            else {
+                return;
+            };
+            let gradient = S::acc_to_f32(gradient);
+            let mean = read(&m);
+            let mean = mean + first * (gradient - mean);
+            let square = beta2 * read(&v) + second * gradient * gradient;
+            write(m, mean);
+            write(v, square);
+            let step = rate * mean / (Scalar::sqrt(square) * root + epsilon);
+            rule.subtract(weight, step);
+        });
+    }
+
+    #[inline(never)]
+    fn descend_rms_prop(&mut self, at: usize, gradients: &[S::Acc]) {
+        self.each(at, gradients, |rule, weight, gradient, mean, _| {
+            let Step::RmsProp {
+                alpha,
+                second,
+                epsilon,
+                rate,
+            } = rule.step
+            else {
+                return;
+            };
+            let gradient = S::acc_to_f32(gradient);
+            let square = alpha * read(&mean) + second * gradient * gradient;
+            write(mean, square);
+            let step = rate * gradient / (Scalar::sqrt(square) + epsilon);
+            rule.subtract(weight, step);
+        });
+    }
+
+    /// Calls `step` with each weight that learns, its gradient with all penalties, and its state.
+    #[inline(always)]
+    fn each(
+        &mut self,
+        at: usize,
+        gradients: &[S::Acc],
+        step: impl Fn(&mut Rule<S>, &mut S, S::Acc, Option<&mut S>, Option<&mut S>),
+    ) {
+        let (decays, channels) = (self.decays, self.channels);
+        let rule = &mut *self.rule;
+        let penalizes = rule.clip.is_some() || rule.weight_decay.is_some() || rule.l1.is_some();
+        let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
+        // Where gradients are summed, the first copy is the sum.
+        let states = self.copies.iter_mut().skip(rule.accumulate.into());
+        let mut states = states.map(|state| {
+            let state = state.get_mut(at..);
+            state.unwrap_or(&mut []).iter_mut()
+        });
+        let mut first = states.next().unwrap_or_default();
+        let mut second = states.next().unwrap_or_default();
         for (index, (weight, gradient)) in weight.iter_mut().zip(gradients).enumerate() {
             let (first, second) = (first.next(), second.next());
             if !learns(channels, at + index) {
                 continue;
             }
-            if let (Some(shrink), true) = (self.shrink, decays) {
-                *weight = weight.descend(shrink, weight.widen(), &mut self.rng);
+            if let (Some(shrink), true) = (rule.shrink, decays) {
+                *weight = weight.descend(shrink, weight.widen(), &mut rule.rng);
             }
-            let gradient = self.penalized(*weight, *gradient, decays);
-            *weight = self.stepped(*weight, gradient, first, second);
+            let mut gradient = *gradient;
+            if penalizes {
+                gradient = rule.penalized(*weight, gradient, decays);
+            }
+            step(rule, weight, gradient, first, second);
         }
     }
+}
 
-    #[inline]
+impl<S: Scalar> Rule<S> {
+    /// A gradient within its limits, with the penalties.
+    #[inline(never)]
     fn penalized(&self, weight: S, gradient: S::Acc, decays: bool) -> S::Acc {
         let mut gradient = gradient;
         if let Some(clip) = self.clip {
@@ -220,62 +321,8 @@ impl<S: Scalar> Rule<S> {
         gradient
     }
 
-    #[inline]
-    fn stepped(
-        &mut self,
-        weight: S,
-        gradient: S::Acc,
-        first: Option<&mut S>,
-        second: Option<&mut S>,
-    ) -> S {
-        match self.step {
-            Step::Sgd { momentum, nesterov } => {
-                let mut gradient = gradient;
-                if let Some(velocity) = first {
-                    let sum = S::add_scaled(gradient, *velocity, momentum);
-                    *velocity = S::narrow_stochastic(sum, &mut self.rng);
-                    gradient = if nesterov {
-                        S::add_scaled(gradient, *velocity, momentum)
-                    } else {
-                        velocity.widen()
-                    };
-                }
-                weight.descend(self.learning_rate, gradient, &mut self.rng)
-            }
-            Step::Adam {
-                first: share,
-                beta2,
-                second: square_share,
-                root,
-                epsilon,
-                rate,
-            } => {
-                let gradient = S::acc_to_f32(gradient);
-                let mean = read(&first);
-                let mean = mean + share * (gradient - mean);
-                let square = beta2 * read(&second) + square_share * gradient * gradient;
-                write(first, mean);
-                write(second, square);
-                let step = rate * mean / (Scalar::sqrt(square) * root + epsilon);
-                self.subtract(weight, step)
-            }
-            Step::RmsProp {
-                alpha,
-                second: square_share,
-                epsilon,
-                rate,
-            } => {
-                let gradient = S::acc_to_f32(gradient);
-                let square = alpha * read(&first) + square_share * gradient * gradient;
-                write(first, square);
-                let step = rate * gradient / (Scalar::sqrt(square) + epsilon);
-                self.subtract(weight, step)
-            }
-        }
-    }
-
-    fn subtract(&mut self, weight: S, step: f32) -> S {
-        weight.descend_product(S::rate(step), S::ONE, S::ONE, &mut self.rng)
+    fn subtract(&mut self, weight: &mut S, step: f32) {
+        *weight = weight.descend_product(S::rate(step), S::ONE, S::ONE, &mut self.rng);
     }
 }
 

@@ -1,14 +1,14 @@
 //! A model that learns.
 
 use crate::digest::Fnv1a;
-use crate::engine::{self, HeadStep, Learning, Learnt, Parts, Passes, Rules, SetupError};
+use crate::engine::{self, HeadStep, Learning, Learnt, Parts, Passes, SetupError};
 use crate::memory::{Memory, PlanError, Span, Training, numbers};
 use crate::model::{MAX_NODE_INPUTS, Model};
 use crate::ops::{AllOps, OpSet};
-use crate::scalar::{XorShift32, hash};
+use crate::scalar::hash;
 use crate::session::RunError;
 use crate::tensor::DType;
-use crate::train::{Clip, Method, Optimizer, Pace, Schedule, Sgd, Target, TrainError};
+use crate::train::{Clip, Method, Optimizer, Pace, Rates, Schedule, Sgd, Target, TrainError};
 
 /// What a training step tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -60,55 +60,50 @@ impl<'a> Trainer<'a> {
     /// As [`new`](Self::new), for an image that holds only the operators of `K`.
     #[inline(never)]
     pub fn with<K: OpSet>(model: Model<'a>, arena: &'a mut [u8]) -> Result<Self, SetupError> {
-        let parts = engine::lay_out::<K>(&model, arena, true)?;
-        Self::assemble(model, parts)
+        let mut parts = engine::lay_out::<K>(&model, arena, true);
+        // In their place: a copy would take as much stack again.
+        let parts = match &mut parts {
+            Ok(parts) => parts,
+            Err(error) => return Err(*error),
+        };
+        match model.plan().and_then(|plan| plan.rates()) {
+            Some(spec) => Self::assemble(model, parts, &spec),
+            None => Err(SetupError::Plan(PlanError::NoTrainSpec)),
+        }
     }
 
     /// The trainer of a divided arena. A function of its own: dividing takes much stack.
     #[inline(never)]
-    fn assemble(model: Model<'a>, parts: Parts<'a>) -> Result<Self, SetupError> {
-        let Parts {
-            passes,
-            memory,
-            layout,
-            training,
-            inputs,
-            outputs,
-            heads,
-            learnt,
-        } = parts;
-        let missing = SetupError::Plan(PlanError::NoTrainSpec);
-        let training = training.ok_or(missing)?;
-        let spec = model.plan().and_then(|plan| plan.rates()).ok_or(missing)?;
-        let pace = Pace::first(spec.schedule.rate(spec.learning_rate, 0));
-        let rng = XorShift32::new(spec.seed);
-        let rules = Rules::new(&spec.optimizer, spec.clip, training.accumulates, pace, rng);
-        let mut trainer = Self {
+    fn assemble(model: Model<'a>, parts: &mut Parts<'a>, spec: &Rates) -> Result<Self, SetupError> {
+        let memory = core::mem::take(&mut parts.memory);
+        let (weights_len, copies) = (parts.layout.weights, parts.layout.copies);
+        restore(&model, memory, weights_len, copies);
+        // Made where it is returned: it is too large for copies on a device's stack.
+        Ok(Self {
             model,
-            passes,
+            passes: parts.passes,
             memory,
-            inputs,
-            outputs,
-            heads,
-            learnt,
-            weights_len: layout.weights,
-            copies: training.copies,
+            inputs: parts.inputs,
+            outputs: parts.outputs,
+            heads: parts.heads,
+            learnt: parts.learnt,
+            weights_len,
+            // Checked by the planner to be few.
+            copies: copies as u8,
             optimizer: spec.optimizer,
             learning_rate: spec.learning_rate,
             schedule: spec.schedule,
             clip: spec.clip,
             accumulate: spec.accumulate,
-            accumulates: training.accumulates,
+            accumulates: parts.accumulates,
             seed: spec.seed,
             // Checked by the planner to fit.
-            learning: Learning::new(rules, layout.weights as u32, training.copies),
+            learning: Learning::new(weights_len as u32, copies as u8, spec.seed),
             samples: 0,
             steps: 0,
             pending: 0,
-            stale: false,
-        };
-        trainer.reset();
-        Ok(trainer)
+            stale: true,
+        })
     }
 
     /// The model.
@@ -216,6 +211,7 @@ impl<'a> Trainer<'a> {
     /// Learns from the sample in the inputs, with a target for each head of the plan, in their order.
     ///
     /// On an error no weight has changed.
+    #[inline(never)]
     pub fn step_heads(&mut self, targets: &[Target]) -> Result<StepReport, TrainError> {
         let (wanted, found) = (self.heads.len(), targets.len());
         if wanted != found {
@@ -227,6 +223,23 @@ impl<'a> Trainer<'a> {
         self.form_rates();
         let seed = hash(self.seed, self.samples);
         self.forward(Some(seed)).ok_or(TrainError::Memory)?;
+        let report = self.form_losses(targets)?;
+        self.form_gradients(targets).ok_or(TrainError::Memory)?;
+        self.backward(seed).ok_or(TrainError::Memory)?;
+        self.samples = self.samples.wrapping_add(1);
+        if !self.accumulates {
+            self.stepped();
+            return Ok(report);
+        }
+        self.pending = self.pending.saturating_add(1);
+        if self.pending >= self.accumulate {
+            self.step_from_sums()?;
+        }
+        Ok(report)
+    }
+
+    #[inline(never)]
+    fn form_losses(&mut self, targets: &[Target]) -> Result<StepReport, TrainError> {
         let mut memory = Memory {
             flash: self.model.weights(),
             ram: &mut *self.memory,
@@ -242,23 +255,29 @@ impl<'a> Trainer<'a> {
                 report.prediction = prediction;
             }
         }
-        for (head, target) in self.heads.iter().zip(targets) {
-            head.gradient(target, &mut memory)
-                .ok_or(TrainError::Memory)?;
-        }
-        self.passes
-            .backward(&mut memory, &mut self.learning, seed)
-            .ok_or(TrainError::Memory)?;
-        self.samples = self.samples.wrapping_add(1);
-        if !self.accumulates {
-            self.stepped();
-            return Ok(report);
-        }
-        self.pending = self.pending.saturating_add(1);
-        if self.pending >= self.accumulate {
-            self.step_from_sums()?;
-        }
         Ok(report)
+    }
+
+    #[inline(never)]
+    fn form_gradients(&mut self, targets: &[Target]) -> Option<()> {
+        let mut memory = Memory {
+            flash: self.model.weights(),
+            ram: &mut *self.memory,
+        };
+        for (head, target) in self.heads.iter().zip(targets) {
+            head.gradient(target, &mut memory)?;
+        }
+        Some(())
+    }
+
+    #[inline(never)]
+    fn backward(&mut self, seed: u32) -> Option<()> {
+        let mut memory = Memory {
+            flash: self.model.weights(),
+            ram: &mut *self.memory,
+        };
+        let learning = &mut self.learning;
+        self.passes.backward(&mut memory, learning, seed)
     }
 
     /// Steps from the gradients summed so far, of fewer samples than the plan accumulates: at the end of an epoch.
@@ -373,24 +392,13 @@ impl<'a> Trainer<'a> {
 
     /// Back to the blob's weights, and to the plan's first step; what the optimizer kept becomes 0, and so does the
     /// state of recurrent layers. Rates that were set stay.
-    #[inline(never)]
     pub fn reset(&mut self) {
-        let learnt = self.memory.get_mut(..self.weights_len).unwrap_or(&mut []);
-        let mut learnt = learnt.iter_mut();
-        for range in self.model.learnt() {
-            let bytes = self.model.weights().get(range).unwrap_or(&[]);
-            for (from, to) in bytes.iter().zip(learnt.by_ref()) {
-                *to = *from;
-            }
-        }
+        let copies = usize::from(self.copies);
+        restore(&self.model, self.memory, self.weights_len, copies);
         self.clear_copies();
         self.reset_state();
-        let pace = Pace::first(self.schedule.rate(self.learning_rate, 0));
-        let rng = XorShift32::new(self.seed);
-        let rules = Rules::new(&self.optimizer, self.clip, self.accumulates, pace, rng);
-        // Checked by the planner to fit.
-        self.learning = Learning::new(rules, self.weights_len as u32, self.copies);
-        (self.samples, self.steps, self.stale) = (0, 0, false);
+        self.learning.reset(self.seed);
+        (self.samples, self.steps, self.stale) = (0, 0, true);
     }
 
     /// Begins a new sequence: the state of every recurrent layer becomes 0.
@@ -433,5 +441,22 @@ impl<'a> Trainer<'a> {
             return None;
         }
         numbers(self.output(index)?)
+    }
+}
+
+/// Copies the blob's learnt weights to the front of `memory`, and clears the copies behind them.
+#[inline(never)]
+fn restore(model: &Model, memory: &mut [u8], weights_len: usize, copies: usize) {
+    let end = weights_len.saturating_mul(1 + copies);
+    let (learnt, rest) = memory.split_at_mut_checked(weights_len).unwrap_or_default();
+    if let Some(copies) = rest.get_mut(..end.saturating_sub(weights_len)) {
+        copies.fill(0);
+    }
+    let mut learnt = learnt.iter_mut();
+    for range in model.learnt() {
+        let bytes = model.weights().get(range).unwrap_or(&[]);
+        for (from, to) in bytes.iter().zip(learnt.by_ref()) {
+            *to = *from;
+        }
     }
 }

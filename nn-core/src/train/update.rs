@@ -8,7 +8,7 @@
 
 use crate::kernels::part;
 use crate::scalar::Scalar;
-use crate::train::rule::{Rule, Run, learns};
+use crate::train::rule::{Rule, learns};
 use crate::train::{ChannelMask, Clip};
 
 /// The most numbers kept for each weight besides itself.
@@ -20,17 +20,17 @@ const RUN: usize = 8;
 /// Some weights, what is kept for them, and the rule by which they learn.
 #[derive(Debug)]
 pub(crate) struct Update<'w, S: Scalar> {
-    weight: &'w mut [S],
+    pub(super) weight: &'w mut [S],
     /// What is kept for each weight, empty where nothing is: the sum of its gradients if the plan accumulates; then
     /// the velocity, Adam's moments m and v, or RMSprop's mean square.
-    copies: [&'w mut [S]; MAX_COPIES],
-    rule: &'w mut Rule<S>,
+    pub(super) copies: [&'w mut [S]; MAX_COPIES],
+    pub(super) rule: &'w mut Rule<S>,
     /// Whether the rule is plain, and so are these weights.
     plain: bool,
     /// Whether the penalties take these weights.
-    decays: bool,
+    pub(super) decays: bool,
     /// How many channels a row has, and which of them learn.
-    channels: Option<(usize, ChannelMask<'w>)>,
+    pub(super) channels: Option<(usize, ChannelMask<'w>)>,
 }
 
 impl<'w, S: Scalar> Update<'w, S> {
@@ -41,29 +41,46 @@ impl<'w, S: Scalar> Update<'w, S> {
     }
 
     /// Weights with `copies` as the plan counts them: see [`TrainSpec::copies`](super::spec::TrainSpec::copies).
+    #[cfg(test)]
     pub(crate) fn with_copies(
         weight: &'w mut [S],
         copies: [&'w mut [S]; MAX_COPIES],
         rule: &'w mut Rule<S>,
     ) -> Self {
+        Self::of(weight, copies, rule, false, None)
+    }
+
+    /// Weights, or biases, of which all learn or some output channels: rows of so many.
+    ///
+    /// Made at once where it is returned: it is too large for copies on a device's stack.
+    #[inline(always)]
+    pub(crate) fn of(
+        weight: &'w mut [S],
+        copies: [&'w mut [S]; MAX_COPIES],
+        rule: &'w mut Rule<S>,
+        is_bias: bool,
+        channels: Option<(usize, ChannelMask<'w>)>,
+    ) -> Self {
         let [first, ..] = &copies;
         Self {
-            plain: rule.plain && first.is_empty(),
+            plain: rule.plain && first.is_empty() && channels.is_none(),
+            decays: !is_bias || rule.decay_bias,
             weight,
             copies,
             rule,
-            decays: true,
-            channels: None,
+            channels,
         }
     }
 
     /// The same weights as biases.
+    #[cfg(test)]
     pub(crate) fn biases(mut self) -> Self {
         self.decays = self.rule.decay_bias;
         self
     }
 
     /// The same weights, of which only some output channels learn: rows of `count`.
+    #[cfg(test)]
     pub(crate) fn only(mut self, count: usize, mask: ChannelMask<'w>) -> Self {
         self.plain = false;
         self.channels = Some((count, mask));
@@ -92,49 +109,57 @@ impl<'w, S: Scalar> Update<'w, S> {
     /// Plain descent: w ← w − (rate · x) · delta\[i\], the product rate · x rounded first.
     #[inline]
     pub(crate) fn outer(&mut self, at: usize, x: S, delta: &[S]) {
-        if self.plain {
-            if x != S::ZERO {
-                // In locals, as the compiler cannot tell that no weight is a rate.
-                let (rate, mut rng) = (self.rule.learning_rate, self.rule.rng);
-                let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
-                let mut learn = |weight: &mut [S], delta: &[S]| {
-                    for (weight, delta) in weight.iter_mut().zip(delta) {
-                        *weight = weight.descend_product(rate, x, *delta, &mut rng);
-                    }
-                };
-                let (mut weight, mut delta) = (weight, delta);
-                if size_of::<S::Acc>() == size_of::<f32>() && delta.len() >= RUN {
-                    // Unrolled: a float's loop costs as much as its arithmetic.
-                    let whole = delta.len().min(weight.len()) / RUN * RUN;
-                    let (weights, rest) = weight.split_at_mut_checked(whole).unwrap_or_default();
-                    let (deltas, delta_rest) = delta.split_at_checked(whole).unwrap_or_default();
-                    let chunks = weights.as_chunks_mut::<RUN>().0.iter_mut();
-                    for (weight, delta) in chunks.zip(deltas.as_chunks::<RUN>().0) {
-                        learn(weight, delta);
-                    }
-                    (weight, delta) = (rest, delta_rest);
-                }
-                learn(weight, delta);
-                self.rule.rng = rng;
-            }
-        } else {
+        if !self.plain {
             self.outer_in_runs(at, x, delta);
+        } else if x != S::ZERO {
+            self.outer_plainly(at, x, delta);
         }
+    }
+
+    #[inline(never)]
+    fn outer_plainly(&mut self, at: usize, x: S, delta: &[S]) {
+        // In locals, as the compiler cannot tell that no weight is a rate.
+        let (rate, mut rng) = (self.rule.learning_rate, self.rule.rng);
+        let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
+        let mut learn = |weight: &mut [S], delta: &[S]| {
+            for (weight, delta) in weight.iter_mut().zip(delta) {
+                *weight = weight.descend_product(rate, x, *delta, &mut rng);
+            }
+        };
+        let (mut weight, mut delta) = (weight, delta);
+        if size_of::<S::Acc>() == size_of::<f32>() && delta.len() >= RUN {
+            // Unrolled: a float's loop costs as much as its arithmetic.
+            let whole = delta.len().min(weight.len()) / RUN * RUN;
+            let (weights, rest) = weight.split_at_mut_checked(whole).unwrap_or_default();
+            let (deltas, delta_rest) = delta.split_at_checked(whole).unwrap_or_default();
+            let chunks = weights.as_chunks_mut::<RUN>().0.iter_mut();
+            for (weight, delta) in chunks.zip(deltas.as_chunks::<RUN>().0) {
+                learn(weight, delta);
+            }
+            (weight, delta) = (rest, delta_rest);
+        }
+        learn(weight, delta);
+        self.rule.rng = rng;
     }
 
     /// The weights from `at` learn from `gradients`.
     #[inline]
     pub(crate) fn step(&mut self, at: usize, gradients: &[S::Acc]) {
         if self.plain {
-            let (rate, mut rng) = (self.rule.learning_rate, self.rule.rng);
-            let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
-            for (weight, gradient) in weight.iter_mut().zip(gradients) {
-                *weight = weight.descend(rate, *gradient, &mut rng);
-            }
-            self.rule.rng = rng;
+            self.descend_plainly(at, gradients);
         } else {
             self.run(at, gradients);
         }
+    }
+
+    #[inline(never)]
+    fn descend_plainly(&mut self, at: usize, gradients: &[S::Acc]) {
+        let (rate, mut rng) = (self.rule.learning_rate, self.rule.rng);
+        let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
+        for (weight, gradient) in weight.iter_mut().zip(gradients) {
+            *weight = weight.descend(rate, *gradient, &mut rng);
+        }
+        self.rule.rng = rng;
     }
 
     #[inline(never)]
@@ -166,27 +191,26 @@ impl<'w, S: Scalar> Update<'w, S> {
         }
     }
 
+    /// The weights from `at` learn from `gradients`, or sum them.
     #[inline(never)]
     fn run(&mut self, at: usize, gradients: &[S::Acc]) {
-        let [first, second, _] = &mut self.copies;
         if self.rule.accumulate {
-            let sums = first.get_mut(at..).unwrap_or(&mut []);
-            for (index, (sum, gradient)) in sums.iter_mut().zip(gradients).enumerate() {
-                if learns(self.channels, at + index) {
-                    let gradient = S::add_acc(*gradient, *sum);
-                    *sum = S::narrow_stochastic(gradient, &mut self.rule.rng);
-                }
-            }
-            return;
+            self.sum(at, gradients);
+        } else {
+            self.descend(at, gradients);
         }
-        let run = Run {
-            at,
-            weight: self.weight,
-            state: [first, second],
-            decays: self.decays,
-            channels: self.channels,
-        };
-        self.rule.descend(run, gradients);
+    }
+
+    #[inline(never)]
+    fn sum(&mut self, at: usize, gradients: &[S::Acc]) {
+        let [sums, ..] = &mut self.copies;
+        let sums = sums.get_mut(at..).unwrap_or(&mut []);
+        for (index, (sum, gradient)) in sums.iter_mut().zip(gradients).enumerate() {
+            if learns(self.channels, at + index) {
+                let gradient = S::add_acc(*gradient, *sum);
+                *sum = S::narrow_stochastic(gradient, &mut self.rule.rng);
+            }
+        }
     }
 
     /// The optimizer's step from the sums of gradients, which become 0: g ← sum · factor, then as from any gradient.
@@ -194,23 +218,17 @@ impl<'w, S: Scalar> Update<'w, S> {
     /// `factor` is [`Sums::factor`].
     pub(crate) fn step_from_sums(&mut self, factor: f32) {
         let factor = S::rate(factor);
-        let mut at = 0;
-        let [sums, first, second] = &mut self.copies;
-        for sums in sums.chunks_mut(RUN) {
+        for at in (0..self.weight.len()).step_by(RUN) {
             let mut gradients = [S::ZERO_ACC; RUN];
-            for (gradient, sum) in gradients.iter_mut().zip(sums.iter_mut()) {
+            let [sums, ..] = &mut self.copies;
+            let sums = sums.get_mut(at..).unwrap_or(&mut []);
+            let mut len = 0;
+            for (gradient, sum) in gradients.iter_mut().zip(sums) {
                 *gradient = S::add_scaled(S::ZERO_ACC, *sum, factor);
                 *sum = S::ZERO;
+                len += 1;
             }
-            let run = Run {
-                at,
-                weight: self.weight,
-                state: [first, second],
-                decays: self.decays,
-                channels: self.channels,
-            };
-            self.rule.descend(run, part(&gradients, 0, sums.len()));
-            at += sums.len();
+            self.descend(at, part(&gradients, 0, len));
         }
     }
 }

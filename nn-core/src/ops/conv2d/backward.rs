@@ -7,65 +7,68 @@ use crate::ops::dense::Weights;
 use crate::scalar::Scalar;
 use crate::train::Update;
 
+/// What a backward step works on besides the weights.
+pub(crate) struct Maps<'b, S: Scalar> {
+    pub(crate) x: &'b mut [S],
+    pub(crate) below: Option<Activation>,
+    pub(crate) delta: &'b [S],
+    /// A sum for each cell of all frames; not touched without `below`.
+    pub(crate) plane: &'b mut [S::Acc],
+}
+
 impl ConvStep {
     /// Backward and update in place, one input channel after the other.
     ///
-    /// For channel c: `plane` collects δx\[.., c\] with the weights from before the update (output pixels in order,
+    /// For channel c: the plane collects δx\[.., c\] with the weights from before the update (output pixels in order,
     /// for each the taps in order, for each Σ over the outputs of the channel's group); then W\[i, j, c, ..\] learns
-    /// from Σ x·δ (frames and output pixels in order); then x\[.., c\] is overwritten by `plane`, rounded, times the
-    /// derivative of `below`. `plane` holds a sum for each cell of all frames, and is not touched without `below`.
-    pub(crate) fn backward<S: Scalar>(
-        &self,
-        x: &mut [S],
-        below: Option<Activation>,
-        mut weight: Weights<'_, S>,
-        delta: &[S],
-        plane: &mut [S::Acc],
-    ) {
-        let inputs = usize::from(self.inputs);
-        let (_, y_len) = self.lengths();
-        for channel in 0..inputs {
-            if below.is_some() {
-                plane.fill(S::ZERO_ACC);
-                let weight = match &weight {
-                    Weights::Frozen(weight) => weight,
-                    Weights::Learning(weight) => weight.values(0, self.weights()),
-                };
-                let planes = plane.chunks_exact_mut(self.window.inputs().max(1));
-                for (delta, plane) in delta.chunks_exact(y_len).zip(planes) {
-                    if self.group().1 == 1 {
-                        self.input_gradient_of_one(channel, weight, delta, plane);
-                    } else {
-                        self.input_gradient(channel, weight, delta, plane);
-                    }
-                }
+    /// from Σ x·δ (frames and output pixels in order); then x\[.., c\] is overwritten by the plane, rounded, times the
+    /// derivative of `below`.
+    #[inline(always)]
+    pub(crate) fn backward<S: Scalar>(&self, maps: &mut Maps<'_, S>, weight: &mut Weights<'_, S>) {
+        for channel in 0..usize::from(self.inputs) {
+            if maps.below.is_some() {
+                self.form_plane(channel, maps, weight);
             }
-            if let Weights::Learning(weight) = &mut weight {
-                self.update_channel(channel, x, delta, weight);
+            if let Weights::Learning(weight) = weight {
+                self.update_channel(channel, maps, weight);
             }
-            if let Some(below) = below {
-                let cells = x.iter_mut().skip(channel).step_by(inputs);
-                for (x, gradient) in cells.zip(plane.iter()) {
-                    *x = below.derivative(S::narrow(*gradient), *x);
-                }
+            if let Some(below) = maps.below {
+                self.overwrite(channel, below, maps);
             }
         }
     }
 
-    /// The bias learns from Σ δ over frames and output pixels, in order.
+    /// Forms the gradient at an input channel.
     #[inline(never)]
-    pub(crate) fn backward_bias<S: Scalar>(&self, mut bias: Update<'_, S>, delta: &[S]) {
-        let outputs = usize::from(self.outputs);
-        for first in (0..outputs).step_by(kernels::BLOCK) {
-            let mut sums = [S::ZERO_ACC; kernels::BLOCK];
-            for pixel in delta.chunks_exact(outputs.max(1)) {
-                let part = pixel.get(first..).unwrap_or(&[]);
-                for (sum, delta) in sums.iter_mut().zip(part) {
-                    *sum = S::add_acc(*sum, *delta);
-                }
+    fn form_plane<S: Scalar>(
+        &self,
+        channel: usize,
+        maps: &mut Maps<'_, S>,
+        weight: &Weights<'_, S>,
+    ) {
+        maps.plane.fill(S::ZERO_ACC);
+        let weight = match weight {
+            Weights::Frozen(weight) => weight,
+            Weights::Learning(weight) => weight.values(0, self.weights()),
+        };
+        let (_, y_len) = self.lengths();
+        let planes = maps.plane.chunks_exact_mut(self.window.inputs().max(1));
+        for (delta, plane) in maps.delta.chunks_exact(y_len).zip(planes) {
+            if self.group().1 == 1 {
+                self.input_gradient_of_one(channel, weight, delta, plane);
+            } else {
+                self.input_gradient(channel, weight, delta, plane);
             }
-            let len = (outputs - first).min(kernels::BLOCK);
-            bias.step(first, sums.get(..len).unwrap_or(&[]));
+        }
+    }
+
+    /// Overwrites an input channel by the gradient at it.
+    #[inline(never)]
+    fn overwrite<S: Scalar>(&self, channel: usize, below: Activation, maps: &mut Maps<'_, S>) {
+        let cells = maps.x.iter_mut().skip(channel);
+        let cells = cells.step_by(usize::from(self.inputs).max(1));
+        for (x, gradient) in cells.zip(maps.plane.iter()) {
+            *x = below.derivative(S::narrow(*gradient), *x);
         }
     }
 
@@ -163,8 +166,7 @@ impl ConvStep {
     fn update_channel<S: Scalar>(
         &self,
         channel: usize,
-        x: &[S],
-        delta: &[S],
+        maps: &Maps<'_, S>,
         weight: &mut Update<'_, S>,
     ) {
         let (group_inputs, group_outputs) = self.group();
@@ -175,25 +177,25 @@ impl ConvStep {
                 let at = tap * group_inputs * usize::from(self.outputs) + row_at;
                 for first in (0..group_outputs).step_by(kernels::BLOCK) {
                     let len = (group_outputs - first).min(kernels::BLOCK);
-                    let block = (group_first + first, len);
-                    let sums =
-                        self.weight_gradient([kernel_row, kernel_column], channel, block, x, delta);
+                    let mut sums = [S::ZERO_ACC; kernels::BLOCK];
+                    let (taps, block) = ([kernel_row, kernel_column], (group_first + first, len));
+                    self.weight_gradient(channel, maps, taps, block, &mut sums);
                     weight.step(at + first, sums.get(..len).unwrap_or(&[]));
                 }
             }
         }
     }
 
-    /// Σ x·δ of one tap, one input channel and a block of outputs.
-    #[inline]
+    /// Σ x·δ of one tap, one input channel and a block of outputs, added to `sums`.
+    #[inline(never)]
     fn weight_gradient<S: Scalar>(
         &self,
-        [kernel_row, kernel_column]: [usize; 2],
         channel: usize,
+        maps: &Maps<'_, S>,
+        [kernel_row, kernel_column]: [usize; 2],
         (first, len): (usize, usize),
-        x: &[S],
-        delta: &[S],
-    ) -> [S::Acc; kernels::BLOCK] {
+        sums: &mut [S::Acc; kernels::BLOCK],
+    ) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs).max(1));
         let (x_len, y_len) = self.lengths();
         let out_width = usize::from(self.window.columns.output);
@@ -201,8 +203,8 @@ impl ConvStep {
         let columns = self.window.columns.strip(kernel_column);
         let (down, along) = (self.window.rows.stride(), self.window.columns.stride());
         let step = (along * inputs).max(1);
-        let mut sums = [S::ZERO_ACC; kernels::BLOCK];
-        for (x, delta) in x.chunks_exact(x_len).zip(delta.chunks_exact(y_len)) {
+        let frames = maps.x.chunks_exact(x_len);
+        for (x, delta) in frames.zip(maps.delta.chunks_exact(y_len)) {
             for row in 0..rows.len {
                 let pixel = (rows.output + row) * out_width + columns.output;
                 let cell = (rows.input + row * down) * self.width() + columns.input;
@@ -210,10 +212,9 @@ impl ConvStep {
                 let x = x.iter().step_by(step).take(columns.len);
                 let delta = delta.get(pixel * outputs..).unwrap_or(&[]);
                 for (x, pixel) in x.zip(delta.chunks_exact(outputs)) {
-                    kernels::accumulate_row(*x, kernels::part(pixel, first, len), &mut sums);
+                    kernels::accumulate_row(*x, kernels::part(pixel, first, len), sums);
                 }
             }
         }
-        sums
     }
 }

@@ -3,6 +3,7 @@
 use super::ConvStep;
 use crate::kernels;
 use crate::ops::Activation;
+use crate::ops::window::Taps;
 use crate::scalar::Scalar;
 
 impl ConvStep {
@@ -59,7 +60,7 @@ impl ConvStep {
                         let w = kernels::part(weight, w_at * inputs * outputs, run * outputs);
                         kernels::accumulate(x, w, outputs, first, &mut sums);
                     }
-                    for (out, sum) in out.iter_mut().zip(sums) {
+                    for (out, &sum) in out.iter_mut().zip(&sums) {
                         *out = activation.apply(S::narrow(sum));
                     }
                 }
@@ -76,9 +77,8 @@ impl ConvStep {
         activation: Activation,
         y: &mut [S],
     ) {
-        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
-        let (group_inputs, group_outputs) = self.group();
-        let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
+        let outputs = usize::from(self.outputs);
+        let (_, group_outputs) = self.group();
         let mut pixels = y.chunks_exact_mut(outputs.max(1));
         for row in 0..usize::from(self.window.rows.output) {
             let rows = self.window.rows.taps(row);
@@ -92,25 +92,48 @@ impl ConvStep {
                     };
                     for (block, out) in pixel.chunks_mut(kernels::BLOCK).enumerate() {
                         let first = group * group_outputs + block * kernels::BLOCK;
-                        let mut sums = kernels::start(bias, first);
-                        for tap in 0..rows.len {
-                            let x_row = (rows.input + tap * down) * self.width();
-                            let w_row = (rows.tap + tap) * self.kernel_width() + columns.tap;
-                            for index in 0..columns.len {
-                                let cell = x_row + columns.input + index * along;
-                                let x_at = cell * inputs + group * group_inputs;
-                                let w_at = (w_row + index) * group_inputs * outputs;
-                                let x = kernels::part(x, x_at, group_inputs);
-                                let w = kernels::part(weight, w_at, group_inputs * outputs);
-                                let part = (first, out.len());
-                                kernels::accumulate_part(x, w, outputs, part, &mut sums);
-                            }
-                        }
-                        for (out, sum) in out.iter_mut().zip(sums) {
-                            *out = activation.apply(S::narrow(sum));
-                        }
+                        let mut sums = [S::ZERO_ACC; kernels::BLOCK];
+                        let part = (first, out.len());
+                        self.sum_group(x, weight, bias, [&rows, &columns], group, part, &mut sums);
+                        finish(&sums, activation, out);
                     }
                 }
+            }
+        }
+    }
+
+    /// The sums of a pixel, a group and a part of its outputs.
+    ///
+    /// A function of its own: with all loops in one frame it takes much stack.
+    #[inline(never)]
+    #[allow(clippy::too_many_arguments)]
+    fn sum_group<S: Scalar>(
+        &self,
+        x: &[S],
+        weight: &[S],
+        bias: &[S],
+        [rows, columns]: [&Taps; 2],
+        group: usize,
+        part: (usize, usize),
+        sums: &mut [S::Acc; kernels::BLOCK],
+    ) {
+        let (first, _) = part;
+        for (sum, bias) in sums.iter_mut().zip(bias.get(first..).unwrap_or(&[])) {
+            *sum = bias.widen();
+        }
+        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
+        let (group_inputs, _) = self.group();
+        let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
+        for tap in 0..rows.len {
+            let x_row = (rows.input + tap * down) * self.width();
+            let w_row = (rows.tap + tap) * self.kernel_width() + columns.tap;
+            for index in 0..columns.len {
+                let cell = x_row + columns.input + index * along;
+                let x_at = cell * inputs + group * group_inputs;
+                let w_at = (w_row + index) * group_inputs * outputs;
+                let x = kernels::part(x, x_at, group_inputs);
+                let w = kernels::part(weight, w_at, group_inputs * outputs);
+                kernels::accumulate_part(x, w, outputs, part, sums);
             }
         }
     }
@@ -154,11 +177,19 @@ impl ConvStep {
                             }
                         }
                     }
-                    for (out, sum) in out.iter_mut().zip(sums) {
+                    for (out, &sum) in out.iter_mut().zip(&sums) {
                         *out = activation.apply(S::narrow(sum));
                     }
                 }
             }
         }
+    }
+}
+
+/// The outputs of finished sums. In the frame of a loop around it, the activations would take much stack.
+#[inline(never)]
+fn finish<S: Scalar>(sums: &[S::Acc; kernels::BLOCK], activation: Activation, out: &mut [S]) {
+    for (out, &sum) in out.iter_mut().zip(sums) {
+        *out = activation.apply(S::narrow(sum));
     }
 }

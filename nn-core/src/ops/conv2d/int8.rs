@@ -50,7 +50,7 @@ impl ConvStep {
                         });
                         kernels::dot_rows_i8(x, filters, x_zero, &mut sums);
                     }
-                    for (index, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
+                    for (index, (out, &sum)) in out.iter_mut().zip(&sums).enumerate() {
                         *out = requant.apply(first + index, sum);
                     }
                 }
@@ -93,7 +93,7 @@ impl ConvStep {
                                 kernels::dot_rows_i8(x, filters, x_zero, &mut sums);
                             }
                         }
-                        for (index, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
+                        for (index, (out, &sum)) in out.iter_mut().zip(&sums).enumerate() {
                             *out = requant.apply(first + index, sum);
                         }
                     }
@@ -133,7 +133,7 @@ impl ConvStep {
                             }
                         }
                     }
-                    for (index, (out, sum)) in out.iter_mut().zip(sums).enumerate() {
+                    for (index, (out, &sum)) in out.iter_mut().zip(&sums).enumerate() {
                         *out = requant.apply(first + index, sum);
                     }
                 }

@@ -2,6 +2,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
+use crate::ops::dense::{Weights, backward_bias};
 use crate::ops::draw::{Draw, Geometry, tensor, wide};
 use crate::scalar::XorShift32;
 use crate::tensor::Shape;
@@ -274,8 +275,16 @@ fn learn<S: Scalar>(
         }
     ];
     let update = Update::new(&mut weight, &mut [], &mut rule);
-    step.backward(&mut x, below, Weights::Learning(update), delta, &mut plane);
-    step.backward_bias(Update::new(&mut bias, &mut [], &mut rule), delta);
+    let mut weights = Weights::Learning(update);
+    let mut maps = Maps {
+        x: &mut x,
+        below,
+        delta,
+        plane: &mut plane,
+    };
+    step.backward(&mut maps, &mut weights);
+    let mut update = Update::new(&mut bias, &mut [], &mut rule);
+    backward_bias(&mut update, delta);
     Step { x, weight, bias }
 }
 
@@ -318,14 +327,14 @@ fn f32_gradients_are_the_documented_sums_to_the_bit() {
         // Frozen, or with no gradient wanted.
         let step = case.step(DType::F32);
         let (mut frozen, mut plane) = (x.clone(), vec![f32::NAN; case.geometry.cells()]);
-        let weights = Weights::Frozen(&weight);
-        step.backward(
-            &mut frozen,
-            Some(Activation::None),
-            weights,
-            &delta,
-            &mut plane,
-        );
+        let mut weights = Weights::Frozen(&weight);
+        let mut maps = Maps {
+            x: &mut frozen,
+            below: Some(Activation::None),
+            delta: &delta,
+            plane: &mut plane,
+        };
+        step.backward(&mut maps, &mut weights);
         assert_eq!(frozen, delta_x);
         let last = learn(&case, &x, &weight, &delta, None);
         assert_eq!(last.x, x);

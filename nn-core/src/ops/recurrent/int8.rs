@@ -79,13 +79,13 @@ pub fn forward<C: CellI8>(
     walk: &Walk,
     x: &[i8],
     weights: &WeightsI8<'_>,
-    mut state: StateI8<'_>,
+    state: &mut StateI8<'_>,
     scratch: &mut [i16],
     y: &mut [i8],
 ) {
     for step in 0..walk.steps {
         let x = part(x, walk.x_at(step, 0), walk.inputs);
-        cell.step(x, weights, &mut state, scratch);
+        cell.step(x, weights, state, scratch);
         if let Some(at) = walk.y_at(step) {
             copy(part_mut(y, at, walk.units), state.hidden);
         }
@@ -141,7 +141,7 @@ fn add_product(
         let mut sums = core::array::from_fn(|_| biases.next().copied().unwrap_or(0));
         let block = core::array::from_fn(|_| rows.next().unwrap_or(&[]));
         dot_rows_i8(x, block, i32::from(zero), &mut sums);
-        for (z, sum) in z.iter_mut().zip(sums) {
+        for (z, &sum) in z.iter_mut().zip(&sums) {
             *z = z.saturating_add(saturate_i16(factor.apply(sum)));
         }
     }
@@ -192,48 +192,80 @@ pub(crate) fn run<C: CellI8>(
     frame: &Frame,
     memory: &mut Memory,
 ) -> Option<()> {
-    let walk = step.walk();
-    let reads = [
-        frame.x(),
-        frame.parameter(0),
-        frame.parameter(1),
-        frame.parameter(2),
-        frame.parameter(3),
-        frame.constant(0),
-    ];
-    let writes = [frame.y(), frame.scratch(), frame.state()];
-    let ([x, kernel, recurrent, bias, recurrent_bias, requant], [y, scratch, state]) =
-        memory.borrow(reads, writes)?;
-    let weights = WeightsI8 {
-        kernel: numbers(kernel)?,
-        recurrent: numbers(recurrent)?,
-        bias: numbers(bias)?,
-        recurrent_bias: numbers(recurrent_bias)?,
-        requant: numbers(requant)?,
-        zeros: step.zeros,
-    };
+    let mut operation = Operation::borrow(cell, step, frame, memory);
+    let Operation {
+        x,
+        weights,
+        state,
+        scratch,
+        y,
+    } = operation.as_mut()?;
     let [_, zero] = step.zeros;
-    let (scratch, rest) = scratch.split_at_mut_checked(2 * C::SCRATCH * walk.units)?;
-    let state = if step.stateful {
-        state
-    } else {
-        rest.fill(0);
-        rest
-    };
-    let state = state.get_mut(..state_len::<C>(walk.units))?;
-    let (wide, hidden) = state.split_at_mut_checked(2 * C::WIDE * walk.units)?;
-    let (wide, hidden): (_, &mut [i8]) = (numbers_mut(wide)?, numbers_mut(hidden)?);
-    for h in hidden.iter_mut() {
+    for h in state.hidden.iter_mut() {
         *h = h.wrapping_add(zero);
     }
-    let state = StateI8 {
-        hidden: &mut *hidden,
-        wide,
-    };
-    let (scratch, y) = (numbers_mut(scratch)?, numbers_mut(y)?);
-    forward(cell, &walk, numbers(x)?, &weights, state, scratch, y);
-    for h in hidden {
+    forward(cell, &step.walk(), x, weights, state, scratch, y);
+    for h in state.hidden.iter_mut() {
         *h = h.wrapping_sub(zero);
     }
     Some(())
+}
+
+/// What a node works on.
+struct Operation<'m> {
+    x: &'m [i8],
+    weights: WeightsI8<'m>,
+    state: StateI8<'m>,
+    scratch: &'m mut [i16],
+    y: &'m mut [i8],
+}
+
+impl<'m> Operation<'m> {
+    /// Borrows it. A function of its own, whose stack is free again when the layer runs.
+    #[inline(never)]
+    fn borrow<C: CellI8>(
+        _: C,
+        step: &RecurrentStep,
+        frame: &Frame,
+        memory: &'m mut Memory,
+    ) -> Option<Self> {
+        let units = step.walk().units;
+        let reads = [
+            frame.x(),
+            frame.parameter(0),
+            frame.parameter(1),
+            frame.parameter(2),
+            frame.parameter(3),
+            frame.constant(0),
+        ];
+        let writes = [frame.y(), frame.scratch(), frame.state()];
+        let ([x, kernel, recurrent, bias, recurrent_bias, requant], [y, scratch, state]) =
+            memory.borrow(reads, writes)?;
+        let (scratch, rest) = scratch.split_at_mut_checked(2 * C::SCRATCH * units)?;
+        let state = if step.stateful {
+            state
+        } else {
+            rest.fill(0);
+            rest
+        };
+        let state = state.get_mut(..state_len::<C>(units))?;
+        let (wide, hidden) = state.split_at_mut_checked(2 * C::WIDE * units)?;
+        Some(Self {
+            x: numbers(x)?,
+            weights: WeightsI8 {
+                kernel: numbers(kernel)?,
+                recurrent: numbers(recurrent)?,
+                bias: numbers(bias)?,
+                recurrent_bias: numbers(recurrent_bias)?,
+                requant: numbers(requant)?,
+                zeros: step.zeros,
+            },
+            state: StateI8 {
+                hidden: numbers_mut(hidden)?,
+                wide: numbers_mut(wide)?,
+            },
+            scratch: numbers_mut(scratch)?,
+            y: numbers_mut(y)?,
+        })
+    }
 }

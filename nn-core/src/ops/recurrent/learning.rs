@@ -14,11 +14,12 @@ use crate::train::Update;
 /// For each feature k: δx_t\[k\] = Σ_c W\[k, c\] · dz_t\[c\] with the weights from before the update (for a repeated row
 /// summed over the steps), then W\[k\] learns, then x. Without `below` no δx is formed and x stays. `scratch` is of as
 /// many numbers as x has rows.
+#[inline(always)]
 pub(crate) fn backward_input<S: Scalar, C: Cell<S>>(
     walk: &Walk,
     x: &mut [S],
     below: Option<Activation>,
-    mut kernel: Weights<'_, S>,
+    kernel: &mut Weights<'_, S>,
     gradients: &[S],
     scratch: &mut [S],
 ) {
@@ -26,48 +27,73 @@ pub(crate) fn backward_input<S: Scalar, C: Cell<S>>(
     let gradients = Rows::new(gradients, C::GRADIENTS * walk.units, 0..columns);
     for k in 0..walk.inputs {
         if below.is_some() {
-            let row = match &kernel {
+            let row = match &*kernel {
                 Weights::Frozen(kernel) => part(kernel, k * columns, columns),
                 Weights::Learning(kernel) => kernel.values(k * columns, columns),
             };
-            if walk.repeat {
-                let sum = gradients
-                    .iter()
-                    .fold(S::ZERO_ACC, |sum, dz| add_dot::<S>(sum, row, dz));
-                copy(scratch, &[S::narrow(sum)]);
-            } else {
-                for (block, deltas) in scratch.chunks_mut(ROWS).enumerate() {
-                    let mut sums = [S::ZERO_ACC; ROWS];
-                    add_dots(&mut sums, row, |r| gradients.row(block * ROWS + r));
-                    for (delta, sum) in deltas.iter_mut().zip(sums) {
-                        *delta = S::narrow(sum);
-                    }
-                }
-            }
+            input_gradient(walk.repeat, row, &gradients, scratch);
         }
-        if let Weights::Learning(kernel) = &mut kernel {
-            let x = &*x;
-            gradients.learn(kernel, k * columns, |step| number(x, walk.x_at(step, k)));
+        if let Weights::Learning(kernel) = kernel {
+            learn_feature(walk, k, x, &gradients, kernel);
         }
         if let Some(below) = below {
-            let rows = if walk.repeat { 1 } else { walk.steps };
-            for (step, delta) in scratch.iter().enumerate().take(rows) {
-                if let Some(x) = x.get_mut(walk.x_at(step, k)) {
-                    *x = below.derivative(*delta, *x);
-                }
-            }
+            overwrite(walk, k, below, x, scratch);
+        }
+    }
+}
+
+/// The weights of feature `k` learn.
+#[inline(never)]
+fn learn_feature<S: Scalar>(
+    walk: &Walk,
+    k: usize,
+    x: &[S],
+    gradients: &Rows<'_, S>,
+    kernel: &mut Update<'_, S>,
+) {
+    let at = k * gradients.columns.len();
+    gradients.learn(kernel, at, |step| number(x, walk.x_at(step, k)));
+}
+
+/// δx of a feature at each step, or summed over the steps, where `row` has the feature's weights.
+#[inline(never)]
+fn input_gradient<S: Scalar>(repeat: bool, row: &[S], gradients: &Rows<'_, S>, deltas: &mut [S]) {
+    if repeat {
+        let sum = gradients
+            .iter()
+            .fold(S::ZERO_ACC, |sum, dz| add_dot::<S>(sum, row, dz));
+        copy(deltas, &[S::narrow(sum)]);
+        return;
+    }
+    for (block, deltas) in deltas.chunks_mut(ROWS).enumerate() {
+        let mut sums = [S::ZERO_ACC; ROWS];
+        add_dots(&mut sums, row, |r| gradients.row(block * ROWS + r));
+        for (delta, &sum) in deltas.iter_mut().zip(&sums) {
+            *delta = S::narrow(sum);
+        }
+    }
+}
+
+/// Feature `k` of x is overwritten by the gradient at it.
+#[inline(never)]
+fn overwrite<S: Scalar>(walk: &Walk, k: usize, below: Activation, x: &mut [S], deltas: &[S]) {
+    let rows = if walk.repeat { 1 } else { walk.steps };
+    for (step, delta) in deltas.iter().enumerate().take(rows) {
+        if let Some(x) = x.get_mut(walk.x_at(step, k)) {
+            *x = below.derivative(*delta, *x);
         }
     }
 }
 
 /// b learns from Σ_t dz_t.
+#[inline(never)]
 pub(crate) fn backward_bias<S: Scalar, C: Cell<S>>(
     walk: &Walk,
-    mut bias: Update<'_, S>,
+    bias: &mut Update<'_, S>,
     gradients: &[S],
 ) {
     let columns = C::GATES * walk.units;
-    Rows::new(gradients, C::GRADIENTS * walk.units, 0..columns).learn_bias(&mut bias, 0);
+    Rows::new(gradients, C::GRADIENTS * walk.units, 0..columns).learn_bias(bias, 0);
 }
 
 /// Some columns of the gradients of all steps.

@@ -12,12 +12,12 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Buffers, Cell, Parameters, Saved, Walk, backward, backward_bias, backward_input, copy, forward,
-    saved_len,
+    Buffers, Cell, Operation, Parameters, Saved, Walk, backward, backward_bias, backward_input,
+    copy, forward, saved_len,
 };
-use crate::engine::{BackFrame, Frame, Learning, Learns};
+use crate::engine::{BackFrame, Frame, Learning, Learns, Operands};
 use crate::kernels::part;
-use crate::memory::{Memory, Span, numbers, numbers_mut};
+use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::dense::Weights;
 use crate::ops::{Check, Facts, Needs, NodeFault};
 use crate::scalar::Scalar;
@@ -201,60 +201,71 @@ pub(crate) fn run<S: Scalar, C: Cell<S>>(
     frame: &Frame,
     memory: &mut Memory,
 ) -> Option<()> {
-    let walk = step.walk();
-    let reads = [
-        frame.x(),
-        frame.parameter(0),
-        frame.parameter(1),
-        frame.parameter(2),
-        frame.parameter(3),
-        frame.input(1),
-        frame.input(2),
-    ];
-    let writes = [frame.y(), frame.scratch(), frame.state(), frame.saved];
-    let (reads, [y, scratch, state, saved]) = memory.borrow(reads, writes)?;
-    let [
-        x,
-        kernel,
-        recurrent,
-        bias,
-        recurrent_bias,
-        hidden,
-        cell_state,
-    ] = reads;
-    let parameters = Parameters {
-        kernel: numbers(kernel)?,
-        recurrent: numbers(recurrent)?,
-        bias: numbers(bias)?,
-        recurrent_bias: numbers(recurrent_bias)?,
-    };
-    let states = C::STATES * walk.units;
-    let mut scratch = numbers_mut(scratch)?;
-    let mut state = numbers_mut(state)?;
-    if !step.stateful {
-        (state, scratch) = scratch.split_at_mut_checked(states)?;
-        state.fill(S::ZERO);
-        copy(state, numbers(hidden)?);
-        copy(state.get_mut(walk.units..)?, numbers(cell_state)?);
-    }
-    let saved = match numbers_mut(saved)? {
-        [] => None,
-        saved => Some(Saved::new::<C>(&walk, saved)),
-    };
-    let buffers = Buffers {
-        state: state.get_mut(..states)?,
-        scratch: scratch.get_mut(..C::GATES * walk.units)?,
-        saved,
-    };
-    forward(
-        cell,
-        &walk,
-        numbers(x)?,
-        &parameters,
-        buffers,
-        numbers_mut(y)?,
-    );
+    let mut operands = Operation::<S>::borrow(cell, step, frame, memory);
+    forward(cell, &step.walk(), operands.as_mut()?);
     Some(())
+}
+
+impl<'m, S: Scalar> Operation<'m, S> {
+    /// Borrows what a layer runs on; its state is set to that from which the walk begins.
+    ///
+    /// A function of its own, whose stack is free again when the layer runs.
+    #[inline(never)]
+    fn borrow<C: Cell<S>>(
+        _: C,
+        step: &RecurrentStep,
+        frame: &Frame,
+        memory: &'m mut Memory,
+    ) -> Option<Self> {
+        let walk = step.walk();
+        let reads = [
+            frame.x(),
+            frame.parameter(0),
+            frame.parameter(1),
+            frame.parameter(2),
+            frame.parameter(3),
+            frame.input(1),
+            frame.input(2),
+        ];
+        let writes = [frame.y(), frame.scratch(), frame.state(), frame.saved];
+        let (reads, [y, scratch, state, saved]) = memory.borrow(reads, writes)?;
+        let [
+            x,
+            kernel,
+            recurrent,
+            bias,
+            recurrent_bias,
+            hidden,
+            cell_state,
+        ] = reads;
+        let states = C::STATES * walk.units;
+        let mut scratch = numbers_mut(scratch)?;
+        let mut state = numbers_mut(state)?;
+        if !step.stateful {
+            (state, scratch) = scratch.split_at_mut_checked(states)?;
+            state.fill(S::ZERO);
+            copy(state, numbers(hidden)?);
+            copy(state.get_mut(walk.units..)?, numbers(cell_state)?);
+        }
+        Some(Self {
+            x: numbers(x)?,
+            parameters: Parameters {
+                kernel: numbers(kernel)?,
+                recurrent: numbers(recurrent)?,
+                bias: numbers(bias)?,
+                recurrent_bias: numbers(recurrent_bias)?,
+            },
+            buffers: Buffers {
+                state: state.get_mut(..states)?,
+                scratch: scratch.get_mut(..C::GATES * walk.units)?,
+                saved: match numbers_mut(saved)? {
+                    [] => None,
+                    saved => Some(Saved::new::<C>(&walk, saved)),
+                },
+            },
+            y: numbers_mut(y)?,
+        })
+    }
 }
 
 /// Runs the layer backward: through time, then the state at which it began, then W with x, U, and the biases.
@@ -266,57 +277,112 @@ pub(crate) fn run_backward<S: Learns, C: Cell<S>>(
     learning: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
-    let walk = step.walk();
-    let kept = [back.saved(), back.scratch()];
-    let initial = back.slots.iter().skip(1).any(|slot| slot.below.is_some());
-    {
-        let reads = [back.delta(), frame.parameter(1)];
-        let ([delta, recurrent], [saved, scratch]) = memory.borrow(reads, kept)?;
-        let mut kept = Kept::new::<C>(&walk, numbers_mut(saved)?, numbers_mut(scratch)?)?;
-        let (recurrent, delta) = (numbers(recurrent)?, numbers(delta)?);
-        let (saved, carry) = (&mut kept.saved, &mut *kept.carry);
-        backward(cell, &walk, recurrent, delta, saved, carry, initial);
+    through_time(cell, step, frame, back, memory)?;
+    initial_state::<S>(step, back, memory)?;
+    learn_kernel(cell, step, frame, back, learning, memory)?;
+    for index in 1..4 {
+        if back.back.learns(index) {
+            learn_at(cell, index, step, frame, back, learning, memory)?;
+        }
     }
+    Some(())
+}
+
+/// Backward through time: what was kept becomes the gradients.
+#[inline(never)]
+fn through_time<S: Learns, C: Cell<S>>(
+    cell: C,
+    step: &RecurrentStep,
+    frame: &Frame,
+    back: &BackFrame,
+    memory: &mut Memory,
+) -> Option<()> {
+    let walk = step.walk();
+    let reads = [back.delta(), frame.parameter(1)];
+    let ([delta, recurrent], [saved, scratch]) =
+        memory.borrow(reads, [back.saved(), back.scratch()])?;
+    let initial = back.slots.iter().skip(1).any(|slot| slot.below.is_some());
+    let mut kept = Kept::new::<C>(&walk, numbers_mut(saved)?, numbers_mut(scratch)?)?;
+    let (recurrent, delta) = (numbers(recurrent)?, numbers(delta)?);
+    let (saved, carry) = (&mut kept.saved, &mut *kept.carry);
+    backward(cell, &walk, recurrent, delta, saved, carry, initial);
+    Some(())
+}
+
+/// The gradient of the state at which the run began, where further inputs gave it.
+#[inline(never)]
+fn initial_state<S: Learns>(
+    step: &RecurrentStep,
+    back: &BackFrame,
+    memory: &mut Memory,
+) -> Option<()> {
+    let units = usize::from(step.units);
     for (index, slot) in back.slots.iter().skip(1).enumerate() {
         if let Some(below) = slot.below {
             let ([scratch], [values]) = memory.borrow([back.scratch()], [slot.at])?;
-            let gradients = part(numbers::<S>(scratch)?, index * walk.units, walk.units);
+            let gradients = part(numbers::<S>(scratch)?, index * units, units);
             for (value, gradient) in numbers_mut(values)?.iter_mut().zip(gradients) {
                 *value = below.derivative(*gradient, *value);
             }
         }
     }
-    let [saved, scratch] = kept;
-    let kernel = learning.parameter(frame, back, 0);
+    Some(())
+}
+
+/// W learns, and the gradient at x is formed.
+#[inline(never)]
+fn learn_kernel<S: Learns, C: Cell<S>>(
+    _: C,
+    step: &RecurrentStep,
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
     let below = back.slot(0).below;
-    if kernel.learns() || below.is_some() {
-        let x = back.values(frame, 0);
-        let [w, a, b, c] = kernel.learning;
-        let writes = [saved, scratch, x, w, a, b, c];
-        let ([frozen], writes) = memory.borrow([kernel.frozen], writes)?;
-        let [saved, scratch, x, w, a, b, c] = writes;
-        let kept = Kept::new::<C>(&walk, numbers_mut(saved)?, numbers_mut(scratch)?)?;
-        let weights = learning.weights::<S>(&kernel, frozen, [w, a, b, c])?;
-        let (gates, column) = (&*kept.saved.gates, kept.column);
-        backward_input::<S, C>(&walk, numbers_mut(x)?, below, weights, gates, column);
+    if !back.back.learns(0) && below.is_none() {
+        return Some(());
     }
-    for index in 1..4 {
-        let parameter = learning.parameter(frame, back, index);
-        if !parameter.learns() {
-            continue;
-        }
-        let [w, a, b, c] = parameter.learning;
-        let no_reads: [Span; 0] = [];
-        let (_, writes) = memory.borrow(no_reads, [saved, scratch, w, a, b, c])?;
-        let [saved, scratch, w, a, b, c] = writes;
-        let kept = Kept::new::<C>(&walk, numbers_mut(saved)?, numbers_mut(scratch)?)?;
-        let (gates, hidden) = (&*kept.saved.gates, &*kept.saved.states);
-        if let Weights::Learning(update) = learning.weights::<S>(&parameter, &[], [w, a, b, c])? {
-            match index {
-                1 => cell.learn_recurrent(&walk, update, gates, hidden),
-                2 => backward_bias::<S, C>(&walk, update, gates),
-                _ => cell.learn_recurrent_bias(&walk, update, gates),
-            }
+    let walk = step.walk();
+    let writes = [back.saved(), back.scratch(), back.values(frame, 0)];
+    let mut operands = learning.borrow::<S>(frame, back, 0, memory, &[], &writes);
+    let Operands {
+        weights,
+        writes: [saved, scratch, x],
+        ..
+    } = operands.as_mut()?;
+    let kept = Kept::new::<C>(&walk, numbers_mut(saved)?, numbers_mut(scratch)?)?;
+    let (gates, column) = (&*kept.saved.gates, kept.column);
+    backward_input::<S, C>(&walk, numbers_mut(x)?, below, weights, gates, column);
+    Some(())
+}
+
+/// U or a bias learns.
+#[inline(never)]
+fn learn_at<S: Learns, C: Cell<S>>(
+    cell: C,
+    index: usize,
+    step: &RecurrentStep,
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let walk = step.walk();
+    let writes = [back.saved(), back.scratch()];
+    let mut operands = learning.borrow::<S>(frame, back, index, memory, &[], &writes);
+    let Operands {
+        weights,
+        writes: [saved, scratch, _],
+        ..
+    } = operands.as_mut()?;
+    let kept = Kept::new::<C>(&walk, numbers_mut(saved)?, numbers_mut(scratch)?)?;
+    let (gates, hidden) = (&*kept.saved.gates, &*kept.saved.states);
+    if let Weights::Learning(update) = weights {
+        match index {
+            1 => cell.learn_recurrent(&walk, update, gates, hidden),
+            2 => backward_bias::<S, C>(&walk, update, gates),
+            _ => cell.learn_recurrent_bias(&walk, update, gates),
         }
     }
     Some(())

@@ -233,8 +233,13 @@ fn infer<S: Scalar>(kind: Kind, walk: &Walk, numbers: &Numbers<S>) -> (Vec<S>, V
         scratch: &mut scratch,
         saved: None,
     };
-    let parameters = numbers.parameters();
-    with_cell!(kind, cell => forward(cell, walk, &numbers.x, &parameters, buffers, &mut y));
+    let mut operation = Operation {
+        x: &numbers.x,
+        parameters: numbers.parameters(),
+        buffers,
+        y: &mut y,
+    };
+    with_cell!(kind, cell => forward(cell, walk, &mut operation));
     (y, state)
 }
 
@@ -288,14 +293,13 @@ fn train_cell<S: Scalar, C: Cell<S>>(
         scratch: &mut scratch,
         saved: Some(Saved::new::<C>(walk, &mut saved)),
     };
-    forward(
-        cell,
-        walk,
-        &numbers.x,
-        &numbers.parameters(),
+    let mut operation = Operation {
+        x: &numbers.x,
+        parameters: numbers.parameters(),
         buffers,
-        &mut y,
-    );
+        y: &mut y,
+    };
+    forward(cell, walk, &mut operation);
     let mut saved = Saved::new::<C>(walk, &mut saved);
     let mut gradients = vec![junk; walk.steps * walk.units];
     if C::KEPT_GATES == 0 {
@@ -314,24 +318,24 @@ fn train_cell<S: Scalar, C: Cell<S>>(
     new.state = carry;
 
     let mut rule = Rule::plain(rate, XorShift32::new(3));
-    let kernel = if learns.kernel {
+    let mut kernel = if learns.kernel {
         Weights::Learning(Update::new(&mut new.kernel, &mut [], &mut rule))
     } else {
         Weights::Frozen(&numbers.kernel)
     };
     let mut column = vec![junk; if walk.repeat { 1 } else { walk.steps }];
     let (gates, hidden) = (&*saved.gates, &*saved.states);
-    backward_input::<S, C>(walk, &mut new.x, below, kernel, gates, &mut column);
+    backward_input::<S, C>(walk, &mut new.x, below, &mut kernel, gates, &mut column);
     if learns.recurrent {
-        let update = Update::new(&mut new.recurrent, &mut [], &mut rule);
-        cell.learn_recurrent(walk, update, gates, hidden);
+        let mut update = Update::new(&mut new.recurrent, &mut [], &mut rule);
+        cell.learn_recurrent(walk, &mut update, gates, hidden);
     }
     if learns.bias {
-        let update = Update::new(&mut new.bias, &mut [], &mut rule);
-        backward_bias::<S, C>(walk, update, gates);
+        let mut update = Update::new(&mut new.bias, &mut [], &mut rule);
+        backward_bias::<S, C>(walk, &mut update, gates);
         if kind.has_recurrent_bias() {
-            let update = Update::new(&mut new.recurrent_bias, &mut [], &mut rule);
-            cell.learn_recurrent_bias(walk, update, gates);
+            let mut update = Update::new(&mut new.recurrent_bias, &mut [], &mut rule);
+            cell.learn_recurrent_bias(walk, &mut update, gates);
         }
     }
     (y, new)

@@ -90,13 +90,13 @@ fn xor<S: Scalar>(spec: &TrainSpec, ending: Ending, steps: u32) -> f64 {
             step: taken + 1,
         };
         let mut rule = Rule::new(&spec.optimizer, spec.clip, spec.accumulates(), pace, rng);
-        let weights = Weights::Learning(w2.update(&mut rule));
-        dense::backward(&mut h, Some(Activation::Tanh), weights, &delta);
-        dense::backward_bias(b2.update(&mut rule).biases(), &delta, outputs);
+        let mut weights = Weights::Learning(w2.update(&mut rule));
+        dense::backward(&mut h, Some(Activation::Tanh), &mut weights, &delta);
+        dense::backward_bias(&mut b2.update(&mut rule).biases(), &delta);
         let mut x = x;
-        let weights = Weights::Learning(w1.update(&mut rule));
-        dense::backward(&mut x, None, weights, &h);
-        dense::backward_bias(b1.update(&mut rule).biases(), &h, HIDDEN);
+        let mut weights = Weights::Learning(w1.update(&mut rule));
+        dense::backward(&mut x, None, &mut weights, &h);
+        dense::backward_bias(&mut b1.update(&mut rule).biases(), &h);
         summed += 1;
         if !spec.accumulates() {
             taken += 1;

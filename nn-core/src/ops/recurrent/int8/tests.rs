@@ -70,11 +70,11 @@ fn run<C: CellI8>(cell: C, walk: &Walk, x: &[i8], start: Option<&State>) -> (Vec
             UNITS
         }
     ];
-    let at = StateI8 {
+    let mut at = StateI8 {
         hidden: &mut state.hidden,
         wide: &mut state.wide,
     };
-    forward(cell, walk, x, &weights, at, &mut scratch, &mut y);
+    forward(cell, walk, x, &weights, &mut at, &mut scratch, &mut y);
     (y, state)
 }
 
@@ -175,7 +175,7 @@ fn nothing_panics() {
 fn any<C: CellI8>(cell: C, weights: &WeightsI8<'_>, long: usize) {
     let (mut hidden, mut wide) = (vec![i8::MIN; long], vec![i16::MIN; 3]);
     let (mut scratch, mut y) = (vec![i16::MAX; 2 * long], vec![0; 2]);
-    let state = StateI8 {
+    let mut state = StateI8 {
         hidden: &mut hidden,
         wide: &mut wide,
     };
@@ -185,7 +185,7 @@ fn any<C: CellI8>(cell: C, weights: &WeightsI8<'_>, long: usize) {
         &walk,
         weights.kernel,
         weights,
-        state,
+        &mut state,
         &mut scratch,
         &mut y,
     );

@@ -57,12 +57,11 @@ impl<S: Scalar> Network<S> {
         delta(&mut y);
         let (mut h, _) = infer(self.kind, &self.walk, &self.layer);
         let weight = Update::new(&mut self.weight, &mut [], &mut self.rule);
-        let weight = Weights::Learning(weight);
-        dense::backward(&mut h, Some(Activation::None), weight, &y);
+        let mut weight = Weights::Learning(weight);
+        dense::backward(&mut h, Some(Activation::None), &mut weight, &y);
         dense::backward_bias(
-            Update::new(&mut self.bias, &mut [], &mut self.rule),
+            &mut Update::new(&mut self.bias, &mut [], &mut self.rule),
             &y,
-            y.len(),
         );
         let (kind, walk, rate) = (self.kind, &self.walk, self.rate);
         let (_, after) = train(kind, walk, &self.layer, &h, None, ALL, rate);
