@@ -16,6 +16,9 @@ use firmware::{
 use nn_core::kernels::packed::{conv2d, dense};
 use semihosting::println;
 
+/// Draws a layer and runs it.
+type Trial = fn(&mut Trials, &mut Room) -> Outcome;
+
 /// Random layers for each kernel.
 const TRIALS: u32 = 500;
 /// Runs of each measured layer.

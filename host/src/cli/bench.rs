@@ -10,12 +10,14 @@ use host::paths;
 use host::ui::Ui;
 
 /// The whole network of the layers that are measured by name.
-const CNN: (&str, &str) = ("cnn_i8", "models/mnist-cnn-i8.mote");
+const CNN: &str = "cnn_i8";
+const CNN_PLAIN: &str = "models/mnist-cnn-i8.mote";
+const CNN_PACKED: &str = "models/mnist-cnn-i8-m4.mote";
 
 const HELP: &str = "\
 Without a name all of these are measured: conv1_i8, conv2_i8, pool1_i8, pool2_i8, dense1_i8,
 softmax_i8, lstm_i8, depthwise_i8, pointwise_i8 (layers with random weights), and cnn_i8
-(models/mnist-cnn-i8.mote).
+(models/mnist-cnn-i8.mote). On Cortex-M4 and M7 they are packed, as `mote export --for m4` does it.
 
 Counted in QEMU with -icount shift=0, as the mean of 16 runs: whole runs, and each layer with the
 dispatch to it. The inputs are random.
@@ -52,18 +54,16 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         );
     };
     let what = if args.what.is_empty() {
-        NAMES
-            .into_iter()
-            .chain([CNN.0])
-            .map(str::to_owned)
-            .collect()
+        NAMES.into_iter().chain([CNN]).map(str::to_owned).collect()
     } else {
         args.what
     };
+    // Cortex-M4 and M7 have kernels of their own.
+    let packed = board.target.starts_with("thumbv7em");
     // Before the first image is built.
     let models: Vec<(String, Blob)> = what
         .iter()
-        .map(|what| open(what))
+        .map(|what| open(what, packed))
         .collect::<Result<_, _>>()?;
     let mut costs = Vec::new();
     for (name, blob) in &models {
@@ -77,16 +77,16 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
 }
 
 /// A model, or the model of a layer.
-fn open(what: &str) -> anyhow::Result<(String, Blob)> {
-    if what == CNN.0 {
-        let path = paths::workspace_root().join(CNN.1);
+fn open(what: &str, packed: bool) -> anyhow::Result<(String, Blob)> {
+    if what == CNN {
+        let path = paths::workspace_root().join(if packed { CNN_PACKED } else { CNN_PLAIN });
         return Ok((what.to_owned(), Blob::open(&path)?));
     }
     if Path::new(what).extension().is_some() {
         let blob = Blob::open(&PathBuf::from(what))?;
         return Ok((blob.model().name().to_owned(), blob));
     }
-    let (name, blob) = layer(what)?;
+    let (name, blob) = layer(what, packed)?;
     Ok((name.to_owned(), blob))
 }
 

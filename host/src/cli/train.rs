@@ -11,7 +11,7 @@ Examples:
   mote train models/mnist-cnn.toml --resume         # go on after Ctrl-C
   mote train models/mnist-mlp.toml --device cuda --json
 
-Writes runs/<recipe>/checkpoint.safetensors, history.csv and history.png; then `mote export`.";
+Writes `runs/<recipe>`/checkpoint.safetensors, history.csv and history.png; then `mote export`.";
 
 /// Arguments of `mote train`.
 #[derive(clap::Args)]
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// Learn from the first N samples of the shuffled training set only.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     limit: Option<u32>,
-    /// Folder for checkpoint, history and picture [default: runs/<recipe>].
+    /// Folder for checkpoint, history and picture [default: runs/RECIPE].
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
     /// Folder of the data sets [default: $MOTE_DATA, else .cache/data].

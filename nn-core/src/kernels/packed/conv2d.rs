@@ -2,7 +2,7 @@
 //!
 //! The rows that an output row sees are widened to 16 bits, padding included, and lie in scratch until the next
 //! output row has moved on: no input is copied twice. Of each row there is, for each pair of channels, a line of words,
-//! a word for each column; the pairs are those of [`permuted`](super::widen). With one input channel a word holds two
+//! a word for each column; of each four channels 0 and 2, and 1 and 3, are pairs. With one input channel a word holds two
 //! columns instead.
 //!
 //! Weights: for each block of four output channels (padded with zeros) the taps of a row, of a pair of channels, of a
@@ -11,8 +11,8 @@
 
 use super::channel::{self, LEN, Plain};
 use super::dense::pack_table;
-use super::tile::{self, Blocks, CHANNELS, Lines, Output, Pool};
-use super::widen::{halves, in_order};
+use super::tile::{Blocks, CHANNELS, Kernel, Lines, Output, Pool};
+use super::widen::{halves, in_order, move_up, quads};
 use super::{PackError, pair, word};
 use crate::kernels::part;
 
@@ -274,6 +274,10 @@ impl Layer<'_> {
             count: count as u32,
             distance: distance as u32,
         };
+        let mut kernels = self.kernels(|first, blocks| match shape.depthwise {
+            true => Kernel::depthwise(&tile, halves, first, blocks),
+            false => Kernel::lines(&tile, blocks),
+        });
         let kept = kernel_rows.saturating_sub(down);
         for row in 0..self.rows_to_sum() {
             let Some((pooled, out)) = self.output_row(y, row) else {
@@ -283,8 +287,7 @@ impl Layer<'_> {
             let fresh = if row == 0 {
                 0
             } else {
-                let moved = (kernel_rows - kept) * row_words;
-                scratch.copy_within(moved.min(scratch.len()).., 0);
+                move_up(scratch, (kernel_rows - kept) * row_words);
                 kept
             };
             let places = scratch.chunks_exact_mut(row_words.max(1)).enumerate();
@@ -293,14 +296,7 @@ impl Layer<'_> {
             }
             let mut wide: &[i16] = bytemuck::cast_slice(scratch);
             for pair in out.chunks_mut(self.pair_len()) {
-                self.pair(pooled, pair, |first, blocks, out| {
-                    if shape.depthwise {
-                        let wide = wide.get(2 * first * halves..).unwrap_or(&[]);
-                        tile::depthwise(wide, &tile, halves, blocks, out);
-                    } else {
-                        tile::lines(wide, &tile, blocks, out);
-                    }
-                });
+                kernels.run(wide, pooled, pair);
                 wide = wide.get(2 * distance..).unwrap_or(&[]);
             }
         }
@@ -310,38 +306,45 @@ impl Layer<'_> {
     fn widen_row(&self, x: &[i8], row: usize, place: &mut [i32]) {
         let shape = &self.shape;
         let zero = i16::from(self.x_zero);
-        place.fill(word(zero, zero));
+        let zeros = word(zero, zero);
         let [top, left] = shape.before.map(usize::from);
         let [height, width] = shape.input.map(usize::from);
         let inputs = shape.inputs();
         let Some(row) = row.checked_sub(top).filter(|row| *row < height) else {
+            place.fill(zeros);
             return;
         };
         let x = part(x, row * width * inputs, width * inputs);
         if shape.is_single() {
+            place.fill(zeros);
             let halves: &mut [i16] = bytemuck::cast_slice_mut(place);
             in_order(x, halves.get_mut(left..).unwrap_or(&mut []));
             return;
         }
         let (_, _, halves_of_line) = shape.line();
         let mut planes = place.chunks_exact_mut((halves_of_line / 2).max(1));
-        let mut next = || planes.next().and_then(|plane| plane.get_mut(left..));
+        let mut next = || {
+            let plane = planes.next().unwrap_or_default();
+            let (before, inside) = plane.split_at_mut_checked(left).unwrap_or_default();
+            before.fill(zeros);
+            if let Some((_, after)) = inside.split_at_mut_checked(width) {
+                after.fill(zeros);
+            }
+            inside
+        };
         for first in (0..inputs).step_by(4) {
-            let (even, odd) = (next().unwrap_or_default(), next().unwrap_or_default());
+            let (even, odd) = (next(), next());
             if inputs.is_multiple_of(4) {
-                let quads = x.as_chunks::<4>().0.iter().skip(first / 4);
-                let quads = quads.step_by((inputs / 4).max(1));
-                for ((even, odd), quad) in even.iter_mut().zip(odd).zip(quads) {
-                    [*even, *odd] = halves(*quad);
-                }
-            } else {
-                let pixels = x.chunks_exact(inputs);
-                for (index, (pixel, even)) in pixels.zip(even.iter_mut()).enumerate() {
-                    let [low, high] = quad(pixel, first, shape.depthwise);
-                    *even = low;
-                    if let Some(odd) = odd.get_mut(index) {
-                        *odd = high;
-                    }
+                let x = x.get(first..).unwrap_or(&[]);
+                quads(x, inputs, width, even, odd);
+                continue;
+            }
+            let pixels = x.chunks_exact(inputs);
+            for (index, (pixel, even)) in pixels.zip(even.iter_mut()).enumerate() {
+                let [low, high] = quad(pixel, first, shape.depthwise);
+                *even = low;
+                if let Some(odd) = odd.get_mut(index) {
+                    *odd = high;
                 }
             }
         }
@@ -352,6 +355,7 @@ impl Layer<'_> {
         let shape = &self.shape;
         let [down, along] = shape.stride.map(usize::from);
         let (inputs, width) = (shape.inputs(), usize::from(shape.input[1]));
+        let mut kernels = self.kernels(|_, blocks| Kernel::pairs(2 * scratch.len(), blocks));
         for row in 0..self.rows_to_sum() {
             let Some((pooled, out)) = self.output_row(y, row) else {
                 return;
@@ -362,9 +366,7 @@ impl Layer<'_> {
                 let first = pixels.next().unwrap_or(&[]);
                 let second = pixels.next().unwrap_or(first);
                 alternate(first, second, scratch);
-                self.pair(pooled, pair, |_, blocks, out| {
-                    tile::pairs(scratch, blocks, out);
-                });
+                kernels.run(bytemuck::cast_slice(scratch), pooled, pair);
             }
         }
     }
@@ -397,52 +399,82 @@ impl Layer<'_> {
         }
     }
 
-    /// All channels of two pixels; `run` runs blocks of channels, given the first's number.
-    #[inline(always)]
-    fn pair(&self, pooled: bool, out: &mut [i8], run: impl Fn(usize, &Blocks, Output)) {
+    /// The kernels of all blocks; `make` makes one from the number of its first block.
+    fn kernels<'w>(
+        &'w self,
+        make: impl Fn(usize, &Blocks<'w>) -> Option<Kernel<'w>>,
+    ) -> Kernels<'w> {
         let tables = self.table.as_chunks::<LEN>().0.as_chunks::<CHANNELS>().0;
         let outputs = usize::from(self.shape.outputs);
-        // The second pixel is there but at the end of an odd row.
-        let second = if out.len() > outputs { outputs } else { 0 };
-        let pool = match (self.shape.pool, pooled) {
-            (false, _) => Pool::Both,
-            (true, false) => Pool::Larger,
-            (true, true) => Pool::Largest,
-        };
         let (table, rest) = tables
             .split_at_checked(outputs / CHANNELS)
             .unwrap_or_default();
         let words = table.len() * self.shape.block();
         let (weights, last) = self.weights.split_at_checked(words).unwrap_or_default();
-        let y = &mut *out;
-        run(0, &Blocks { weights, table }, Output { y, second, pool });
-        if !rest.is_empty() {
-            let at = table.len() * CHANNELS;
-            let mut both = [0; 2 * CHANNELS];
-            for (place, there) in both.iter_mut().zip(out.get(at..).unwrap_or(&[])) {
-                *place = *there;
-            }
-            let blocks = Blocks {
-                weights: last,
-                table: rest,
-            };
-            let y = &mut both;
-            run(
-                table.len(),
-                &blocks,
-                Output {
-                    y,
-                    second: CHANNELS,
-                    pool,
-                },
-            );
-            let [first, next] = [0, CHANNELS].map(|at| both.get(at..).unwrap_or(&[]));
-            let pixels = out.chunks_mut(outputs.max(1));
-            for (pixel, outputs) in pixels.zip([first, next]) {
-                for (place, output) in pixel.iter_mut().skip(at).zip(outputs) {
-                    *place = *output;
-                }
-            }
+        let whole = Blocks { weights, table };
+        let first = table.len();
+        let (weights, table) = (last, rest);
+        Kernels {
+            whole: make(0, &whole),
+            rest: make(first, &Blocks { weights, table }),
+            outputs,
+            pool: self.shape.pool,
+        }
+    }
+}
+
+/// The kernels of all blocks.
+struct Kernels<'w> {
+    /// Of those with four output channels.
+    whole: Option<Kernel<'w>>,
+    /// Of the last one, where it has fewer.
+    rest: Option<Kernel<'w>>,
+    outputs: usize,
+    pool: bool,
+}
+
+impl Kernels<'_> {
+    /// All channels of two pixels.
+    #[inline(always)]
+    fn run(&mut self, x: &[i16], pooled: bool, out: &mut [i8]) {
+        // The second pixel is there but at the end of an odd row.
+        let second = if out.len() > self.outputs {
+            self.outputs
+        } else {
+            0
+        };
+        let pool = match (self.pool, pooled) {
+            (false, _) => Pool::Both,
+            (true, false) => Pool::Larger,
+            (true, true) => Pool::Largest,
+        };
+        if let Some(whole) = &mut self.whole {
+            let y = &mut *out;
+            whole.run(x, Output { y, second, pool });
+        }
+        if let Some(rest) = &mut self.rest {
+            rest_of(rest, x, pool, out, self.outputs);
+        }
+    }
+}
+
+/// The channels past the last whole block.
+#[inline(never)]
+fn rest_of(rest: &mut Kernel, x: &[i16], pool: Pool, out: &mut [i8], outputs: usize) {
+    let at = outputs / CHANNELS * CHANNELS;
+    let mut both = [0; 2 * CHANNELS];
+    for (place, there) in both.iter_mut().zip(out.get(at..).unwrap_or(&[])) {
+        *place = *there;
+    }
+    let (y, second) = (&mut both[..], CHANNELS);
+    rest.run(x, Output { y, second, pool });
+    let (pixels, both) = (
+        out.chunks_mut(outputs.max(1)),
+        both.as_chunks::<CHANNELS>().0,
+    );
+    for (pixel, outputs) in pixels.zip(both) {
+        for (place, output) in pixel.iter_mut().skip(at).zip(outputs) {
+            *place = *output;
         }
     }
 }

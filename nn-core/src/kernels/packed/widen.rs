@@ -63,3 +63,105 @@ pub(super) fn in_order(x: &[i8], out: &mut [i16]) {
         *out = i16::from(*x);
     }
 }
+
+/// Of `count` pixels, `step` bytes from one to the next, the first four bytes: bytes 0 and 2 of each, and 1 and 3.
+#[cfg(mote_armv7em)]
+#[inline]
+#[allow(unsafe_code)]
+pub(super) fn quads(x: &[i8], step: usize, count: usize, even: &mut [i32], odd: &mut [i32]) {
+    let room = even.len().min(odd.len());
+    let last = count.saturating_sub(1).saturating_mul(step);
+    let count = if x.len() < last.saturating_add(4) {
+        0
+    } else {
+        count.min(room)
+    };
+    if count == 0 {
+        return;
+    }
+    let even = even.as_mut_ptr();
+    let end = even.wrapping_add(count);
+    // SAFETY: four bytes of each of `count` pixels are read, and as many words written to either slice; all of them
+    // are there (checked above).
+    unsafe {
+        core::arch::asm!(
+            "2:",
+            "ldr {word}, [{x}]",
+            "add {x}, {x}, {step}",
+            "sxtb16 {half}, {word}",
+            "str {half}, [{even}], #4",
+            "sxtb16 {half}, {word}, ror #8",
+            "str {half}, [{odd}], #4",
+            "cmp {even}, {end}",
+            "bne 2b",
+            x = inout(reg) x.as_ptr() => _,
+            step = in(reg) step,
+            even = inout(reg) even => _,
+            odd = inout(reg) odd.as_mut_ptr() => _,
+            end = in(reg) end,
+            word = out(reg) _,
+            half = out(reg) _,
+            options(nostack)
+        );
+    }
+}
+
+/// Of `count` pixels, `step` bytes from one to the next, the first four bytes: bytes 0 and 2 of each, and 1 and 3.
+#[cfg(not(mote_armv7em))]
+#[inline]
+pub(super) fn quads(x: &[i8], step: usize, count: usize, even: &mut [i32], odd: &mut [i32]) {
+    let pixels = x.chunks(step.max(1)).take(count);
+    for ((pixel, even), odd) in pixels.zip(even).zip(odd) {
+        if let Some(quad) = pixel.first_chunk() {
+            [*even, *odd] = halves(*quad);
+        }
+    }
+}
+
+/// Moves what lies from word `from` on to the front.
+#[cfg(mote_armv7em)]
+#[inline]
+#[allow(unsafe_code)]
+pub(super) fn move_up(words: &mut [i32], from: usize) {
+    let count = words.len().saturating_sub(from);
+    let (to, eights) = (words.as_mut_ptr(), count / 8 * 8);
+    if from == 0 || count == 0 {
+        return;
+    }
+    if eights > 0 {
+        // SAFETY: `eights` words from `from` on are read, and written at the front, each after it was read: all lie in
+        // the slice.
+        unsafe {
+            core::arch::asm!(
+                "2:",
+                "ldm {from}!, {{r2-r5}}",
+                "stm {to}!, {{r2-r5}}",
+                "ldm {from}!, {{r2-r5}}",
+                "stm {to}!, {{r2-r5}}",
+                "cmp {to}, {end}",
+                "bne 2b",
+                from = inout(reg) to.wrapping_add(from) => _,
+                to = inout(reg) to => _,
+                end = in(reg) to.wrapping_add(eights),
+                out("r2") _,
+                out("r3") _,
+                out("r4") _,
+                out("r5") _,
+                options(nostack)
+            );
+        }
+    }
+    for index in eights..count {
+        let word = words.get(from + index).copied().unwrap_or(0);
+        if let Some(place) = words.get_mut(index) {
+            *place = word;
+        }
+    }
+}
+
+/// Moves what lies from word `from` on to the front.
+#[cfg(not(mote_armv7em))]
+#[inline]
+pub(super) fn move_up(words: &mut [i32], from: usize) {
+    words.copy_within(from.min(words.len()).., 0);
+}

@@ -6,8 +6,9 @@
 #![allow(unsafe_code)]
 
 use core::arch::naked_asm;
+use core::marker::PhantomData;
 
-use super::{Blocks, Lines, Output, Pool};
+use super::{Blocks, CHANNELS, Lines, Output, Pool};
 
 /// Two taps of four channels at two pixels, whose inputs are in two registers: 10 instructions, 16 MACs.
 /// r12 and lr hold the weights of channels 0, 1 and 2, 3.
@@ -51,6 +52,7 @@ macro_rules! clear_sums {
 }
 
 /// What a convolution's loop keeps on its stack: the words in the order in which assembly reads them.
+#[derive(Debug, Clone, Copy)]
 #[repr(C)]
 struct Frame {
     /// 0: bytes from where a line was left to the next line.
@@ -90,125 +92,144 @@ macro_rules! frame_bytes {
 }
 const _: () = assert!(size_of::<Frame>() == 56);
 
-/// All blocks at two pixels whose inputs lie in lines.
-#[inline(always)]
-pub(in super::super) fn lines(x: &[i16], lines: &Lines, blocks: &Blocks, mut out: Output) {
-    let block = lines.weights();
-    let Some(y) = out.start(blocks, block) else {
-        return;
-    };
-    if x.len() < lines.reach() {
-        return;
-    }
-    let (pitch, words) = (2 * lines.pitch as usize, lines.words as usize);
-    let (distance, line) = (2 * lines.distance as usize, 4 * words);
-    // A line shorter than its words, or than the second pixel's, is gone back to.
-    let ahead = |len: usize| pitch.wrapping_sub(len).cast_signed();
-    let (weights, first) = (blocks.weights.as_ptr(), x.as_ptr());
-    let frame = Frame {
-        skip: ahead(line),
-        block_end: weights.wrapping_add(block),
-        line_end: first.wrapping_add(2 * words),
-        pitch,
-        x: first,
-        table: blocks.table.as_ptr().cast(),
-        y,
-        second: out.second,
-        blocks: blocks.table.len(),
-        block: 4 * block,
-        pool: out.pool as usize,
-        weights,
-        distance,
-        plane: 0,
-    };
-    // SAFETY: what is read of the inputs, weights and table, and what is written, lies inside (checked above).
-    unsafe {
-        match (lines.distance, lines.words) {
-            (2, 3) => adjacent::<3>(&Frame {
-                skip: ahead(line + 4),
-                ..frame
-            }),
-            (2, 5) => adjacent::<5>(&Frame {
-                skip: ahead(line + 4),
-                ..frame
-            }),
-            (_, 3) => spaced::<3>(&frame),
-            _ => spaced::<0>(&frame),
-        }
-    }
+/// A loop over blocks at two pixels, with all that is the same at each pair of pixels.
+#[derive(Debug)]
+pub(in super::super) struct Kernel<'w> {
+    frame: Frame,
+    run: unsafe extern "C" fn(&Frame),
+    /// Halves before the first input.
+    from: usize,
+    /// Halves to the end of the last input.
+    reach: usize,
+    /// Outputs of a pixel.
+    outputs: usize,
+    /// Halves of the inputs that are whole fours of steps, and of all, where words alternate.
+    steps: Option<[usize; 2]>,
+    blocks: PhantomData<Blocks<'w>>,
 }
 
-/// All blocks of a depthwise convolution at two pixels, whose inputs lie in lines of two planes for each block, `plane`
-/// halves from one to the next.
-#[inline(always)]
-pub(in super::super) fn depthwise(
-    x: &[i16],
-    lines: &Lines,
-    plane: usize,
-    blocks: &Blocks,
-    mut out: Output,
-) {
-    let half = lines.count as usize * lines.words as usize;
-    let Some(y) = out.start(blocks, 2 * half) else {
-        return;
-    };
-    if x.len() < (2 * blocks.table.len()).saturating_sub(1) * plane + lines.reach() {
-        return;
+impl<'w> Kernel<'w> {
+    /// The inputs lie in lines.
+    pub(in super::super) fn lines(lines: &Lines, blocks: &Blocks<'w>) -> Option<Self> {
+        let kernel = Self::new(lines, blocks, lines.weights(), lines.weights())?;
+        // The word that serves both pixels is read once more.
+        let shared = Frame {
+            skip: kernel.frame.skip - 4,
+            ..kernel.frame
+        };
+        let (frame, run): (_, unsafe extern "C" fn(&Frame)) = match (lines.distance, lines.words) {
+            (2, 3) => (shared, adjacent::<3>),
+            (2, 5) => (shared, adjacent::<5>),
+            (_, 3) => (kernel.frame, spaced::<3>),
+            _ => (kernel.frame, spaced::<0>),
+        };
+        Some(Self {
+            frame,
+            run,
+            ..kernel
+        })
     }
-    let (pitch, words) = (2 * lines.pitch as usize, lines.words as usize);
-    let (weights, first) = (blocks.weights.as_ptr(), x.as_ptr());
-    let frame = Frame {
-        skip: pitch.wrapping_sub(4 * words).cast_signed(),
-        block_end: weights.wrapping_add(half),
-        line_end: first,
-        pitch,
-        x: first,
-        table: blocks.table.as_ptr().cast(),
-        y,
-        second: out.second,
-        blocks: blocks.table.len(),
-        block: 4 * half,
-        pool: out.pool as usize,
-        weights,
-        distance: 2 * lines.distance as usize,
-        plane: 2 * plane,
-    };
-    // SAFETY: what is read of the inputs, weights and table, and what is written, lies inside (checked above).
-    unsafe {
-        match lines.words {
-            3 => each::<3>(&frame),
-            _ => each::<0>(&frame),
-        }
-    }
-}
 
-/// All blocks at two pixels whose words alternate.
-#[inline(always)]
-pub(in super::super) fn pairs(x: &[i32], blocks: &Blocks, mut out: Output) {
-    let Some(y) = out.start(blocks, x.len()) else {
-        return;
-    };
-    let (first, weights) = (x.as_ptr().cast(), blocks.weights.as_ptr());
-    let frame = Frame {
-        skip: 0,
-        block_end: weights,
-        // Whole fours of steps of two words.
-        line_end: x.as_ptr().wrapping_add(x.len() & !7).cast(),
-        pitch: x.as_ptr_range().end.addr(),
-        x: first,
-        table: blocks.table.as_ptr().cast(),
-        y,
-        second: out.second,
-        blocks: blocks.table.len(),
-        block: 4 * x.len(),
-        pool: out.pool as usize,
-        weights,
-        distance: 0,
-        plane: 0,
-    };
-    // SAFETY: a block has as many words of weights as there are of inputs, and all of them, the table, and what is
-    // written lie inside (checked above).
-    unsafe { alternating(&frame) };
+    /// Depthwise: the inputs lie in lines of two planes for each block, `plane` halves from one to the next. Block 0 is
+    /// number `first` of them.
+    pub(in super::super) fn depthwise(
+        lines: &Lines,
+        plane: usize,
+        first: usize,
+        blocks: &Blocks<'w>,
+    ) -> Option<Self> {
+        let half = lines.count as usize * lines.words as usize;
+        let kernel = Self::new(lines, blocks, 2 * half, half)?;
+        let planes = (2 * blocks.table.len()).saturating_sub(1);
+        let from = 2 * first * plane;
+        let shared = (lines.distance, lines.words) == (2, 3);
+        Some(Self {
+            frame: Frame {
+                plane: 2 * plane,
+                // The word that serves both pixels is read once more.
+                skip: kernel.frame.skip - if shared { 4 } else { 0 },
+                ..kernel.frame
+            },
+            run: if shared { each::<3> } else { each::<0> },
+            from,
+            reach: from + planes * plane + lines.reach(),
+            ..kernel
+        })
+    }
+
+    /// The words of both pixels alternate: so many halves.
+    pub(in super::super) fn pairs(halves: usize, blocks: &Blocks<'w>) -> Option<Self> {
+        let words = halves / 2;
+        let lines = Lines {
+            pitch: 0,
+            // Of what lies in memory.
+            words: words as u32,
+            count: 1,
+            distance: 0,
+        };
+        Some(Self {
+            run: alternating,
+            reach: halves,
+            // A step is two words.
+            steps: Some([halves & !15, halves & !3]),
+            ..Self::new(&lines, blocks, words, words)?
+        })
+    }
+
+    /// `block` words of weights a block, of which `part` are read at a time; `None` where there are not so many.
+    fn new(lines: &Lines, blocks: &Blocks<'w>, block: usize, part: usize) -> Option<Self> {
+        let count = blocks.table.len();
+        if count == 0 || block == 0 || blocks.weights.len() < block * count {
+            return None;
+        }
+        let (pitch, words) = (2 * lines.pitch as usize, lines.words as usize);
+        let weights = blocks.weights.as_ptr();
+        let frame = Frame {
+            skip: pitch.wrapping_sub(4 * words).cast_signed(),
+            block_end: weights.wrapping_add(part),
+            line_end: core::ptr::null(),
+            pitch,
+            x: core::ptr::null(),
+            table: blocks.table.as_ptr().cast(),
+            y: core::ptr::null_mut(),
+            second: 0,
+            blocks: count,
+            block: 4 * part,
+            pool: 0,
+            weights,
+            distance: 2 * lines.distance as usize,
+            plane: 0,
+        };
+        Some(Self {
+            frame,
+            run: spaced::<0>,
+            from: 0,
+            reach: lines.reach(),
+            outputs: CHANNELS * count,
+            steps: None,
+            blocks: PhantomData,
+        })
+    }
+
+    /// Runs it at two pixels.
+    #[inline(always)]
+    pub(in super::super) fn run(&mut self, x: &[i16], out: Output) {
+        if x.len() < self.reach || out.y.len() < out.second + self.outputs {
+            return;
+        }
+        let x = x.as_ptr();
+        self.frame.x = x.wrapping_add(self.from);
+        if let Some([whole, all]) = self.steps {
+            self.frame.line_end = x.wrapping_add(whole);
+            self.frame.pitch = x.wrapping_add(all).addr();
+        }
+        self.frame.y = out.y.as_mut_ptr();
+        self.frame.second = out.second;
+        self.frame.pool = out.pool as usize;
+        // SAFETY: inputs are read up to `reach`, outputs written up to the second pixel's last (both checked above);
+        // the weights and the table, which `blocks` borrows, are as long as the blocks want (checked by `new`).
+        unsafe { (self.run)(&self.frame) };
+    }
 }
 
 /// Takes the frame to the stack; then, for each block, r0 inputs, r1 weights, sums 0.
@@ -376,7 +397,44 @@ unsafe extern "C" fn alternating(frame: &Frame) {
     )
 }
 
-/// A plane of two channels of a depthwise convolution: 7 instructions a tap, 4 MACs.
+/// A tap of two channels of a depthwise convolution, whose inputs are in two registers: 5 instructions, 4 MACs.
+macro_rules! tap {
+    ($x0:literal, $x1:literal, $low0:literal, $low1:literal, $high0:literal, $high1:literal) => {
+        concat!(
+            "ldr r12, [r1], #4\n",
+            "smlabb ",
+            $low0,
+            ", r12, ",
+            $x0,
+            ", ",
+            $low0,
+            "\n",
+            "smlatt ",
+            $high0,
+            ", r12, ",
+            $x0,
+            ", ",
+            $high0,
+            "\n",
+            "smlabb ",
+            $low1,
+            ", r12, ",
+            $x1,
+            ", ",
+            $low1,
+            "\n",
+            "smlatt ",
+            $high1,
+            ", r12, ",
+            $x1,
+            ", ",
+            $high1,
+            "\n",
+        )
+    };
+}
+
+/// A plane of two channels of a depthwise convolution, given their sums at both pixels.
 macro_rules! plane {
     ($low0:literal, $low1:literal, $high0:literal, $high1:literal) => {
         concat!(
@@ -386,40 +444,25 @@ macro_rules! plane {
             "sub r11, r11, r10\n",
             "add r11, r11, r0\n",
             "str r11, [sp, #8]\n",
-            ".endif\n",
             "1:\n",
-            ".rept {unrolled}\n",
             "ldr r11, [r0, lr]\n",
             "ldr r10, [r0], #4\n",
-            "ldr r12, [r1], #4\n",
-            "smlabb ",
-            $low0,
-            ", r12, r10, ",
-            $low0,
-            "\n",
-            "smlatt ",
-            $high0,
-            ", r12, r10, ",
-            $high0,
-            "\n",
-            "smlabb ",
-            $low1,
-            ", r12, r11, ",
-            $low1,
-            "\n",
-            "smlatt ",
-            $high1,
-            ", r12, r11, ",
-            $high1,
-            "\n",
-            ".endr\n",
-            ".if {words} == 0\n",
+            tap!("r10", "r11", $low0, $low1, $high0, $high1),
             "ldr r12, [sp, #8]\n",
             "cmp r0, r12\n",
             "bne 1b\n",
             "ldr r10, [sp, #12]\n",
             "add r12, r12, r10\n",
             "str r12, [sp, #8]\n",
+            ".else\n",
+            "1:\n",
+            "ldr r10, [r0], #4\n",
+            "ldr r11, [r0], #4\n",
+            tap!("r10", "r11", $low0, $low1, $high0, $high1),
+            "ldr r10, [r0], #4\n",
+            tap!("r11", "r10", $low0, $low1, $high0, $high1),
+            "ldr r11, [r0], #4\n",
+            tap!("r10", "r11", $low0, $low1, $high0, $high1),
             ".endif\n",
             "ldrd r10, r11, [sp]\n",
             "add r0, r0, r10\n",
@@ -437,10 +480,11 @@ macro_rules! plane {
     };
 }
 
-/// Depthwise: 7 instructions a tap of two channels at two pixels, 4 MACs.
+/// Depthwise: of two channels at two pixels 7 instructions a tap, 4 MACs. With 3 for `WORDS` a line has three words, and
+/// the second pixel lies a word further: 6 a tap and one a line. With 0 a line has any number.
 ///
 /// r0 inputs, r1 weights, r10, r11 inputs of both pixels, r12 weights, lr the distance in bytes; sums r2, r3 of channel
-/// 0 at both pixels, r4, r5 of 1, r6, r7 of 2, r8, r9 of 3. `WORDS` is how many words a line has, or 0 for any number.
+/// 0 at both pixels, r4, r5 of 1, r6, r7 of 2, r8, r9 of 3.
 /// The frame's `block` is half of a block's weights.
 ///
 /// # Safety
@@ -460,7 +504,6 @@ unsafe extern "C" fn each<const WORDS: u32>(frame: &Frame) {
         "add sp, sp, #56",
         "pop {{r4-r11, pc}}",
         words = const WORDS,
-        unrolled = const if WORDS == 0 { 1 } else { WORDS },
         finish = sym finish_each,
     )
 }
@@ -644,37 +687,17 @@ unsafe extern "C" fn finish_each() {
 }
 
 /// All blocks of a dense layer. The inputs are whole steps of two words.
-#[inline(always)]
+#[inline]
 pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
-    let mut out = Output {
-        y,
-        second: 0,
-        pool: Pool::Both,
-    };
-    let Some(y) = out.start(blocks, 2 * x.len()) else {
-        return;
-    };
-    let (first, weights) = (x.as_ptr().cast(), blocks.weights.as_ptr());
-    let frame = Frame {
-        skip: 0,
-        block_end: weights,
-        // Whole fours of steps of two words.
-        line_end: x.as_ptr().wrapping_add(x.len() & !7).cast(),
-        pitch: x.as_ptr().wrapping_add(x.len() & !1).addr(),
-        x: first,
-        table: blocks.table.as_ptr().cast(),
-        y,
-        second: 0,
-        blocks: blocks.table.len(),
-        block: 8 * x.len(),
-        pool: 0,
-        weights,
-        distance: 0,
-        plane: 0,
-    };
-    // SAFETY: a block has two words of weights for each word of the inputs, and all of them, the table, and what is
-    // written lie inside (checked above).
-    unsafe { single(&frame) };
+    let halves: &[i16] = bytemuck::cast_slice(x);
+    // Two words of weights for each of the inputs, as of pairs; one pixel takes half as many inputs.
+    if let Some(mut kernel) = Kernel::pairs(2 * halves.len(), blocks) {
+        kernel.run = single;
+        kernel.reach = halves.len();
+        kernel.steps = Some([halves.len() & !15, halves.len() & !3]);
+        let (second, pool) = (0, Pool::Both);
+        kernel.run(halves, Output { y, second, pool });
+    }
 }
 
 /// Four taps of four channels: 13 instructions, 16 MACs. r10–r12, lr weights of two words of inputs.

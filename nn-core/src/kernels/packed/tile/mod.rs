@@ -8,9 +8,9 @@ mod armv7em;
 mod portable;
 
 #[cfg(mote_armv7em)]
-pub(super) use armv7em::{depthwise, lines, pairs, vector};
+pub(super) use armv7em::{Kernel, vector};
 #[cfg(not(mote_armv7em))]
-pub(super) use portable::{depthwise, lines, pairs, vector};
+pub(super) use portable::{Kernel, vector};
 
 /// Channels of a block.
 pub(super) const CHANNELS: usize = 4;
@@ -41,23 +41,6 @@ pub(super) enum Pool {
     Larger = 1,
     /// The largest of both and of what is there.
     Largest = 2,
-}
-
-impl Output<'_> {
-    /// The first output, where all of them have a place, and `block` words of weights for each block.
-    #[cfg_attr(
-        not(mote_armv7em),
-        expect(dead_code, reason = "slices check themselves")
-    )]
-    #[inline(always)]
-    fn start(&mut self, blocks: &Blocks, block: usize) -> Option<*mut i8> {
-        let count = blocks.table.len();
-        let fits = self.y.len() >= self.second + CHANNELS * count
-            && blocks.weights.len() >= block * count
-            && block > 0
-            && count > 0;
-        fits.then_some(self.y.as_mut_ptr())
-    }
 }
 
 /// Where the inputs of two pixels lie: so many lines of so many words, the second pixel's at a distance.

@@ -45,76 +45,127 @@ fn step_block(sums: &mut Sums, weights: &[i32; 2], x: [[i16; 2]; 2]) {
     step(d0, d1, high, x[1]);
 }
 
-/// All blocks at two pixels whose inputs lie in lines.
-#[inline]
-pub(in super::super) fn lines(x: &[i16], lines: &Lines, blocks: &Blocks, mut out: Output) {
-    // Counts of 16 bits, or of what lies in memory.
-    let (pitch, words) = (lines.pitch as usize, lines.words as usize);
-    let distance = lines.distance as usize;
-    for (index, (weights, table)) in blocks.iter(lines.weights()).enumerate() {
-        let mut sums = [0; 8];
-        let mut weights = weights.as_chunks::<2>().0.iter();
-        for line in 0..lines.count as usize {
-            let first = x.get(line * pitch..).unwrap_or(&[]).as_chunks::<2>().0;
-            let second = x.get(line * pitch + distance..).unwrap_or(&[]);
-            let pixels = first.iter().zip(second.as_chunks::<2>().0).take(words);
-            for ((first, second), weights) in pixels.zip(&mut weights) {
-                step_block(&mut sums, weights, [*first, *second]);
-            }
-        }
-        out.put(index * CHANNELS, sums, table);
-    }
+/// A loop over blocks at two pixels, with all that is the same at each pair of pixels.
+#[derive(Debug)]
+pub(in super::super) struct Kernel<'w> {
+    inputs: Inputs,
+    blocks: Blocks<'w>,
 }
 
-/// All blocks of a depthwise convolution at two pixels, whose inputs lie in lines of two planes for each block, `plane`
-/// halves from one to the next.
-#[inline]
-pub(in super::super) fn depthwise(
-    x: &[i16],
-    lines: &Lines,
-    plane: usize,
-    blocks: &Blocks,
-    mut out: Output,
-) {
-    // Counts of 16 bits, or of what lies in memory.
-    let (pitch, words) = (lines.pitch as usize, lines.words as usize);
-    let (rows, distance) = (lines.count as usize, lines.distance as usize);
-    for (index, (weights, table)) in blocks.iter(2 * rows * words).enumerate() {
-        let mut sums = [[0i32; CHANNELS]; 2];
-        for (half, weights) in weights.chunks_exact((rows * words).max(1)).enumerate() {
-            for (row, weights) in weights.chunks_exact(words.max(1)).enumerate() {
-                let at = (2 * index + half) * plane + row * pitch;
-                for (sums, at) in sums.iter_mut().zip([at, at + distance]) {
-                    let x = x.get(at..).unwrap_or(&[]).as_chunks::<2>().0;
-                    for (x, weight) in x.iter().zip(weights) {
-                        let [low, high] = parts(*weight);
-                        let product = |a: i16, b: i16| i32::from(a).wrapping_mul(i32::from(b));
-                        let [a, b, c, d] = sums;
-                        let (first, second) = if half == 0 { (a, c) } else { (b, d) };
-                        *first = first.wrapping_add(product(x[0], low));
-                        *second = second.wrapping_add(product(x[1], high));
+/// How the inputs lie.
+#[derive(Debug)]
+enum Inputs {
+    Lines(Lines),
+    /// Depthwise: the lines of a plane, halves from plane to plane, the first plane.
+    Planes(Lines, usize, usize),
+    /// The words of both pixels alternate: so many.
+    Pairs(usize),
+}
+
+impl<'w> Kernel<'w> {
+    /// The inputs lie in lines.
+    pub(in super::super) fn lines(lines: &Lines, blocks: &Blocks<'w>) -> Option<Self> {
+        Self::new(Inputs::Lines(*lines), blocks)
+    }
+
+    /// Depthwise: the inputs lie in lines of two planes for each block, `plane` halves from one to the next. Block 0 is
+    /// number `first` of them.
+    pub(in super::super) fn depthwise(
+        lines: &Lines,
+        plane: usize,
+        first: usize,
+        blocks: &Blocks<'w>,
+    ) -> Option<Self> {
+        Self::new(Inputs::Planes(*lines, plane, 2 * first), blocks)
+    }
+
+    /// The words of both pixels alternate: so many halves.
+    pub(in super::super) fn pairs(halves: usize, blocks: &Blocks<'w>) -> Option<Self> {
+        Self::new(Inputs::Pairs(halves / 2), blocks)
+    }
+
+    fn new(inputs: Inputs, blocks: &Blocks<'w>) -> Option<Self> {
+        let blocks = *blocks;
+        (!blocks.table.is_empty()).then_some(Self { inputs, blocks })
+    }
+
+    /// Runs it at two pixels.
+    #[inline]
+    pub(in super::super) fn run(&mut self, x: &[i16], mut out: Output) {
+        match &self.inputs {
+            Inputs::Lines(lines) => {
+                for (index, (weights, table)) in self.blocks.iter(lines.weights()).enumerate() {
+                    out.put(index * CHANNELS, lines_of(x, lines, weights), table);
+                }
+            }
+            Inputs::Planes(lines, plane, first) => {
+                // Counts of 16 bits.
+                let half = lines.count as usize * lines.words as usize;
+                for (index, (weights, table)) in self.blocks.iter(2 * half).enumerate() {
+                    let at = (first + 2 * index) * plane;
+                    let x = x.get(at..).unwrap_or(&[]);
+                    let sums = planes_of(x, lines, *plane, weights);
+                    out.put_doubled(index * CHANNELS, sums, table);
+                }
+            }
+            Inputs::Pairs(words) => {
+                for (index, (weights, table)) in self.blocks.iter(*words).enumerate() {
+                    let mut sums = [0; 8];
+                    let (words, _) = x.as_chunks::<2>();
+                    let steps = words.as_chunks::<2>().0.iter();
+                    for (x, weights) in steps.zip(weights.as_chunks::<2>().0) {
+                        step_block(&mut sums, weights, *x);
                     }
+                    out.put(index * CHANNELS, sums, table);
                 }
             }
         }
-        out.put_doubled(
-            index * CHANNELS,
-            sums.map(|sums| sums.map(|sum| sum.wrapping_mul(2))),
-            table,
-        );
     }
 }
 
-/// All blocks at two pixels whose words alternate.
-#[inline]
-pub(in super::super) fn pairs(x: &[i32], blocks: &Blocks, mut out: Output) {
-    for (index, (weights, table)) in blocks.iter(x.len()).enumerate() {
-        let mut sums = [0; 8];
-        for (x, weights) in x.as_chunks::<2>().0.iter().zip(weights.as_chunks::<2>().0) {
-            step_block(&mut sums, weights, x.map(parts));
+/// The sums of a block at two pixels whose inputs lie in lines.
+#[inline(always)]
+fn lines_of(x: &[i16], lines: &Lines, weights: &[i32]) -> Sums {
+    let mut sums = [0; 8];
+    // Counts of 16 bits, or of what lies in memory.
+    let (pitch, words) = (lines.pitch as usize, lines.words as usize);
+    let distance = lines.distance as usize;
+    let mut weights = weights.as_chunks::<2>().0.iter();
+    for line in 0..lines.count as usize {
+        let first = x.get(line * pitch..).unwrap_or(&[]).as_chunks::<2>().0;
+        let second = x.get(line * pitch + distance..).unwrap_or(&[]);
+        let pixels = first.iter().zip(second.as_chunks::<2>().0).take(words);
+        for ((first, second), weights) in pixels.zip(&mut weights) {
+            step_block(&mut sums, weights, [*first, *second]);
         }
-        out.put(index * CHANNELS, sums, table);
     }
+    sums
+}
+
+/// Twice the sums of a block of a depthwise convolution at two pixels.
+#[inline(always)]
+fn planes_of(x: &[i16], lines: &Lines, plane: usize, weights: &[i32]) -> [[i32; CHANNELS]; 2] {
+    // Counts of 16 bits, or of what lies in memory.
+    let (pitch, words) = (lines.pitch as usize, lines.words as usize);
+    let (rows, distance) = (lines.count as usize, lines.distance as usize);
+    let mut sums = [[0i32; CHANNELS]; 2];
+    for (half, weights) in weights.chunks_exact((rows * words).max(1)).enumerate() {
+        for (row, weights) in weights.chunks_exact(words.max(1)).enumerate() {
+            let at = half * plane + row * pitch;
+            for (sums, at) in sums.iter_mut().zip([at, at + distance]) {
+                let [a, b, c, d] = sums;
+                let (first, second) = if half == 0 { (a, c) } else { (b, d) };
+                let x = x.get(at..).unwrap_or(&[]).as_chunks::<2>().0;
+                for ([x0, x1], weight) in x.iter().zip(weights) {
+                    let [low, high] = parts(*weight);
+                    let product = |a: i16, b: i16| i32::from(a).wrapping_mul(i32::from(b));
+                    *first = first.wrapping_add(product(*x0, low));
+                    *second = second.wrapping_add(product(*x1, high));
+                }
+            }
+        }
+    }
+    sums.map(|sums| sums.map(|sum| sum.wrapping_mul(2)))
 }
 
 impl<'w> Blocks<'w> {

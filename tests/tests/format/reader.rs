@@ -1,77 +1,17 @@
-//! `docs/format.md`: its example, byte by byte, and a reader written from it alone.
-
-use host::export::AlignedBytes;
-use nn_core::model::{Ids, Model, Node};
-use nn_core::ops::{Activation, Dense, Op};
-use nn_core::tensor::{DType, Quant, Shape, Source, Tensor};
-use nn_core::train::{Loss, Sgd, TrainSpec, Trainable};
-use tests::parts::Parts;
-
-/// The model of the example.
-fn neuron() -> Parts {
-    let weight = |dims: &[usize], offset| Tensor {
-        shape: Shape::new(dims).unwrap(),
-        dtype: DType::F32,
-        quant: Quant::None,
-        source: Source::Weight { offset },
-    };
-    let vector = |n| Tensor::activation(Shape::vector(n), DType::F32, Quant::None);
-    Parts {
-        name: "line",
-        tensors: vec![vector(2), weight(&[2, 1], 0), weight(&[1], 8), vector(1)],
-        nodes: vec![Node {
-            name: "sum",
-            op: Op::Dense(Dense {
-                weight: 1,
-                bias: Some(2),
-                requant: None,
-                activation: Activation::None,
-            }),
-            inputs: Ids::one(0),
-            output: 3,
-        }],
-        inputs: vec![0],
-        outputs: vec![3],
-        train: Some(TrainSpec::with_rates(
-            Trainable::Last(1),
-            Loss::MeanSquaredError,
-            Sgd {
-                learning_rate: 0.125,
-                momentum: 0.0,
-                weight_decay: 0.0,
-            },
-        )),
-        weights: bytemuck::cast_slice(&[0.5f32, -1.0, 0.25]).to_vec(),
-    }
-}
-
-#[test]
-fn the_example_is_what_the_runtime_writes() {
-    let page = include_str!("../../docs/format.md");
-    let (_, example) = page.split_once("```hex\n").expect("the example");
-    let (example, _) = example.split_once("```").expect("its end");
-    let mut bytes = Vec::new();
-    for line in example.lines() {
-        // Offset, bytes, two spaces, what they are.
-        let (offset, rest) = line.split_once("  ").expect(line);
-        let (hex, _) = rest.split_once("  ").expect(line);
-        assert_eq!(usize::from_str_radix(offset, 16), Ok(bytes.len()), "{line}");
-        for byte in hex.split(' ') {
-            bytes.push(u8::from_str_radix(byte, 16).expect(line));
-        }
-    }
-    let blob = neuron().encode().unwrap();
-    let hex = |bytes: &[u8]| -> Vec<String> { bytes.iter().map(|b| format!("{b:02x}")).collect() };
-    assert_eq!(hex(&bytes), hex(&blob));
-    // And it computes what the page says.
-    let y = tests::network::run_f32(&AlignedBytes::copy_of(&bytes), &[3.0, 2.0]);
-    assert_eq!(y, [0.5 * 3.0 - 2.0 + 0.25]);
-}
+//! A reader of the wire format, written from `docs/format.md` alone.
 
 /// A reader of the wire format, from the page's table.
-struct Reader<'b>(&'b [u8]);
+pub(crate) struct Reader<'b>(&'b [u8]);
 
 impl<'b> Reader<'b> {
+    pub(crate) fn new(bytes: &'b [u8]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn is_at_the_end(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn take(&mut self, count: usize) -> &'b [u8] {
         let (front, rest) = self.0.split_at(count);
         self.0 = rest;
@@ -103,16 +43,16 @@ impl<'b> Reader<'b> {
         f32::from_le_bytes(self.take(4).try_into().unwrap())
     }
 
-    fn string(&mut self) -> &'b str {
+    pub(crate) fn string(&mut self) -> &'b str {
         let length = self.varint() as usize;
         std::str::from_utf8(self.take(length)).unwrap()
     }
 
-    fn list<T>(&mut self, item: impl Fn(&mut Self) -> T) -> Vec<T> {
+    pub(crate) fn list<T>(&mut self, item: impl Fn(&mut Self) -> T) -> Vec<T> {
         (0..self.varint()).map(|_| item(self)).collect()
     }
 
-    fn optional<T>(&mut self, item: impl Fn(&mut Self) -> T) -> Option<T> {
+    pub(crate) fn optional<T>(&mut self, item: impl Fn(&mut Self) -> T) -> Option<T> {
         match self.byte() {
             0 => None,
             1 => Some(item(self)),
@@ -120,7 +60,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    fn id(&mut self) -> u16 {
+    pub(crate) fn id(&mut self) -> u16 {
         self.varint() as u16
     }
 
@@ -129,7 +69,7 @@ impl<'b> Reader<'b> {
     }
 
     /// In the words of the page, as `Debug` of the runtime's types would say it.
-    fn tensor(&mut self) -> String {
+    pub(crate) fn tensor(&mut self) -> String {
         let rank = self.byte();
         let dims: [u64; 4] = std::array::from_fn(|_| self.varint());
         let dtype = ["F32", "Q16", "I8", "I32"][self.varint() as usize];
@@ -175,22 +115,48 @@ impl<'b> Reader<'b> {
         format!("weight: {weight}, bias: {bias:?}, requant: {requant:?}")
     }
 
+    fn pair(&mut self) -> [u64; 2] {
+        std::array::from_fn(|_| self.varint())
+    }
+
     fn pool(&mut self) -> String {
-        let [kernel, stride]: [[u64; 2]; 2] =
-            std::array::from_fn(|_| std::array::from_fn(|_| self.varint()));
+        let (kernel, stride) = (self.pair(), self.pair());
         let padding = self.bytes::<4>();
         format!("Pool2d {{ kernel: {kernel:?}, stride: {stride:?}, padding: {padding:?} }}")
     }
 
-    fn rescale(&mut self) -> String {
-        let rescale = self.optional(|r| {
-            let (multiplier, shift, radius) = (r.zigzag(), r.byte().cast_signed(), r.zigzag());
-            format!("InputRescale {{ multiplier: {multiplier}, shift: {shift}, radius: {radius} }}")
-        });
-        rescale.map_or("None".to_owned(), |rescale| format!("Some({rescale})"))
+    /// As `Debug` says an option of what `item` reads.
+    fn option(&mut self, item: impl Fn(&mut Self) -> String) -> String {
+        let item = self.optional(item);
+        item.map_or("None".to_owned(), |item| format!("Some({item})"))
     }
 
-    fn op(&mut self) -> String {
+    fn rescale(&mut self) -> String {
+        let (multiplier, shift) = (self.zigzag(), self.byte().cast_signed());
+        format!("Rescale {{ multiplier: {multiplier}, shift: {shift} }}")
+    }
+
+    fn radius(&mut self) -> String {
+        let (multiplier, shift, radius) = (self.zigzag(), self.byte().cast_signed(), self.zigzag());
+        format!("InputRescale {{ multiplier: {multiplier}, shift: {shift}, radius: {radius} }}")
+    }
+
+    fn input_rescale(&mut self) -> String {
+        self.option(Self::radius)
+    }
+
+    fn recurrent(&mut self) -> String {
+        let (kernel, recurrent) = (self.id(), self.id());
+        let bias = self.optional(Self::id);
+        let (reverse, stateful) = (self.flag(), self.flag());
+        let truncate = self.varint();
+        let requant = self.optional(Self::id);
+        format!(
+            "Recurrent {{ kernel: {kernel}, recurrent: {recurrent}, bias: {bias:?}, reverse: {reverse}, stateful: {stateful}, truncate: {truncate}, requant: {requant:?} }}"
+        )
+    }
+
+    pub(crate) fn op(&mut self) -> String {
         match self.varint() {
             0 => {
                 let (parameters, activation) = (self.parameters(), self.activation());
@@ -198,7 +164,7 @@ impl<'b> Reader<'b> {
             }
             1 => {
                 let parameters = self.parameters();
-                let stride: [u64; 2] = std::array::from_fn(|_| self.varint());
+                let stride = self.pair();
                 let padding = self.bytes::<4>();
                 let (dilation, groups) = (self.bytes::<2>(), self.varint());
                 let activation = self.activation();
@@ -208,20 +174,101 @@ impl<'b> Reader<'b> {
             }
             2 => format!("MaxPool2d({})", self.pool()),
             3 => {
-                let (window, count_padding) = (self.pool(), self.byte() == 1);
+                let (window, count_padding) = (self.pool(), self.flag());
                 format!(
                     "AvgPool2d(AvgPool2d {{ window: {window}, count_padding: {count_padding} }})"
                 )
             }
             4 => "Flatten".to_owned(),
             5 => "Relu".to_owned(),
-            6 => format!("Sigmoid({})", self.rescale()),
-            7 => format!("Tanh({})", self.rescale()),
-            8 => format!("Softmax({})", self.rescale()),
+            6 => format!("Sigmoid({})", self.input_rescale()),
+            7 => format!("Tanh({})", self.input_rescale()),
+            8 => format!("Softmax({})", self.input_rescale()),
             9 => "Quantize".to_owned(),
             10 => "Dequantize".to_owned(),
             11 => format!("Activation({})", self.activation()),
-            12 => "LogSoftmax".to_owned(),
+            12 => {
+                let rescale = self.option(|r| {
+                    let (input, back) = (r.radius(), r.rescale());
+                    format!("LogSoftmaxRescale {{ input: {input}, back: {back} }}")
+                });
+                format!("LogSoftmax({rescale})")
+            }
+            13 => {
+                let (lower, upper) = (self.float(), self.float());
+                format!("Rrelu(Rrelu {{ lower: {lower:?}, upper: {upper:?} }})")
+            }
+            14 => {
+                let (layer, activation) = (self.recurrent(), self.activation());
+                format!("Rnn(Rnn {{ layer: {layer}, activation: {activation} }})")
+            }
+            15 => format!("Lstm(Lstm {{ layer: {} }})", self.recurrent()),
+            16 => {
+                let (layer, after) = (self.recurrent(), self.flag());
+                let bias = self.optional(Self::id);
+                format!(
+                    "Gru(Gru {{ layer: {layer}, reset_after: {after}, recurrent_bias: {bias:?} }})"
+                )
+            }
+            17 => {
+                let [gamma, beta, mean, scale] = std::array::from_fn(|_| self.id());
+                format!(
+                    "BatchNorm(BatchNorm {{ gamma: {gamma}, beta: {beta}, mean: {mean}, scale: {scale} }})"
+                )
+            }
+            18 => format!("Dropout(Dropout {{ probability: {} }})", self.varint()),
+            19 => {
+                let requant = self.option(|r| {
+                    let [x0, x1, y] = std::array::from_fn(|_| r.rescale());
+                    format!("AddRequant {{ x0: {x0}, x1: {x1}, y: {y} }}")
+                });
+                let activation = self.activation();
+                format!("Add(Add {{ requant: {requant}, activation: {activation} }})")
+            }
+            20 => {
+                let (requant, activation) = (self.option(Self::rescale), self.activation());
+                format!("Mul(Mul {{ requant: {requant}, activation: {activation} }})")
+            }
+            21 => format!("Concat(Concat {{ axis: {} }})", self.byte()),
+            22 => {
+                let (before, after) = (self.bytes::<4>(), self.bytes::<4>());
+                format!("Pad(Pad {{ before: {before:?}, after: {after:?} }})")
+            }
+            23 => format!("Transpose(Transpose {{ axes: {:?} }})", self.bytes::<4>()),
+            24 => "Reshape".to_owned(),
+            25 => format!("GlobalAvgPool({})", self.option(Self::rescale)),
+            26 => "GlobalMaxPool".to_owned(),
+            27 => {
+                let slope = self.id();
+                let requant = self.option(|r| {
+                    let (positive, negative) = (r.rescale(), r.rescale());
+                    format!("PreluRequant {{ positive: {positive}, negative: {negative} }}")
+                });
+                format!("Prelu(Prelu {{ slope: {slope}, requant: {requant} }})")
+            }
+            28 => format!("Embedding(Embedding {{ table: {} }})", self.id()),
+            29 => format!("Lookup(Lookup {{ table: {} }})", self.id()),
+            30 => {
+                let (rescale, activation) = (self.rescale(), self.activation());
+                format!("Requantize(Requantize {{ rescale: {rescale}, activation: {activation} }})")
+            }
+            31 => {
+                let (weight, table) = (self.id(), self.id());
+                let activation = self.activation();
+                format!(
+                    "PackedDense(PackedDense {{ weight: {weight}, table: {table}, activation: {activation} }})"
+                )
+            }
+            32 => {
+                let (weight, table) = (self.id(), self.id());
+                let (kernel, stride) = (self.pair(), self.pair());
+                let padding = self.bytes::<4>();
+                let activation = self.activation();
+                let (depthwise, pool) = (self.flag(), self.flag());
+                format!(
+                    "PackedConv2d(PackedConv2d {{ weight: {weight}, table: {table}, kernel: {kernel:?}, stride: {stride:?}, padding: {padding:?}, activation: {activation}, depthwise: {depthwise}, pool: {pool} }})"
+                )
+            }
             other => panic!("operator {other}"),
         }
     }
@@ -323,7 +370,7 @@ impl<'b> Reader<'b> {
         }
     }
 
-    fn plan(&mut self) -> String {
+    pub(crate) fn plan(&mut self) -> String {
         let rules = self.list(Self::rule).join(", ");
         let heads = self.list(Self::head).join(", ");
         let optimizer = self.optimizer();
@@ -339,79 +386,5 @@ impl<'b> Reader<'b> {
         format!(
             "TrainSpec {{ rules: [{rules}], heads: [{heads}], optimizer: {optimizer}, learning_rate: {rate:?}, schedule: Schedule {{ warm_up: {warm_up}, course: {course} }}, clip: {clip}, accumulate: {accumulate}, seed: {seed} }}"
         )
-    }
-}
-
-/// Reads a blob by the page, and compares each part with the runtime's.
-fn compare(blob: &[u8]) {
-    let model = Model::load(blob).unwrap();
-    let word = |at: usize| u32::from_le_bytes(blob[at..at + 4].try_into().unwrap()) as usize;
-    assert_eq!(&blob[..8], b"MOTE\x02\0\0\0");
-    let (graph_len, weights_at, weights_len) = (word(8), word(12), word(16));
-    assert_eq!(weights_at, (32 + graph_len).next_multiple_of(16));
-    assert_eq!(weights_at + weights_len, blob.len());
-    assert_eq!(word(20), model.arena_infer());
-    assert_eq!(word(24), model.arena_train());
-    assert!(blob[32 + graph_len..weights_at].iter().all(|&b| b == 0));
-    assert_eq!(&blob[weights_at..], model.weights());
-
-    let mut reader = Reader(&blob[32..32 + graph_len]);
-    assert_eq!(reader.string(), model.name());
-    let tensors: Vec<String> = model.tensors().iter().map(|t| format!("{t:?}")).collect();
-    assert_eq!(reader.list(Reader::tensor), tensors);
-    let nodes = reader.list(|r| (r.string(), r.op(), r.list(Reader::id), r.id()));
-    assert_eq!(nodes.len(), model.nodes().len());
-    for ((name, op, inputs, output), node) in nodes.into_iter().zip(model.nodes()) {
-        assert_eq!(name, node.name);
-        assert_eq!(op, format!("{:?}", node.op));
-        assert_eq!(inputs, node.inputs.as_slice());
-        assert_eq!(output, node.output);
-    }
-    assert_eq!(reader.list(Reader::id), model.inputs().as_slice());
-    assert_eq!(reader.list(Reader::id), model.outputs().as_slice());
-    let plan = reader.optional(Reader::plan);
-    assert_eq!(plan, model.train_spec().map(|spec| format!("{spec:?}")));
-    assert!(reader.0.is_empty());
-}
-
-#[test]
-fn a_reader_written_from_the_page_agrees() {
-    for parts in [neuron(), Parts::float(), Parts::integer()] {
-        compare(&parts.encode().unwrap());
-    }
-    let mut random = tests::random::Random::new(11);
-    for _ in 0..30 {
-        let network = tests::network::Network::draw(&mut random);
-        let parameters = network.draw_parameters(&mut random);
-        let plan = neuron()
-            .train
-            .unwrap()
-            .with_rules(&[Trainable::Nodes(u64::MAX).into()]);
-        let plan = plan.expect("one rule");
-        compare(&network.blob(&parameters, Some(plan)));
-    }
-    let models = concat!(env!("CARGO_MANIFEST_DIR"), "/../models");
-    let mut read = 0;
-    for entry in std::fs::read_dir(models).expect(models) {
-        let path = entry.unwrap().path();
-        if path
-            .extension()
-            .is_some_and(|extension| extension == "mote")
-        {
-            compare(&AlignedBytes::copy_of(&std::fs::read(&path).unwrap()));
-            read += 1;
-        }
-    }
-    assert!(read >= 6, "only {read} models");
-}
-
-/// Prints the example, for whoever changes the format: `cargo test -p tests --test format -- --ignored --nocapture`.
-#[test]
-#[ignore = "prints the bytes of the example"]
-fn print_the_example() {
-    let blob = neuron().encode().unwrap();
-    for (line, bytes) in blob.chunks(16).enumerate() {
-        let hex: Vec<String> = bytes.iter().map(|b| format!("{b:02x}")).collect();
-        println!("{:04x}  {}", 16 * line, hex.join(" "));
     }
 }
