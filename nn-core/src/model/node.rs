@@ -55,6 +55,7 @@ pub fn cost(model: &Model, node: &Node) -> Cost {
     let check = Check::new(model.tensors(), &node.inputs, node.output);
     if let (Ok(check), Some(kernel)) = (check, node.op.kernel::<AllOps>()) {
         cost.macs = kernel.macs(&check);
+        cost.parameters += kernel.packed(&check);
     }
     cost
 }

@@ -111,6 +111,11 @@ pub(crate) trait Operator<K: OpSet> {
         None
     }
 
+    /// Numbers in weights and biases that are packed into constants.
+    fn packed(&self, _: &Check) -> u64 {
+        0
+    }
+
     /// Multiply-accumulates of one run.
     fn macs(&self, _: &Check) -> u64 {
         0

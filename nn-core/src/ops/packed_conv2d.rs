@@ -116,6 +116,19 @@ impl<K: OpSet> Operator<K> for PackedConv2d {
         K::I8.then_some((run, sizes))
     }
 
+    fn packed(&self, check: &Check) -> u64 {
+        self.of(check).map_or(0, |shape| {
+            let inputs = if shape.depthwise { 1 } else { shape.channels };
+            let factors = [shape.kernel[0], shape.kernel[1], inputs];
+            let weights = factors.iter().fold(1u64, |product, factor| {
+                product.saturating_mul(u64::from(*factor))
+            });
+            weights
+                .saturating_add(1)
+                .saturating_mul(u64::from(shape.outputs))
+        })
+    }
+
     fn macs(&self, check: &Check) -> u64 {
         let frames = frames_and_map(&check.x.shape).map_or(0, |(frames, _)| u64::from(frames));
         self.of(check).map_or(0, |shape| {

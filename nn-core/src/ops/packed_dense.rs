@@ -77,6 +77,11 @@ impl<K: OpSet> Operator<K> for PackedDense {
         K::I8.then_some((run, sizes))
     }
 
+    fn packed(&self, check: &Check) -> u64 {
+        let [inputs, outputs] = lengths(check);
+        (inputs as u64 + 1) * outputs as u64
+    }
+
     fn macs(&self, check: &Check) -> u64 {
         let [_, outputs] = lengths(check);
         check.x.elements() as u64 * outputs as u64

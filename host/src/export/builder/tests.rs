@@ -1,4 +1,4 @@
-use nn_core::model::Model;
+use nn_core::model::{Model, cost};
 use nn_core::ops::{Activation, Gru, Op, Pool2d, Rnn};
 use nn_core::session::Session;
 use nn_core::tensor::{DType, Quant};
@@ -308,6 +308,13 @@ fn packed_graphs_give_the_same_bytes_in_less_memory() {
         }
         let name = packed.nodes().nth(0).map(|node| node.op.name());
         assert_eq!(name, Some("conv2d_max_pool2d"));
+        let numbers = [plain, packed].map(|model| {
+            let costs = model.nodes().iter().map(|node| cost(&model, &node));
+            costs
+                .map(|cost| [cost.parameters, cost.macs])
+                .fold([0; 2], |a, b| [a[0] + b[0], a[1] + b[1]])
+        });
+        assert_eq!(numbers[0], numbers[1]);
     }
 }
 
