@@ -3,6 +3,7 @@
 
 use nn_core::fixed_point::rescale;
 use nn_core::kernels::packed::{channel::Plain, conv2d, dense};
+use nn_core::ops::{self, Requant};
 use nn_core::scalar::XorShift32;
 
 /// Numbers of the largest tensor of a trial.
@@ -26,6 +27,8 @@ pub struct Room {
     pub scratch: [i32; ROOM],
     /// Output.
     pub y: [i8; ROOM],
+    /// Input, and output over it.
+    pub over: [i8; ROOM],
 }
 
 impl Room {
@@ -44,6 +47,7 @@ impl Room {
             channels: [plain; CHANNELS],
             scratch: [0; ROOM],
             y: [0; ROOM],
+            over: [0; ROOM],
         }
     }
 }
@@ -121,7 +125,7 @@ impl Trials {
         }
     }
 
-    /// A dense layer.
+    /// A dense layer, packed and plain.
     pub fn dense(&mut self, room: &mut Room) -> Outcome {
         let (inputs, outputs) = (1 + self.below(100), 1 + self.below(40));
         let weight = &mut room.weight[..inputs * outputs];
@@ -139,12 +143,36 @@ impl Trials {
         }
         let y = &mut room.y[..outputs];
         dense::forward(x, words, table, range, &mut room.scratch[..scratch], y);
+        // The plain kernel, too.
+        let mut factors = [0; 2 * CHANNELS];
+        for (index, plain) in channels.iter().enumerate() {
+            (factors[index], factors[outputs + index]) = (plain.multiplier, plain.shift);
+        }
+        let mut biases = [0; CHANNELS];
+        for (bias, plain) in biases.iter_mut().zip(channels.iter()) {
+            *bias = plain.bias;
+        }
+        let requant = Requant::new(
+            &factors[..2 * outputs],
+            &biases[..outputs],
+            i32::from(zeros[1]),
+            range,
+        );
+        let mut plain_y = [0; CHANNELS];
+        ops::dense::forward_i8(
+            x,
+            weight,
+            i32::from(zeros[0]),
+            &requant,
+            &mut plain_y[..outputs],
+        );
         let rows = weight.chunks_exact(inputs);
         for (index, ((row, plain), y)) in rows.zip(channels.iter()).zip(y).enumerate() {
             let sum = row.iter().zip(x.iter()).fold(0i32, |sum, (w, x)| {
                 sum + i32::from(*w) * (i32::from(*x) - i32::from(zeros[0]))
             });
-            if *y != finish(sum, plain, zeros[1], range) {
+            let wanted = finish(sum, plain, zeros[1], range);
+            if [*y, plain_y[index]] != [wanted; 2] {
                 return Outcome::Different(index);
             }
         }
@@ -197,6 +225,14 @@ impl Trials {
         // What lay in scratch before has no part in it.
         room.scratch[..scratch].fill(0x5555_5555);
         conv2d::forward(&layer, x, &mut room.scratch[..scratch], y);
+        if shape.fits_in_place() {
+            let over = &mut room.over[..x.len()];
+            over.copy_from_slice(x);
+            conv2d::forward_in_place(&layer, over, &mut room.scratch[..scratch]);
+            if let Some(index) = over.iter().zip(y.iter()).position(|(a, b)| a != b) {
+                return Outcome::Different(index);
+            }
+        }
         let output = |row: usize, column: usize, channel: usize| {
             let (first, step) = match shape.depthwise {
                 true => (channel, outputs),

@@ -22,25 +22,51 @@ pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
     ((i64::from(a) * i64::from(b) + (1 << 30)) >> 31) as i32
 }
 
+/// [`doubling_high_mul`] of numbers that are not both the lowest.
+#[inline(always)]
+fn high_mul(a: i32, b: i32) -> i32 {
+    // The quotient fits 32 bits: |a·b| < 2⁶².
+    ((i64::from(a) * i64::from(b) + (1 << 30)) >> 31) as i32
+}
+
 /// x / 2^exponent, rounded to nearest with halves away from zero; `exponent` up to 62.
 #[inline(always)]
 pub fn rounding_shift_right(x: i32, exponent: u32) -> i32 {
-    if exponent == 0 {
-        return x;
+    match exponent {
+        0 => x,
+        1..=31 => {
+            // Below zero one less, so that a half goes down; the lowest number is no half. One bit more than wanted,
+            // which rounds.
+            let halves = x.saturating_add(x >> 31) >> (exponent - 1);
+            (halves >> 1) + (halves & 1)
+        }
+        // Half of −1 or less only for the lowest number, 2³² for the divisor.
+        32 if x == i32::MIN => -1,
+        _ => 0,
     }
-    let exponent = if exponent > 62 { 62 } else { exponent };
-    let rounded = (i64::from(x) + (1i64 << (exponent - 1)) + i64::from(x >> 31)) >> exponent;
-    // A shift right of a 33-bit value by at least one.
-    rounded as i32
 }
 
-/// x · multiplier · 2^(shift − 31), rounded as the reference rounds (twice where `shift` is negative).
+/// x / 2^exponent of x ≥ 0, rounded to nearest with halves up; `exponent` at least 1.
+#[inline(always)]
+pub(crate) fn shift_positive(x: i32, exponent: u32) -> i32 {
+    if exponent > 31 {
+        return 0;
+    }
+    // Below 2³¹ + 2³⁰, then below 2³¹.
+    (x.cast_unsigned()
+        .wrapping_add(1 << (exponent.wrapping_sub(1) & 31))
+        >> (exponent & 31))
+        .cast_signed()
+}
+
+/// x · multiplier · 2^(shift − 31), rounded as the reference rounds (twice where `shift` is negative); `multiplier` is at
+/// least 0.
 #[inline(always)]
 pub fn rescale(x: i32, multiplier: i32, shift: i32) -> i32 {
     if shift > 0 {
-        doubling_high_mul(x.wrapping_shl(shift as u32), multiplier)
+        high_mul(x.wrapping_shl(shift as u32), multiplier)
     } else {
-        rounding_shift_right(doubling_high_mul(x, multiplier), shift.unsigned_abs())
+        rounding_shift_right(high_mul(x, multiplier), shift.unsigned_abs())
     }
 }
 
@@ -121,11 +147,12 @@ pub(crate) fn exp_on_negative<const INTEGER_BITS: u32>(x: i32) -> i32 {
     let quarter_bit = 29 - INTEGER_BITS;
     let one_quarter = 1 << quarter_bit;
     let minus_quarter = (x & (one_quarter - 1)).wrapping_sub(one_quarter);
-    let mut result = exp_on_minus_quarter_to_zero(saturating_shl(minus_quarter, INTEGER_BITS));
+    // From −1/4 up: nothing is shifted out.
+    let mut result = exp_on_minus_quarter_to_zero(minus_quarter << INTEGER_BITS);
     let remainder = minus_quarter.wrapping_sub(x);
     for (bit, &factor) in (quarter_bit..31).zip(&FACTORS) {
         if remainder & (1 << bit) != 0 {
-            result = doubling_high_mul(result, factor);
+            result = high_mul(result, factor);
         }
     }
     if x == 0 { i32::MAX } else { result }
@@ -135,19 +162,15 @@ pub(crate) fn exp_on_negative<const INTEGER_BITS: u32>(x: i32) -> i32 {
 fn exp_on_minus_quarter_to_zero(a: i32) -> i32 {
     const EXP_MINUS_EIGHTH: i32 = 1_895_147_668;
     const ONE_THIRD: i32 = 715_827_883;
+    // Within ±2²⁸, so that x² is below 2²⁶, and no sum here leaves 32 bits.
     let x = a.wrapping_add(1 << 28);
-    let x2 = doubling_high_mul(x, x);
-    let x3 = doubling_high_mul(x2, x);
-    let x4 = doubling_high_mul(x2, x2);
-    let x4_over_4 = rounding_shift_right(x4, 2);
-    let high_terms = rounding_shift_right(
-        doubling_high_mul(x4_over_4.wrapping_add(x3), ONE_THIRD).wrapping_add(x2),
-        1,
-    );
-    EXP_MINUS_EIGHTH.wrapping_add(doubling_high_mul(
-        EXP_MINUS_EIGHTH,
-        x.wrapping_add(high_terms),
-    ))
+    let x2 = high_mul(x, x);
+    let x3 = high_mul(x2, x);
+    let x4 = high_mul(x2, x2);
+    let x4_over_4 = shift_positive(x4, 2);
+    let twice = high_mul(x4_over_4.wrapping_add(x3), ONE_THIRD).wrapping_add(x2);
+    let high_terms = twice.wrapping_add(twice >> 31).wrapping_add(1) >> 1;
+    EXP_MINUS_EIGHTH.wrapping_add(high_mul(EXP_MINUS_EIGHTH, x.wrapping_add(high_terms)))
 }
 
 /// (a + b) / 2, halves away from zero.

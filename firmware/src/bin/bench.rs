@@ -1,5 +1,6 @@
 //! The app `bench`: random layers through the kernels of this core, then what each layer of a table takes, in
-//! instructions. A line of JSON for each; the exit code says whether all random layers were right.
+//! instructions, and what the model in the image takes. A line of JSON for each; the exit code says whether all random
+//! layers were right.
 //!
 //! For QEMU with `-icount shift=0`, where an instruction takes a nanosecond of virtual time.
 #![no_std]
@@ -11,13 +12,18 @@ use cortex_m::peripheral::{SYST, syst::SystClkSource};
 use cortex_m_rt::entry;
 use firmware::{
     boards,
+    model::{ARENA, Kernels, MODEL},
     trial::{Outcome, Room, Trials},
 };
+use nn_core::fixed_point::InputRescale;
 use nn_core::kernels::packed::{conv2d, dense};
+use nn_core::memory::Arena;
+use nn_core::model::{Model, cost};
+use nn_core::ops::recurrent::Walk;
+use nn_core::ops::recurrent::int8::{self, CellI8, LstmI8, StateI8, WeightsI8};
+use nn_core::ops::{self, Requant, softmax};
+use nn_core::session::Session;
 use semihosting::println;
-
-/// Draws a layer and runs it.
-type Trial = fn(&mut Trials, &mut Room) -> Outcome;
 
 /// Random layers for each kernel.
 const TRIALS: u32 = 500;
@@ -31,6 +37,7 @@ type Trial = fn(&mut Trials, &mut Room) -> Outcome;
 
 #[entry]
 fn main() -> ! {
+    static mut MOTE_ARENA: Arena<ARENA> = Arena::new();
     static mut ROOM: Room = Room::new();
     static mut WEIGHTS: [i32; 22_000] = [0; 22_000];
     static mut TABLE: [i32; 1024] = [0; 1024];
@@ -74,6 +81,12 @@ fn main() -> ! {
         );
     };
     let full = [i8::MIN, i8::MAX];
+    let count = measure(&mut clock, || {
+        let weights: &[i8] = bytemuck::cast_slice(&WEIGHTS[..784 * 100 / 4]);
+        let requant = Requant::new(&TABLE[..200], &[], 0, full);
+        ops::dense::forward_i8(black_box(&X[..784]), weights, 3, &requant, &mut Y[..100]);
+    });
+    report("dense1_plain_i8", 784 * 100, count);
     for (name, inputs, outputs) in [("dense1_i8", 784, 100), ("dense2_i8", 100, 10)] {
         let [words, table, scratch] = dense::sizes(inputs, outputs);
         let count = measure(&mut clock, || {
@@ -90,6 +103,53 @@ fn main() -> ! {
         });
         report(name, inputs * outputs, count);
     }
+    let input = InputRescale {
+        multiplier: 1 << 30,
+        shift: 22,
+        radius: 248,
+    };
+    let count = measure(&mut clock, || {
+        for (index, value) in (0..).zip(&mut Y[..10]) {
+            *value = 9 * index - 40;
+        }
+        softmax::forward_i8(black_box(&mut Y[..10]), &input);
+    });
+    report("softmax_i8", 0, count);
+    let walk = Walk {
+        steps: 30,
+        inputs: 33,
+        units: 30,
+        repeat: false,
+        reverse: false,
+        whole: false,
+        truncate: 0,
+    };
+    let mut table = [0; 20];
+    table.as_chunks_mut().0.fill([1 << 30, 0]);
+    table[16..].copy_from_slice(&[1 << 30, -22, -12, 0]);
+    let kernel: &[i8] = bytemuck::cast_slice(&WEIGHTS[..120 * 33 / 4]);
+    let recurrent: &[i8] = bytemuck::cast_slice(&WEIGHTS[..120 * 30 / 4]);
+    let count = measure(&mut clock, || {
+        let (hidden, y) = Y.split_at_mut(30);
+        let wide: &mut [i16] = bytemuck::cast_slice_mut(&mut SCRATCH[..1024]);
+        let (wide, scratch) = wide.split_at_mut(64);
+        let state = StateI8 {
+            hidden,
+            wide: &mut wide[..LstmI8::WIDE * 30],
+        };
+        let weights = WeightsI8 {
+            kernel,
+            recurrent,
+            bias: &TABLE[..120],
+            recurrent_bias: &[],
+            requant: &table,
+            zeros: [3, 4],
+        };
+        let scratch = &mut scratch[..LstmI8::SCRATCH * 30];
+        let x = black_box(&X[..990]);
+        int8::forward(LstmI8, &walk, x, &weights, state, scratch, &mut y[..30]);
+    });
+    report("lstm_i8", walk.steps * 120 * 63, count);
     let conv = |size: u16, channels, outputs, kernel: u16, pool| conv2d::Shape {
         input: [size; 2],
         channels,
@@ -140,6 +200,30 @@ fn main() -> ! {
         let macs = taps * inputs * seen;
         report(name, macs, count);
     }
+    let model = match Model::load_with::<Kernels>(MODEL) {
+        Ok(model) => model,
+        Err(_) => boards::exit(false),
+    };
+    let macs: u64 = model
+        .nodes()
+        .iter()
+        .map(|node| cost(&model, &node).macs)
+        .sum();
+    // Measured as it runs, whether it learns or not.
+    let Ok(mut session) =
+        Session::with::<Kernels>(model, &mut MOTE_ARENA.as_mut_slice()[..model.arena_infer()])
+    else {
+        boards::exit(false)
+    };
+    let count = measure(&mut clock, || {
+        passed &= session.run().is_ok();
+    });
+    println!(
+        "{{\"name\":\"{}\",\"board\":\"{}\",\"macs\":{macs},\"instructions\":{count},\"arena\":{}}}",
+        model.name(),
+        boards::NAME,
+        model.arena_infer()
+    );
     boards::exit(passed)
 }
 

@@ -1,11 +1,13 @@
 //! The inner loops. `portable` serves every core; faster families for some cores join it and give the same bits.
 
+#[cfg(mote_armv7em)]
+mod armv7em;
 pub mod packed;
 mod portable;
 mod requant;
 
 pub(crate) use portable::{
     BLOCK, ROWS_I8, accumulate, accumulate_each, accumulate_each_i8, accumulate_part,
-    accumulate_row, dot, dot_rows_i8, part, start, vector_matrix,
+    accumulate_row, dot, dot_rows_i8, keep_larger_i8, part, start, vector_matrix,
 };
 pub use requant::Requant;

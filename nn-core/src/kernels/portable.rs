@@ -121,6 +121,12 @@ pub(crate) fn dot<S: Scalar>(a: &[S], b: &[S]) -> S::Acc {
 /// sums\[r\] += Σ (x − zero) · rows\[r\], for each row that is there.
 #[inline(never)]
 pub(crate) fn dot_rows_i8(x: &[i8], rows: [&[i8]; ROWS_I8], zero: i32, sums: &mut [i32; ROWS_I8]) {
+    #[cfg(mote_armv7em)]
+    let (x, rows) = {
+        let done = super::armv7em::dot_rows(x, rows, zero, sums);
+        let rest = |values| <[i8]>::get(values, done..).unwrap_or(&[]);
+        (rest(x), rows.map(rest))
+    };
     let [a, b, c, d] = rows;
     // All rows are full but in the last block; a short row ends the zip.
     if !d.is_empty() {
@@ -149,5 +155,23 @@ pub(crate) fn accumulate_each_i8(x: &[i8], weight: &[i8], zero: i32, sums: &mut 
     for ((sum, &x), &weight) in sums.iter_mut().zip(x).zip(weight) {
         let product = (i32::from(x) - zero).wrapping_mul(i32::from(weight));
         *sum = sum.wrapping_add(product);
+    }
+}
+
+/// best\[i\] = max(best\[i\], values\[i\]) for as many as there are.
+#[inline]
+pub(crate) fn keep_larger_i8(best: &mut [i8], values: &[i8]) {
+    #[cfg(mote_armv7em)]
+    let (best, values) = {
+        let (quads, best) = best.as_chunks_mut();
+        let (others, _) = values.as_chunks();
+        for (quad, other) in quads.iter_mut().zip(others) {
+            *quad = super::armv7em::larger(*quad, *other);
+        }
+        let values = values.get(4 * quads.len()..).unwrap_or(&[]);
+        (best, values)
+    };
+    for (best, value) in best.iter_mut().zip(values) {
+        *best = (*best).max(*value);
     }
 }

@@ -6,6 +6,7 @@
 use bytemuck::TransparentWrapper;
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
+use crate::kernels::{keep_larger_i8, part};
 use crate::memory::{Memory, Span, numbers, numbers_mut};
 pub use crate::ops::argmax::argmax_bytes;
 use crate::ops::argmax::{Packer, Unpacker, argmax_bits};
@@ -42,7 +43,8 @@ impl<K: OpSet> Operator<K> for MaxPool2d {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         let forward: Forward = match check.x.dtype {
-            DType::I8 if K::I8 => run::<i8>,
+            // A model in int8 does not learn: there are no winners to keep.
+            DType::I8 if K::I8 => run_i8,
             dtype => by_scalar!(K, dtype, run)?,
         };
         Some((forward, Sizes::Pool(PoolStep::new(&self.0, check.x.shape)?)))
@@ -59,6 +61,15 @@ fn run<T: bytemuck::Pod + PartialOrd>(frame: &Frame, memory: &mut Memory) -> Opt
     };
     let ([x], [y, argmax]) = memory.borrow([frame.x()], [frame.y(), frame.saved])?;
     pool.max::<T>(numbers(x)?, numbers_mut(y)?, argmax);
+    Some(())
+}
+
+fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::Pool(pool) = frame.step.sizes else {
+        return None;
+    };
+    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
+    pool.max_i8(numbers(x)?, numbers_mut(y)?);
     Some(())
 }
 
@@ -84,7 +95,13 @@ impl PoolStep {
         let frames = x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len));
         if argmax.is_empty() {
             for (x, y) in frames {
-                self.max_of_map(x, y);
+                self.max_of_map(x, y, |best, cells| {
+                    for (best, cell) in best.iter_mut().zip(cells) {
+                        if *cell > *best {
+                            *best = *cell;
+                        }
+                    }
+                });
             }
         } else {
             let mut winners = Packer::new(argmax, argmax_bits(self.taps()));
@@ -95,7 +112,17 @@ impl PoolStep {
         }
     }
 
-    fn max_of_map<T: Copy + PartialOrd>(&self, x: &[T], y: &mut [T]) {
+    /// The largest value of each window, in int8.
+    pub(crate) fn max_i8(&self, x: &[i8], y: &mut [i8]) {
+        let (x_len, y_len) = self.lengths();
+        for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
+            self.max_of_map(x, y, keep_larger_i8);
+        }
+    }
+
+    /// `keep` keeps the larger of the channels of a pixel and of a cell.
+    #[inline(always)]
+    fn max_of_map<T: Copy>(&self, x: &[T], y: &mut [T], keep: impl Fn(&mut [T], &[T])) {
         let channels = usize::from(self.channels).max(1);
         let width = usize::from(self.window.columns.input);
         let mut pixels = y.chunks_exact_mut(channels);
@@ -107,10 +134,11 @@ impl PoolStep {
                 for tap_row in 0..rows.len {
                     for tap_column in 0..columns.len {
                         let at = (rows.input + tap_row) * width + columns.input + tap_column;
-                        let cells = x.get(at * channels..).unwrap_or(&[]);
-                        let first = tap_row + tap_column == 0;
-                        for (best, cell) in pixel.iter_mut().zip(cells) {
-                            if first || *cell > *best {
+                        let cells = part(x, at * channels, channels);
+                        if tap_row + tap_column > 0 {
+                            keep(pixel, cells);
+                        } else {
+                            for (best, cell) in pixel.iter_mut().zip(cells) {
                                 *best = *cell;
                             }
                         }

@@ -9,7 +9,7 @@ use crate::engine::{Forward, Frame, Sizes};
 use crate::kernels::packed::conv2d;
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::window::{Window, frames_and_map};
-use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator};
+use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, Output};
 use crate::tensor::{DType, Shape, TensorId};
 
 /// Parameters of a packed convolution.
@@ -31,12 +31,19 @@ pub struct PackedConv2d {
     pub depthwise: bool,
     /// Whether the largest of each 2x2 outputs is stored, an odd last row or column left out.
     pub pool: bool,
+    /// Whether the output may lie over the input: see [`conv2d::Shape::fits_in_place`].
+    pub in_place: bool,
 }
 
 impl PackedConv2d {
     pub(super) fn facts(&self) -> Facts {
         Facts {
             constants: [Some(self.weight), Some(self.table)],
+            output: if self.in_place {
+                Output::InPlace
+            } else {
+                Output::Apart
+            },
             ..Facts::PLAIN
         }
     }
@@ -95,6 +102,10 @@ impl<K: OpSet> Operator<K> for PackedConv2d {
         let shape = self.of(check).ok_or(NodeFault::Geometry)?;
         let wanted = self.output_shape(check.x.shape, u32::from(shape.outputs));
         check.y_shape(wanted.ok_or(NodeFault::Geometry)?)?;
+        let frames = frames_and_map(&check.x.shape).map(|(frames, _)| frames);
+        if self.in_place && !(frames == Some(1) && shape.fits_in_place()) {
+            return Err(NodeFault::Geometry);
+        }
         check.packed(self.weight, self.table, shape.sizes(), self.activation)
     }
 
@@ -151,22 +162,33 @@ fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
     else {
         return None;
     };
-    let reads = [frame.x(), frame.constant(0), frame.constant(1)];
-    let ([x, weights, table], [y, scratch]) = memory.borrow(reads, [frame.y(), frame.scratch()])?;
-    let layer = conv2d::Layer {
-        shape,
-        weights: numbers(weights)?,
-        table: numbers(table)?,
-        x_zero,
-        range,
+    let (x, y) = (frame.x(), frame.y());
+    let over = y.overlaps(x);
+    let reads = [frame.constant(0), frame.constant(1)];
+    let layer = |weights, table| {
+        Some(conv2d::Layer {
+            shape,
+            weights: numbers(weights)?,
+            table: numbers(table)?,
+            x_zero,
+            range,
+        })
     };
+    if over {
+        let ([weights, table], [map, scratch]) = memory.borrow(reads, [x, frame.scratch()])?;
+        let layer = layer(weights, table)?;
+        conv2d::forward_in_place(&layer, numbers_mut(map)?, numbers_mut(scratch)?);
+        return Some(());
+    }
+    let [weights, table] = reads;
+    let ([x, weights, table], [y, scratch]) =
+        memory.borrow([x, weights, table], [y, frame.scratch()])?;
+    let layer = layer(weights, table)?;
     let (x, y): (&[i8], &mut [i8]) = (numbers(x)?, numbers_mut(y)?);
     let scratch = numbers_mut(scratch)?;
     let (x_len, y_len) = shape.lengths();
-    for (x, y) in x
-        .chunks_exact(x_len.max(1))
-        .zip(y.chunks_exact_mut(y_len.max(1)))
-    {
+    let maps = x.chunks_exact(x_len.max(1));
+    for (x, y) in maps.zip(y.chunks_exact_mut(y_len.max(1))) {
         conv2d::forward(&layer, x, scratch, y);
     }
     Some(())

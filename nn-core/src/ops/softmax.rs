@@ -8,8 +8,8 @@ use bytemuck::TransparentWrapper;
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::fixed_point::{
-    InputRescale, doubling_high_mul, exp_on_negative, one_over_one_plus, rescale,
-    rounding_shift_right, saturate_i8,
+    InputRescale, doubling_high_mul, exp_on_negative, one_over_one_plus, rescale, saturate_i8,
+    shift_positive,
 };
 use crate::memory::Memory;
 use crate::ops::{Check, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar, rows};
@@ -21,6 +21,8 @@ pub const OUTPUT_I8: (f32, i32) = (1.0 / 256.0, -128);
 /// Integer bits of an int8 difference in fixed point.
 pub const INPUT_INTEGER_BITS: u32 = 5;
 const SUM_INTEGER_BITS: u32 = 12;
+/// Exponentials that an int8 softmax keeps on the stack from its first pass to its second.
+const KEPT: usize = 16;
 
 /// The operator.
 #[derive(TransparentWrapper)]
@@ -98,9 +100,15 @@ pub fn forward_i8(values: &mut [i8], input: &InputRescale) {
             ))
         })
     };
+    // Of the first few, what was computed for the sum is kept.
+    let mut kept = [None; KEPT];
+    let mut places = kept.iter_mut();
     let sum = values.iter().fold(0i32, |sum, &value| {
-        let term = exp(value).map_or(0, |e| rounding_shift_right(e, SUM_INTEGER_BITS));
-        sum.wrapping_add(term)
+        let e = exp(value);
+        if let Some(place) = places.next() {
+            *place = e;
+        }
+        sum.wrapping_add(e.map_or(0, |e| shift_positive(e, SUM_INTEGER_BITS)))
     });
     let headroom = sum.leading_zeros();
     // 1/Σ as a mantissa in Q0.31 and a count of bits above the unit.
@@ -111,10 +119,11 @@ pub fn forward_i8(values: &mut [i8], input: &InputRescale) {
     let scale = one_over_one_plus(mantissa as i32);
     // Σ is at least e^0 = 1, so at most 12 leading zeros; the exponent is at least 23.
     let exponent = (SUM_INTEGER_BITS + 31 - 8).saturating_sub(headroom);
+    let mut kept = kept.into_iter();
     for value in values {
-        *value = match exp(*value) {
+        *value = match kept.next().unwrap_or_else(|| exp(*value)) {
             Some(e) => {
-                let probability = rounding_shift_right(doubling_high_mul(scale, e), exponent);
+                let probability = shift_positive(doubling_high_mul(scale, e), exponent);
                 saturate_i8(probability.wrapping_sub(128))
             }
             None => i8::MIN,

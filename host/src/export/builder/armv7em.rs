@@ -232,11 +232,13 @@ impl Pass<'_> {
             activation: layer.activation,
             depthwise: layer.groups > 1,
             pool: pool.is_some(),
+            in_place: false,
         };
         let outputs = u32::try_from(channels.len()).map_err(|_| PackError::Shape)?;
         let shape = packed
             .shape(tensor.shape, outputs)
             .ok_or(PackError::Shape)?;
+        packed.in_place = shape.fits_in_place() && tensor.shape.dims().len() < 4;
         let [words, table, _] = shape.sizes();
         let (mut words, mut table) = (vec![0; words], vec![0; table]);
         let weight: &[i8] = bytemuck::cast_slice(self.plain.bytes(layer.weight));

@@ -36,7 +36,7 @@ pub use q16::{InQ16, Saturated};
 pub use recurrent::Gives;
 
 use nn_core::memory::{Buffer, table_bound};
-use nn_core::model::{EncodeError, Graph, Ids, LoadError, Node, encode};
+use nn_core::model::{EncodeError, Graph, Ids, LoadError, Model, Node, encode};
 use nn_core::ops::{NodeFault, Op};
 use nn_core::scalar::{Q16, Scalar};
 use nn_core::tensor::{DType, Quant, Shape, Source, Tensor, TensorId};
@@ -121,6 +121,25 @@ impl Builder {
             inputs: Vec::new(),
             weights: Vec::new(),
         }
+    }
+
+    /// The graph of a model, and its outputs: to go on with, or to lay out anew.
+    pub fn of(model: &Model) -> (Self, Vec<TensorId>) {
+        let nodes = model.nodes();
+        let nodes = nodes.iter().map(|node| Entry {
+            name: node.name.to_owned(),
+            op: node.op,
+            inputs: node.inputs,
+            output: node.output,
+        });
+        let builder = Self {
+            name: model.name().to_owned(),
+            tensors: model.tensors().iter().collect(),
+            nodes: nodes.collect(),
+            inputs: model.inputs().as_slice().to_vec(),
+            weights: model.weights().to_vec(),
+        };
+        (builder, model.outputs().as_slice().to_vec())
     }
 
     /// The tensor of an id that this builder gave.

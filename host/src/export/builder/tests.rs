@@ -1,4 +1,4 @@
-use nn_core::model::{Model, cost};
+use nn_core::model::cost;
 use nn_core::ops::{Activation, Gru, Op, Pool2d, Rnn};
 use nn_core::session::Session;
 use nn_core::tensor::{DType, Quant};
@@ -351,4 +351,25 @@ fn what_cannot_be_packed_stays() {
         packed.builder.finish(&packed.outputs, None).unwrap()[..],
         plain[..]
     );
+}
+
+/// The digits' CNN, of 863,400 MACs: all of its convolutions and dense layers are packed, both poolings are fused.
+#[test]
+fn the_cnn_runs_packed_in_four_kilobytes() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/mnist-cnn-i8.mote");
+    let plain = AlignedBytes::copy_of(&std::fs::read(path).unwrap());
+    let (builder, outputs) = Builder::of(&Model::load(&plain).unwrap());
+    assert_eq!(builder.finish(&outputs, None).unwrap()[..], plain[..]);
+    let packed = builder.to_armv7em(&outputs).unwrap();
+    assert_eq!(packed.plain, []);
+    let blob = packed.builder.finish(&packed.outputs, None).unwrap();
+    assert_eq!(run_i8(&plain), run_i8(&blob));
+    let model = Model::load(&blob).unwrap();
+    let names = model.nodes().iter().map(|node| node.op.name());
+    let names: Vec<_> = names.collect();
+    assert_eq!(names[..2], ["conv2d_max_pool2d"; 2]);
+    if let Some(out) = std::env::var_os("MOTE_OUT") {
+        std::fs::write(out, &blob[..]).unwrap();
+    }
+    assert!(model.arena_infer() <= 4096, "{} bytes", model.arena_infer());
 }

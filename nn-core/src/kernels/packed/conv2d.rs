@@ -78,6 +78,23 @@ impl Shape {
         (of(input, self.channels), of(self.stored(), self.outputs))
     }
 
+    /// Whether the output may be written over the input, from its start: each row goes where only rows lie that were
+    /// widened before.
+    pub fn fits_in_place(&self) -> bool {
+        let [rows, columns] = self.stored();
+        let (x_len, y_len) = self.lengths();
+        let [height, width] = self.input.map(usize::from);
+        let x_row = width.saturating_mul(self.inputs());
+        let y_row = columns.saturating_mul(usize::from(self.outputs));
+        let [down, top, kernel] = [self.stride[0], self.before[0], self.kernel[0]].map(usize::from);
+        let scale = if self.pool { 2 } else { 1 };
+        let free = |row: usize| {
+            let widened = (row * scale * down + kernel).saturating_sub(top);
+            y_row.saturating_mul(row + 1) <= x_row.saturating_mul(widened.min(height))
+        };
+        !self.is_pointwise() && y_len <= x_len && (0..rows).all(free)
+    }
+
     /// Lines of a row, words of taps of a line, and halves of a line with padding.
     fn line(&self) -> (usize, usize, usize) {
         let [_, kernel] = self.kernel.map(usize::from);
@@ -241,22 +258,47 @@ pub struct Layer<'w> {
 
 /// y of one map. `scratch` has the words that [`Shape::sizes`] tells of.
 pub fn forward(layer: &Layer, x: &[i8], scratch: &mut [i32], y: &mut [i8]) {
+    run(layer, Map { x: Some(x), y }, scratch);
+}
+
+/// y over x, from its start, where [`Shape::fits_in_place`].
+pub fn forward_in_place(layer: &Layer, map: &mut [i8], scratch: &mut [i32]) {
+    run(layer, Map { x: None, y: map }, scratch);
+}
+
+fn run(layer: &Layer, map: Map, scratch: &mut [i32]) {
     let [weights_len, table_len, scratch_len] = layer.shape.sizes();
     let short = layer.weights.len() < weights_len || layer.table.len() < table_len;
     let Some(scratch) = scratch.get_mut(..scratch_len).filter(|_| !short) else {
         return;
     };
+    let Map { x, y } = map;
+    let map = Map { x, y: &mut *y };
     if layer.shape.is_pointwise() {
-        layer.pointwise(x, scratch, y);
+        layer.pointwise(map, scratch);
     } else {
-        layer.rows(x, scratch, y);
+        layer.rows(map, scratch);
     }
-    channel::clamp(y, layer.range);
+    let (_, len) = layer.shape.lengths();
+    channel::clamp(y.get_mut(..len).unwrap_or(&mut []), layer.range);
+}
+
+/// Input and output.
+struct Map<'m> {
+    /// None where it lies where the output goes.
+    x: Option<&'m [i8]>,
+    y: &'m mut [i8],
+}
+
+impl Map<'_> {
+    fn x(&self) -> &[i8] {
+        self.x.unwrap_or(self.y)
+    }
 }
 
 impl Layer<'_> {
     /// Through rows of widened inputs.
-    fn rows(&self, x: &[i8], scratch: &mut [i32], y: &mut [i8]) {
+    fn rows(&self, map: Map, scratch: &mut [i32]) {
         let shape = &self.shape;
         let (lines, words, halves) = shape.line();
         let kernel_rows = usize::from(shape.kernel[0]);
@@ -280,9 +322,6 @@ impl Layer<'_> {
         });
         let kept = kernel_rows.saturating_sub(down);
         for row in 0..self.rows_to_sum() {
-            let Some((pooled, out)) = self.output_row(y, row) else {
-                return;
-            };
             let first = row * down;
             let fresh = if row == 0 {
                 0
@@ -292,8 +331,11 @@ impl Layer<'_> {
             };
             let places = scratch.chunks_exact_mut(row_words.max(1)).enumerate();
             for (index, place) in places.skip(fresh) {
-                self.widen_row(x, first + index, place);
+                self.widen_row(map.x(), first + index, place);
             }
+            let Some((pooled, out)) = self.output_row(map.y, row) else {
+                return;
+            };
             let mut wide: &[i16] = bytemuck::cast_slice(scratch);
             for pair in out.chunks_mut(self.pair_len()) {
                 kernels.run(wide, pooled, pair);
@@ -351,13 +393,14 @@ impl Layer<'_> {
     }
 
     /// A kernel of one cell: the words of two pixels alternate in scratch.
-    fn pointwise(&self, x: &[i8], scratch: &mut [i32], y: &mut [i8]) {
+    fn pointwise(&self, map: Map, scratch: &mut [i32]) {
+        let x = map.x.unwrap_or(&[]);
         let shape = &self.shape;
         let [down, along] = shape.stride.map(usize::from);
         let (inputs, width) = (shape.inputs(), usize::from(shape.input[1]));
         let mut kernels = self.kernels(|_, blocks| Kernel::pairs(2 * scratch.len(), blocks));
         for row in 0..self.rows_to_sum() {
-            let Some((pooled, out)) = self.output_row(y, row) else {
+            let Some((pooled, out)) = self.output_row(map.y, row) else {
                 return;
             };
             let x = part(x, row * down * width * inputs, width * inputs);
