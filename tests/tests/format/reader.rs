@@ -264,9 +264,9 @@ impl<'b> Reader<'b> {
                 let (kernel, stride) = (self.pair(), self.pair());
                 let padding = self.bytes::<4>();
                 let activation = self.activation();
-                let (depthwise, pool) = (self.flag(), self.flag());
+                let (depthwise, pool, in_place) = (self.flag(), self.flag(), self.flag());
                 format!(
-                    "PackedConv2d(PackedConv2d {{ weight: {weight}, table: {table}, kernel: {kernel:?}, stride: {stride:?}, padding: {padding:?}, activation: {activation}, depthwise: {depthwise}, pool: {pool} }})"
+                    "PackedConv2d(PackedConv2d {{ weight: {weight}, table: {table}, kernel: {kernel:?}, stride: {stride:?}, padding: {padding:?}, activation: {activation}, depthwise: {depthwise}, pool: {pool}, in_place: {in_place} }})"
                 )
             }
             other => panic!("operator {other}"),
