@@ -24,7 +24,7 @@ pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
 
 /// [`doubling_high_mul`] of numbers that are not both the lowest.
 #[inline(always)]
-fn high_mul(a: i32, b: i32) -> i32 {
+pub(crate) fn high_mul(a: i32, b: i32) -> i32 {
     // The quotient fits 32 bits: |a·b| < 2⁶².
     ((i64::from(a) * i64::from(b) + (1 << 30)) >> 31) as i32
 }

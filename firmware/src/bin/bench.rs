@@ -133,7 +133,7 @@ fn main() -> ! {
         let (hidden, y) = Y.split_at_mut(30);
         let wide: &mut [i16] = bytemuck::cast_slice_mut(&mut SCRATCH[..1024]);
         let (wide, scratch) = wide.split_at_mut(64);
-        let state = StateI8 {
+        let mut state = StateI8 {
             hidden,
             wide: &mut wide[..LstmI8::WIDE * 30],
         };
@@ -147,7 +147,15 @@ fn main() -> ! {
         };
         let scratch = &mut scratch[..LstmI8::SCRATCH * 30];
         let x = black_box(&X[..990]);
-        int8::forward(LstmI8, &walk, x, &weights, state, scratch, &mut y[..30]);
+        int8::forward(
+            LstmI8,
+            &walk,
+            x,
+            &weights,
+            &mut state,
+            scratch,
+            &mut y[..30],
+        );
     });
     report("lstm_i8", walk.steps * 120 * 63, count);
     let conv = |size: u16, channels, outputs, kernel: u16, pool| conv2d::Shape {

@@ -8,7 +8,7 @@ use bytemuck::TransparentWrapper;
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::fixed_point::{
-    InputRescale, doubling_high_mul, exp_on_negative, one_over_one_plus, rescale, saturate_i8,
+    InputRescale, exp_on_negative, high_mul, one_over_one_plus, rescale, saturate_i8,
     shift_positive,
 };
 use crate::memory::Memory;
@@ -23,6 +23,8 @@ pub const INPUT_INTEGER_BITS: u32 = 5;
 const SUM_INTEGER_BITS: u32 = 12;
 /// Exponentials that an int8 softmax keeps on the stack from its first pass to its second.
 const KEPT: usize = 16;
+/// In the place of e^x where x is too far below the maximum.
+const NONE: i32 = -1;
 
 /// The operator.
 #[derive(TransparentWrapper)]
@@ -90,26 +92,29 @@ pub fn forward<S: Scalar>(values: &mut [S]) {
 /// int8, in place.
 pub fn forward_i8(values: &mut [i8], input: &InputRescale) {
     let max = values.iter().copied().max().map_or(0, i32::from);
+    let shift = i32::from(input.shift);
+    // e^x, at least 0; below 0 where it counts as none.
     let exp = |value: i8| {
         let difference = i32::from(value) - max;
-        (difference >= -input.radius).then(|| {
-            exp_on_negative::<INPUT_INTEGER_BITS>(rescale(
-                difference,
-                input.multiplier,
-                i32::from(input.shift),
-            ))
-        })
-    };
-    // Of the first few, what was computed for the sum is kept.
-    let mut kept = [None; KEPT];
-    let mut places = kept.iter_mut();
-    let sum = values.iter().fold(0i32, |sum, &value| {
-        let e = exp(value);
-        if let Some(place) = places.next() {
-            *place = e;
+        if difference < -input.radius {
+            return NONE;
         }
-        sum.wrapping_add(e.map_or(0, |e| shift_positive(e, SUM_INTEGER_BITS)))
-    });
+        exp_on_negative::<INPUT_INTEGER_BITS>(rescale(difference, input.multiplier, shift))
+    };
+    let add = |sum: i32, e: i32| match e {
+        NONE => sum,
+        e => sum.wrapping_add(shift_positive(e, SUM_INTEGER_BITS)),
+    };
+    let split = values.len().min(KEPT);
+    let (first, rest) = values.split_at_mut_checked(split).unwrap_or_default();
+    // Of the first few, what was computed for the sum is kept.
+    let mut kept = [0; KEPT];
+    let mut sum = 0;
+    for (kept, value) in kept.iter_mut().zip(first.iter()) {
+        *kept = exp(*value);
+        sum = add(sum, *kept);
+    }
+    let sum = rest.iter().fold(sum, |sum, value| add(sum, exp(*value)));
     let headroom = sum.leading_zeros();
     // 1/Σ as a mantissa in Q0.31 and a count of bits above the unit.
     let mantissa = (sum as u32)
@@ -119,15 +124,15 @@ pub fn forward_i8(values: &mut [i8], input: &InputRescale) {
     let scale = one_over_one_plus(mantissa as i32);
     // Σ is at least e^0 = 1, so at most 12 leading zeros; the exponent is at least 23.
     let exponent = (SUM_INTEGER_BITS + 31 - 8).saturating_sub(headroom);
-    let mut kept = kept.into_iter();
-    for value in values {
-        *value = match kept.next().unwrap_or_else(|| exp(*value)) {
-            Some(e) => {
-                let probability = shift_positive(doubling_high_mul(scale, e), exponent);
-                saturate_i8(probability.wrapping_sub(128))
-            }
-            None => i8::MIN,
-        };
+    let share = |e: i32| match e {
+        NONE => i8::MIN,
+        e => saturate_i8(shift_positive(high_mul(scale, e), exponent).wrapping_sub(128)),
+    };
+    for (value, kept) in first.iter_mut().zip(kept) {
+        *value = share(kept);
+    }
+    for value in rest {
+        *value = share(exp(*value));
     }
 }
 
