@@ -235,3 +235,34 @@ pub(crate) fn tanh(a: i32) -> i32 {
         positive.wrapping_neg()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scalar::XorShift32;
+
+    /// x / 2^e, halves away from zero, from the definition.
+    fn divided(x: i32, e: u32) -> i64 {
+        let (x, divisor) = (i128::from(x), 1i128 << e);
+        let magnitude = (2 * x.abs() + divisor) / (2 * divisor);
+        (magnitude * x.signum()) as i64
+    }
+
+    #[test]
+    fn shifts_round_halves_away_from_zero() {
+        let mut rng = XorShift32::new(3);
+        let edges = [i32::MIN, i32::MIN + 1, -1, 0, 1, i32::MAX - 1, i32::MAX];
+        for e in 0..=62 {
+            let halves = (0..31).flat_map(|bit| [-1, 0, 1].map(|near| (1 << bit) + near));
+            let halves = halves.flat_map(|x: i32| [x, x.wrapping_neg()]);
+            let random = (0..2_000).map(|_| rng.draw().cast_signed());
+            for x in edges.into_iter().chain(halves).chain(random) {
+                let wanted = divided(x, e);
+                assert_eq!(i64::from(rounding_shift_right(x, e)), wanted, "{x} / 2^{e}");
+                if x >= 0 && e > 0 {
+                    assert_eq!(i64::from(shift_positive(x, e)), wanted, "{x} / 2^{e}");
+                }
+            }
+        }
+    }
+}
