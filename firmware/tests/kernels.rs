@@ -25,3 +25,11 @@ fn dense() {
 fn conv2d() {
     run(Trials::conv2d, 4_000);
 }
+
+/// Minutes: `cargo test -p firmware --release --test kernels -- --ignored`.
+#[test]
+#[ignore = "a million layers take minutes"]
+fn a_million_layers() {
+    run(Trials::dense, 500_000);
+    run(Trials::conv2d, 500_000);
+}
