@@ -298,6 +298,7 @@ impl Map<'_> {
 
 impl Layer<'_> {
     /// Through rows of widened inputs.
+    #[inline(never)]
     fn rows(&self, map: Map, scratch: &mut [i32]) {
         let shape = &self.shape;
         let (lines, words, halves) = shape.line();
@@ -345,6 +346,7 @@ impl Layer<'_> {
     }
 
     /// Row `row` of the padded input, widened.
+    #[inline(never)]
     fn widen_row(&self, x: &[i8], row: usize, place: &mut [i32]) {
         let shape = &self.shape;
         let zero = i16::from(self.x_zero);
@@ -393,6 +395,7 @@ impl Layer<'_> {
     }
 
     /// A kernel of one cell: the words of two pixels alternate in scratch.
+    #[inline(never)]
     fn pointwise(&self, map: Map, scratch: &mut [i32]) {
         let x = map.x.unwrap_or(&[]);
         let shape = &self.shape;
