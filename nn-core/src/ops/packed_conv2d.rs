@@ -154,6 +154,15 @@ impl<K: OpSet> Operator<K> for PackedConv2d {
 }
 
 fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    if frame.y().overlaps(frame.x()) {
+        run_in_place(frame, memory)
+    } else {
+        run_apart(frame, memory)
+    }
+}
+
+/// The layer of a step with its constants.
+fn layer_of<'m>(frame: &Frame, weights: &'m [u8], table: &'m [u8]) -> Option<conv2d::Layer<'m>> {
     let Sizes::PackedConv {
         shape,
         x_zero,
@@ -162,31 +171,32 @@ fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
     else {
         return None;
     };
-    let (x, y) = (frame.x(), frame.y());
-    let over = y.overlaps(x);
+    Some(conv2d::Layer {
+        shape,
+        weights: numbers(weights)?,
+        table: numbers(table)?,
+        x_zero,
+        range,
+    })
+}
+
+#[inline(never)]
+fn run_in_place(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let reads = [frame.constant(0), frame.constant(1)];
-    let layer = |weights, table| {
-        Some(conv2d::Layer {
-            shape,
-            weights: numbers(weights)?,
-            table: numbers(table)?,
-            x_zero,
-            range,
-        })
-    };
-    if over {
-        let ([weights, table], [map, scratch]) = memory.borrow(reads, [x, frame.scratch()])?;
-        let layer = layer(weights, table)?;
-        conv2d::forward_in_place(&layer, numbers_mut(map)?, numbers_mut(scratch)?);
-        return Some(());
-    }
-    let [weights, table] = reads;
-    let ([x, weights, table], [y, scratch]) =
-        memory.borrow([x, weights, table], [y, frame.scratch()])?;
-    let layer = layer(weights, table)?;
+    let ([weights, table], [map, scratch]) = memory.borrow(reads, [frame.x(), frame.scratch()])?;
+    let layer = layer_of(frame, weights, table)?;
+    conv2d::forward_in_place(&layer, numbers_mut(map)?, numbers_mut(scratch)?);
+    Some(())
+}
+
+#[inline(never)]
+fn run_apart(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let reads = [frame.x(), frame.constant(0), frame.constant(1)];
+    let ([x, weights, table], [y, scratch]) = memory.borrow(reads, [frame.y(), frame.scratch()])?;
+    let layer = layer_of(frame, weights, table)?;
     let (x, y): (&[i8], &mut [i8]) = (numbers(x)?, numbers_mut(y)?);
     let scratch = numbers_mut(scratch)?;
-    let (x_len, y_len) = shape.lengths();
+    let (x_len, y_len) = layer.shape.lengths();
     let maps = x.chunks_exact(x_len.max(1));
     for (x, y) in maps.zip(y.chunks_exact_mut(y_len.max(1))) {
         conv2d::forward(&layer, x, scratch, y);

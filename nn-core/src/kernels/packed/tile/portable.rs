@@ -91,34 +91,45 @@ impl<'w> Kernel<'w> {
 
     /// Runs it at two pixels.
     #[inline]
-    pub(in super::super) fn run(&mut self, x: &[i16], mut out: Output) {
+    pub(in super::super) fn run(&mut self, x: &[i16], out: Output) {
         match &self.inputs {
-            Inputs::Lines(lines) => {
-                for (index, (weights, table)) in self.blocks.iter(lines.weights()).enumerate() {
-                    out.put(index * CHANNELS, lines_of(x, lines, weights), table);
-                }
+            Inputs::Lines(lines) => self.run_lines(lines, x, out),
+            Inputs::Planes(lines, plane, first) => self.run_planes(lines, *plane, *first, x, out),
+            Inputs::Pairs(words) => self.run_pairs(*words, x, out),
+        }
+    }
+
+    // Each in a frame of its own: in one, they would take the stack of all.
+
+    #[inline(never)]
+    fn run_lines(&self, lines: &Lines, x: &[i16], mut out: Output) {
+        for (index, (weights, table)) in self.blocks.iter(lines.weights()).enumerate() {
+            out.put(index * CHANNELS, lines_of(x, lines, weights), table);
+        }
+    }
+
+    #[inline(never)]
+    fn run_planes(&self, lines: &Lines, plane: usize, first: usize, x: &[i16], mut out: Output) {
+        // Counts of 16 bits.
+        let half = lines.count as usize * lines.words as usize;
+        for (index, (weights, table)) in self.blocks.iter(2 * half).enumerate() {
+            let at = (first + 2 * index) * plane;
+            let x = x.get(at..).unwrap_or(&[]);
+            let sums = planes_of(x, lines, plane, weights);
+            out.put_doubled(index * CHANNELS, sums, table);
+        }
+    }
+
+    #[inline(never)]
+    fn run_pairs(&self, words: usize, x: &[i16], mut out: Output) {
+        for (index, (weights, table)) in self.blocks.iter(words).enumerate() {
+            let mut sums = [0; 8];
+            let (words, _) = x.as_chunks::<2>();
+            let steps = words.as_chunks::<2>().0.iter();
+            for (x, weights) in steps.zip(weights.as_chunks::<2>().0) {
+                step_block(&mut sums, weights, *x);
             }
-            Inputs::Planes(lines, plane, first) => {
-                // Counts of 16 bits.
-                let half = lines.count as usize * lines.words as usize;
-                for (index, (weights, table)) in self.blocks.iter(2 * half).enumerate() {
-                    let at = (first + 2 * index) * plane;
-                    let x = x.get(at..).unwrap_or(&[]);
-                    let sums = planes_of(x, lines, *plane, weights);
-                    out.put_doubled(index * CHANNELS, sums, table);
-                }
-            }
-            Inputs::Pairs(words) => {
-                for (index, (weights, table)) in self.blocks.iter(*words).enumerate() {
-                    let mut sums = [0; 8];
-                    let (words, _) = x.as_chunks::<2>();
-                    let steps = words.as_chunks::<2>().0.iter();
-                    for (x, weights) in steps.zip(weights.as_chunks::<2>().0) {
-                        step_block(&mut sums, weights, *x);
-                    }
-                    out.put(index * CHANNELS, sums, table);
-                }
-            }
+            out.put(index * CHANNELS, sums, table);
         }
     }
 }
