@@ -3,6 +3,9 @@
 #![no_std]
 #![no_main]
 
+use core::arch::asm;
+
+use cortex_m::peripheral::SYST;
 use cortex_m_rt::entry;
 use firmware::{
     boards,
@@ -23,11 +26,10 @@ fn main() -> ! {
     let Some(core) = cortex_m::Peripherals::take() else {
         boards::exit(false)
     };
-    let clock = Clock::start(core.SYST);
-    boards::exit(profile(&clock, MOTE_ARENA.as_mut_slice()).is_some())
+    boards::exit(profile(core.SYST, MOTE_ARENA.as_mut_slice()).is_some())
 }
 
-fn profile(clock: &Clock, arena: &mut [u8]) -> Option<()> {
+fn profile(timer: SYST, arena: &mut [u8]) -> Option<()> {
     let Ok(model) = Model::load_with::<Kernels>(MODEL) else {
         defmt::error!("the model in flash is damaged");
         return None;
@@ -37,6 +39,8 @@ fn profile(clock: &Clock, arena: &mut [u8]) -> Option<()> {
         return None;
     };
     let mut draw = Draw::new();
+    traced(model, &mut session, &mut draw)?;
+    let clock = Clock::start(timer);
     let mut gauge = Gauge::new();
     gauge.start();
     run(model, &mut session, &mut draw)?;
@@ -56,6 +60,40 @@ fn profile(clock: &Clock, arena: &mut [u8]) -> Option<()> {
         ran.ok()?;
     }
     Some(())
+}
+
+/// A run for the emulator's trace, which sees these marks; the host may end the emulation after it.
+#[inline(never)]
+fn traced(model: Model, session: &mut Session, draw: &mut Draw) -> Option<()> {
+    fill(model, session, draw)?;
+    mote_mark_start();
+    let ran = session.run_observed(|_, _| mote_mark_layer());
+    mote_mark_end();
+    ran.ok()
+}
+
+/// The traced run begins.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn mote_mark_start() {
+    // SAFETY: it does nothing, so that a call of it stays.
+    unsafe { asm!("nop") };
+}
+
+/// A layer has run.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn mote_mark_layer() {
+    // SAFETY: it does nothing.
+    unsafe { asm!("nop", "nop") };
+}
+
+/// The traced run has ended.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn mote_mark_end() {
+    // SAFETY: it does nothing.
+    unsafe { asm!("nop", "nop", "nop") };
 }
 
 /// Ticks of a run.

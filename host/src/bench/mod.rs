@@ -2,19 +2,23 @@
 //!
 //! A run is counted with `-icount shift=0`, where each instruction takes the same virtual time.
 
+mod cycles;
 mod layers;
 
 pub use layers::{NAMES, layer};
 
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use nn_core::scalar::MATH;
+use object::{Object, ObjectSymbol};
 use serde::Serialize;
 
+use self::cycles::{Code, Counter};
 use crate::blob::{Blob, BlobError};
 use crate::device::boards::Board;
 use crate::device::firmware::{Content, build};
-use crate::device::{BuildError, DeviceError, Qemu, QemuOptions};
+use crate::device::{BuildError, DeviceError, Image, Qemu, QemuOptions};
 use crate::export::{self, Inspection};
 use crate::ui::Ui;
 
@@ -77,6 +81,8 @@ pub struct Cost {
     pub macs: u64,
     /// Instructions of a run.
     pub instructions: u64,
+    /// Cycles of a run as modelled (see `cycles.rs`) for a Cortex-M4; none on another core.
+    pub cycles: Option<u64>,
     /// Bytes of flash of an image that only runs this model: code, constants, model.
     pub flash: u64,
     /// Of that, code and constants without the model.
@@ -102,6 +108,8 @@ pub struct LayerCost {
     pub macs: u64,
     /// Instructions, the dispatch to it among them.
     pub instructions: u64,
+    /// Cycles as modelled for a Cortex-M4; none on another core.
+    pub cycles: Option<u64>,
 }
 
 /// Measures `blob` on `board`. It is called `name` in the result.
@@ -126,7 +134,11 @@ pub fn measure(
         let (name, board) = (name.to_owned(), board.name);
         return Err(BenchError::NoFigures { name, board, log });
     };
-    let layers = inspection.layers.iter().zip(&said.layers);
+    let traced = match board.core {
+        "Cortex-M4F" => trace(board, &image)?,
+        _ => Vec::new(),
+    };
+    let layers = inspection.layers.iter().zip(&said.layers).enumerate();
     Ok(Cost {
         name: name.to_owned(),
         board: board.name,
@@ -134,20 +146,66 @@ pub fn measure(
         math: MATH,
         macs: inspection.macs,
         instructions,
+        cycles: (!traced.is_empty()).then(|| traced.iter().sum()),
         flash: image.flash(),
         text: image.text.saturating_sub(blob.bytes().len() as u64),
         ram: image.ram(),
         arena: image.arena,
         stack,
         layers: layers
-            .map(|(layer, counts)| LayerCost {
+            .map(|(index, (layer, counts))| LayerCost {
                 name: layer.name.clone(),
                 op: layer.op,
                 macs: layer.macs,
                 instructions: mean(counts).unwrap_or(0),
+                cycles: traced.get(index).copied(),
             })
             .collect(),
     })
+}
+
+/// The cycles of each layer of the traced run, the dispatch to it among them.
+fn trace(board: &'static Board, image: &Image) -> Result<Vec<u64>, BenchError> {
+    let elf = std::fs::read(&image.elf).map_err(|source| BuildError::File {
+        path: image.elf.clone(),
+        source,
+    })?;
+    let (Some(code), Some([start, layer, end])) = (Code::read(&elf), marks(&elf)) else {
+        return Ok(Vec::new());
+    };
+    let mut counter: Option<Counter> = None;
+    let mut layers = Vec::new();
+    Qemu::trace(board, image, |address| {
+        if address == start {
+            counter = Some(Counter::new(&code));
+        } else if address == end {
+            return ControlFlow::Break(());
+        } else if let Some(counting) = &mut counter {
+            if address == layer {
+                layers.push(counting.cycles);
+                *counting = Counter::new(&code);
+            } else {
+                counting.step(address);
+            }
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(layers)
+}
+
+/// Where the marks of the traced run lie: its start, the end of a layer, its end.
+fn marks(elf: &[u8]) -> Option<[u32; 3]> {
+    let file = object::File::parse(elf).ok()?;
+    let address = |wanted: &str| {
+        let mut found = file.symbols().filter(|symbol| symbol.name() == Ok(wanted));
+        // Without the bit that says Thumb.
+        u32::try_from(found.next()?.address() & !1).ok()
+    };
+    Some([
+        address("mote_mark_start")?,
+        address("mote_mark_layer")?,
+        address("mote_mark_end")?,
+    ])
 }
 
 /// What the app `profile` said.

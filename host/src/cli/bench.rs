@@ -28,9 +28,9 @@ Examples:
   mote bench conv1_i8 cnn_i8 --on qemu:an386 --json
 
 Keys of --json, a list of: name, board, core, math (the functions of f32), macs, instructions,
-flash (an image that only runs this), text (its code and constants without the model), ram (all of
-it, stack included), arena, stack (that a run took), layers (a list of: name, op, macs,
-instructions).";
+cycles (of a modelled Cortex-M4 without wait states; null on other cores), flash (an image that only runs this), text (its code and constants without the model), ram (all of
+it, stack included), arena, stack (that a run took), layers (a list of: name, op, macs, instructions,
+cycles).";
 
 /// Arguments of `mote bench`.
 #[derive(clap::Args)]
@@ -91,8 +91,17 @@ fn open(what: &str, packed: bool) -> anyhow::Result<(String, Blob)> {
 }
 
 fn print(costs: &[Cost], ui: &Ui) {
-    let header = ["name", "layer", "operator", "MACs", "instructions", "a MAC"];
-    let mut table = ui.table(&header, &[3, 4, 5]);
+    let header = [
+        "name",
+        "layer",
+        "operator",
+        "MACs",
+        "instructions",
+        "a MAC",
+        "cycles",
+    ];
+    let mut table = ui.table(&header, &[3, 4, 5, 6]);
+    let modelled = |cycles: Option<u64>| cycles.map_or(String::new(), |cycles| cycles.to_string());
     for cost in costs {
         let each = |macs: u64, instructions: u64| match macs {
             0 => String::new(),
@@ -106,6 +115,7 @@ fn print(costs: &[Cost], ui: &Ui) {
             cost.macs.to_string(),
             cost.instructions.to_string(),
             each(cost.macs, cost.instructions),
+            modelled(cost.cycles),
         ]);
         if cost.layers.len() < 2 {
             continue;
@@ -118,6 +128,7 @@ fn print(costs: &[Cost], ui: &Ui) {
                 layer.macs.to_string(),
                 layer.instructions.to_string(),
                 each(layer.macs, layer.instructions),
+                modelled(layer.cycles),
             ]);
         }
     }

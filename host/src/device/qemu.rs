@@ -2,7 +2,8 @@
 //! verdict.
 
 use std::{
-    io::{self, Read, Write},
+    io::{self, BufRead, BufReader, Read, Write},
+    ops::ControlFlow,
     os::unix::net::{UnixListener, UnixStream},
     path::PathBuf,
     process::{Child, Command, ExitStatus, Stdio},
@@ -168,6 +169,48 @@ impl Qemu {
         } else {
             Err(DeviceError::Verdict { status, log })
         }
+    }
+
+    /// Boots an `image` and shows `visit` the address of each instruction that it runs, until that breaks off or the
+    /// image ends. Some hundred thousand a second.
+    ///
+    /// # Errors
+    ///
+    /// [`DeviceError::NoQemu`] when it is not installed; [`DeviceError::Build`] when the image cannot be read.
+    pub fn trace(
+        board: &'static Board,
+        image: &Image,
+        mut visit: impl FnMut(u32) -> ControlFlow<()>,
+    ) -> Result<(), DeviceError> {
+        let no_qemu = |source| DeviceError::NoQemu {
+            program: PROGRAM.into(),
+            source,
+        };
+        let mut child = emulator(board, image, QemuOptions::default())?
+            .args(["-serial", "null", "-singlestep", "-d", "exec,nochain"])
+            .stdout(Stdio::null())
+            .spawn()
+            .map_err(no_qemu)?;
+        let mut lines = child.stderr.take().map(BufReader::new);
+        let mut line = Vec::new();
+        while let Some(lines) = &mut lines {
+            line.clear();
+            if lines.read_until(b'\n', &mut line).map_err(no_qemu)? == 0 {
+                break;
+            }
+            // Trace 0: 0x7f0000000000 [00000000/00000410/…] symbol
+            let mut fields = line.split(|byte| *byte == b'/');
+            let address = fields
+                .nth(1)
+                .and_then(|field| std::str::from_utf8(field).ok());
+            let address = address.and_then(|field| u32::from_str_radix(field, 16).ok());
+            if address.is_some_and(|address| visit(address).is_break()) {
+                break;
+            }
+        }
+        child.kill().ok();
+        child.wait().map_err(no_qemu)?;
+        Ok(())
     }
 
     /// How it ended, if it has; the log is complete then.
