@@ -1,5 +1,5 @@
 //! Random layers through the packed kernels, against naive loops over the plain weights: on a workstation by
-//! `cargo test -p firmware`, on a core by the app `bench`.
+//! `cargo test -p firmware`, on a core by the app `kernels`.
 
 use nn_core::fixed_point::rescale;
 use nn_core::kernels::packed::{channel::Plain, conv2d, dense};

@@ -246,6 +246,33 @@ fn all_cases_are_alike_on_a_cortex_m3() {
     assert_alike(&cases(), "an385", &["an385"]);
 }
 
+/// The kernels in assembly against naive loops, on random layers: see the app `kernels`.
+#[test]
+fn packed_kernels_are_right_on_a_cortex_m4f_and_m7() {
+    let ui = Ui::silent();
+    let board = boards::named("an386").expect("a board");
+    let image = match build(
+        board,
+        "kernels",
+        Content::Inference(&model("mnist-mlp-i8")),
+        &ui,
+    ) {
+        Err(error @ BuildError::NoToolchain { .. }) => return skip("an386", &error),
+        image => image.expect("an image"),
+    };
+    for emulator in ["an386", "an500"] {
+        let board = boards::named(emulator).expect("a board");
+        let log = match Qemu::run(board, &image, PATIENCE, &ui) {
+            Err(error @ DeviceError::NoQemu { .. }) => return skip(emulator, &error),
+            log => log.unwrap_or_else(|error| panic!("{emulator}: {error}")),
+        };
+        for kernel in ["kernel dense 500", "kernel conv2d 500"] {
+            let said = log.iter().any(|line| line.contains(kernel));
+            assert!(said, "{emulator}: {kernel} is not in {log:?}");
+        }
+    }
+}
+
 /// One image for both: the same instruction set, and boards of the same make.
 #[test]
 fn all_cases_are_alike_on_a_cortex_m4f_and_m7() {

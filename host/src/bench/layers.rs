@@ -29,7 +29,7 @@ pub const NAMES: [&str; 9] = [
     "pointwise_i8",
 ];
 
-/// Of inputs and outputs.
+/// Of inputs, and of outputs but those of a ReLU.
 const STEP: Affine = Affine {
     scale: 1.0 / 32.0,
     zero_point: -3,
@@ -106,7 +106,12 @@ impl Draft {
                 .collect(),
             multipliers: vec![multiplier; channels],
             shifts: vec![shift; channels],
-            output: STEP.quant(),
+            // As calibration gives it: no output lies below 0, so the clamp is the type's own.
+            output: Affine {
+                zero_point: -128,
+                ..STEP
+            }
+            .quant(),
             activation: Activation::Relu,
         }
     }

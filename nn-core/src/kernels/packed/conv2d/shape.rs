@@ -1,0 +1,139 @@
+//! The sizes of a packed convolution, and what follows from them.
+
+use crate::kernels::packed::channel::LEN;
+use crate::kernels::packed::tile::CHANNELS;
+
+/// Sizes of a convolution. Products of the input's, and of the output's, fit 31 bits, as those of tensors do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// Rows and columns of the input.
+    pub input: [u16; 2],
+    /// Channels of the input.
+    pub channels: u16,
+    /// Rows and columns of the kernel.
+    pub kernel: [u16; 2],
+    /// Steps down and right.
+    pub stride: [u16; 2],
+    /// Cells of padding above and on the left.
+    pub before: [u16; 2],
+    /// Rows and columns of the convolution's output, before it is pooled.
+    pub output: [u16; 2],
+    /// Channels of the output.
+    pub outputs: u16,
+    /// Whether each output channel sees the input channel of its number only; there are as many of either.
+    pub depthwise: bool,
+    /// Whether the largest of each 2x2 cells is the output; an odd last row or column is left out.
+    pub pool: bool,
+}
+
+impl Shape {
+    pub(super) fn inputs(&self) -> usize {
+        usize::from(self.channels)
+    }
+
+    /// Pairs of input channels; depthwise, two for each block.
+    pub(super) fn planes(&self) -> usize {
+        if self.depthwise {
+            2 * self.blocks()
+        } else {
+            self.inputs().div_ceil(2)
+        }
+    }
+
+    pub(super) fn is_pointwise(&self) -> bool {
+        self.kernel == [1, 1] && self.before == [0, 0] && self.inputs() > 1 && !self.depthwise
+    }
+
+    /// Whether a word holds two columns of the only input channel.
+    pub(super) fn is_single(&self) -> bool {
+        self.inputs() == 1 && !self.depthwise
+    }
+
+    /// Rows and columns of what is stored.
+    pub fn stored(&self) -> [usize; 2] {
+        let scale = if self.pool { 2 } else { 1 };
+        self.output.map(|cells| usize::from(cells) / scale)
+    }
+
+    /// Numbers of an input map and of a stored one.
+    pub(crate) fn lengths(&self) -> (usize, usize) {
+        let of = |[rows, columns]: [usize; 2], channels| {
+            rows.saturating_mul(columns)
+                .saturating_mul(usize::from(channels))
+        };
+        let input = self.input.map(usize::from);
+        (of(input, self.channels), of(self.stored(), self.outputs))
+    }
+
+    /// Whether the output may be written over the input, from its start: each row goes where only rows lie that were
+    /// widened before.
+    pub fn fits_in_place(&self) -> bool {
+        let [rows, columns] = self.stored();
+        let (x_len, y_len) = self.lengths();
+        let [height, width] = self.input.map(usize::from);
+        let x_row = width.saturating_mul(self.inputs());
+        let y_row = columns.saturating_mul(usize::from(self.outputs));
+        let [down, top, kernel] = [self.stride[0], self.before[0], self.kernel[0]].map(usize::from);
+        let scale = if self.pool { 2 } else { 1 };
+        let free = |row: usize| {
+            let widened = (row * scale * down + kernel).saturating_sub(top);
+            y_row.saturating_mul(row + 1) <= x_row.saturating_mul(widened.min(height))
+        };
+        !self.is_pointwise() && y_len <= x_len && (0..rows).all(free)
+    }
+
+    /// Lines of a row, words of taps of a line, and halves of a line with padding.
+    pub(super) fn line(&self) -> (usize, usize, usize) {
+        let [_, kernel] = self.kernel.map(usize::from);
+        let [_, stride] = self.stride.map(usize::from);
+        // The second pixel of the last pair may be none, but is computed.
+        let columns = usize::from(self.output[1]).next_multiple_of(2);
+        let last = columns.saturating_sub(1).saturating_mul(stride);
+        if self.is_single() {
+            let words = kernel.div_ceil(2);
+            // An even number.
+            let halves = last.saturating_add(2 * words + 1) & !1;
+            (1, words, halves)
+        } else {
+            let cells = last.saturating_add(kernel);
+            (self.planes(), kernel, cells.saturating_mul(2))
+        }
+    }
+
+    /// Words of a block's weights.
+    pub(super) fn block(&self) -> usize {
+        let (lines, words, _) = self.line();
+        let rows = 2 * usize::from(self.kernel[0]);
+        let lines = if self.depthwise { 1 } else { lines };
+        rows.saturating_mul(lines).saturating_mul(words)
+    }
+
+    pub(super) fn blocks(&self) -> usize {
+        usize::from(self.outputs).div_ceil(CHANNELS)
+    }
+
+    /// Words of weights, numbers in the table and words of scratch. What no memory holds is the largest number.
+    pub fn sizes(&self) -> [usize; 3] {
+        let (lines, _, halves) = self.line();
+        let scratch = if self.is_pointwise() {
+            2 * self.planes()
+        } else {
+            let row = lines.saturating_mul(halves / 2);
+            row.saturating_mul(usize::from(self.kernel[0]))
+        };
+        let blocks = self.blocks();
+        let weights = blocks.saturating_mul(self.block());
+        [weights, blocks * CHANNELS * LEN, scratch]
+    }
+
+    /// The input channel of half `half` of pair `plane`: bytes 0, 2 and 1, 3 of each four; two that are left over are
+    /// a pair.
+    pub(super) fn channel_of(&self, plane: usize, half: usize) -> usize {
+        let first = 4 * (plane / 2);
+        if self.inputs() - first.min(self.inputs()) == 2 {
+            first + half
+        } else {
+            first + plane % 2 + 2 * half
+        }
+    }
+}
