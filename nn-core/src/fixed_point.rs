@@ -79,6 +79,8 @@ pub struct Rescale {
     pub shift: i8,
 }
 
+crate::stored::stored!(Rescale { multiplier: i32, shift: i8 });
+
 impl Rescale {
     /// x · multiplier · 2^(shift − 31).
     #[inline(always)]
@@ -108,6 +110,8 @@ pub struct InputRescale {
     /// Inputs further than this many steps from the zero point (softmax: below the maximum) saturate.
     pub radius: i32,
 }
+
+crate::stored::stored!(InputRescale { multiplier: i32, shift: i8, radius: i32 });
 
 impl InputRescale {
     /// `function` of an int8 input in fixed point, as an int8; an input past the radius saturates.

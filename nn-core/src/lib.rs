@@ -11,6 +11,7 @@
 //! | [`ops`] | one file an operator |
 //! | [`kernels`] | the inner loops, and packing weights for them |
 //! | [`session`] | running a model |
+//! | [`program`] | running a model that was planned when its image was built |
 //! | [`train`] | letting it learn |
 //! | `link` | frames between host and device (feature `link`) |
 #![no_std]
@@ -34,9 +35,11 @@ pub mod link;
 pub mod memory;
 pub mod model;
 pub mod ops;
+pub mod program;
 pub mod scalar;
 mod seq;
 pub mod session;
+mod stored;
 pub mod tensor;
 pub mod train;
 

@@ -78,6 +78,15 @@ impl<'a> Session<'a> {
         self.model
     }
 
+    pub(crate) fn passes(&self) -> Passes<'a> {
+        self.passes
+    }
+
+    /// Where inputs and outputs lie.
+    pub(crate) fn endpoints(&self) -> [[Span; MAX_NODE_INPUTS]; 2] {
+        [self.inputs, self.outputs]
+    }
+
     /// The bytes of the `index`th input, to be written before every run: a run may reuse them.
     pub fn input_mut(&mut self, index: usize) -> Option<&mut [u8]> {
         let span = *self.inputs.get(index).filter(|span| !span.is_empty())?;

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::stored::{Reader, Writer};
+
 /// The most dimensions that a tensor can have.
 pub const MAX_RANK: usize = 4;
 
@@ -131,6 +133,24 @@ pub enum DType {
 }
 
 impl DType {
+    pub(crate) const fn read(from: &mut Reader) -> Self {
+        match from.u8() {
+            1 => Self::Q16,
+            2 => Self::I8,
+            3 => Self::I32,
+            _ => Self::F32,
+        }
+    }
+
+    pub(crate) fn write(self, to: &mut Writer) {
+        to.u8(match self {
+            Self::F32 => 0,
+            Self::Q16 => 1,
+            Self::I8 => 2,
+            Self::I32 => 3,
+        });
+    }
+
     /// Bytes of one number.
     pub const fn size(self) -> usize {
         match self {

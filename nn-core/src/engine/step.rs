@@ -2,7 +2,7 @@
 
 use crate::engine::{Learning, Pick};
 use crate::fixed_point::InputRescale;
-use crate::kernels::packed::conv2d;
+use crate::kernels::packed::conv2d::Shape;
 use crate::memory::{Memory, Span};
 use crate::ops::add::AddStep;
 use crate::ops::conv2d::ConvStep;
@@ -16,6 +16,7 @@ use crate::ops::requantize::RequantizeStep;
 use crate::ops::transpose::TransposeStep;
 use crate::ops::window::PoolStep;
 use crate::ops::{Activation, Dropout, Facts};
+use crate::stored::{Reader, Writer, stored};
 use crate::tensor::{DType, TensorId};
 
 /// Runs a node forward. `None` where the memory does not hold what the step names: a checked model and a planned
@@ -53,7 +54,7 @@ pub(crate) enum Sizes {
     },
     /// A packed int8 convolution.
     PackedConv {
-        shape: conv2d::Shape,
+        shape: Shape,
         x_zero: i8,
         range: [i8; 2],
     },
@@ -123,9 +124,65 @@ pub(crate) enum Sizes {
     RequantizeI8(RequantizeStep),
 }
 
+/// [`Sizes`] as bytes: `sizes!(number Variant { field: type, … } or (type) …)`.
+macro_rules! sizes {
+    ($($number:literal $variant:ident $({ $($field:ident: $type:tt),* })? $(($inner:tt))?,)*) => {
+        impl Sizes {
+            /// What [`write`](Self::write) wrote; nothing where it is something else.
+            pub(crate) const fn read(from: &mut Reader) -> Self {
+                match from.u8() {
+                    $($number => Self::$variant
+                        $({ $($field: stored!(@read from $type)),* })?
+                        $((stored!(@read from $inner)))?,)*
+                    _ => Self::None,
+                }
+            }
+
+            pub(crate) fn write(self, to: &mut Writer) {
+                match self {
+                    Self::None => to.u8(0),
+                    $(sizes!(@pattern inner $variant $({ $($field),* })? $(($inner))?) => {
+                        to.u8($number);
+                        $($(stored!(@write to $field, $type);)*)?
+                        $(stored!(@write to inner, $inner);)?
+                    })*
+                }
+            }
+        }
+    };
+    (@pattern $inner:ident $variant:ident { $($field:ident),* }) => { Self::$variant { $($field),* } };
+    (@pattern $inner:ident $variant:ident ($type:tt)) => { Self::$variant($inner) };
+}
+
+sizes! {
+    1 Dense { activation: Activation, rows: u32, x_zero: i8, y_zero: i8, range: [i8; 2] },
+    2 Conv { conv: ConvStep, activation: Activation, x_zero: i8, y_zero: i8, range: [i8; 2] },
+    3 PackedConv { shape: Shape, x_zero: i8, range: [i8; 2] },
+    4 Pool (PoolStep),
+    5 Function (Activation),
+    6 FunctionI8 { zero: i8, rescale: InputRescale },
+    7 Rows (u32),
+    8 SoftmaxI8 { rows: u32, rescale: InputRescale },
+    9 LogSoftmaxI8 { rows: u32, rescale: LogSoftmaxRescale },
+    10 Slopes { lower: f32, upper: f32 },
+    11 Dropout (Dropout),
+    12 Quant { scale: f32, zero: i8 },
+    13 Rnn { step: RecurrentStep, activation: Activation },
+    14 Lstm (RecurrentStep),
+    15 Gru { step: RecurrentStep, reset_after: bool },
+    16 AddI8 (AddStep),
+    17 MulI8 (MulStep),
+    18 Pad (PadStep),
+    19 Transpose (TransposeStep),
+    20 MeanI8 (MeanStep),
+    21 PreluI8 (PreluStep),
+    22 Embedding { steps: u32, index: DType, zero: i8 },
+    23 RequantizeI8 (RequantizeStep),
+}
+
 /// One node, ready to run.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Step {
+pub struct Step {
     pub(crate) forward: Code<Forward>,
     pub(crate) sizes: Sizes,
     /// Where its operands begin in the table of operands: inputs, output, parameters, constants, scratch, state.

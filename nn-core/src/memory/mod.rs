@@ -25,5 +25,5 @@ pub use error::PlanError;
 pub use place::lower_bound;
 pub(crate) use plan::{Plan, channels, derivative_of};
 pub use plan::{table_bound, table_len};
-pub(crate) use span::Span;
+pub use span::Span;
 pub(crate) use training::{Training, ending, selection};

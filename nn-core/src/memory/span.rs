@@ -4,7 +4,7 @@ use core::ops::Range;
 
 /// Bytes from an offset on, in RAM or in flash (the blob's weights section).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Span {
+pub struct Span {
     offset: u32,
     pub(crate) len: u32,
 }
@@ -13,15 +13,15 @@ impl Span {
     /// Neither weights sections nor arenas reach 2³¹ bytes: see `load`.
     const FLASH: u32 = 1 << 31;
     /// No bytes.
-    pub(crate) const NOTHING: Self = Self { offset: 0, len: 0 };
+    pub const NOTHING: Self = Self { offset: 0, len: 0 };
 
     /// Bytes of the arena's memory.
-    pub(crate) const fn ram(offset: u32, len: u32) -> Self {
+    pub const fn ram(offset: u32, len: u32) -> Self {
         Self { offset, len }
     }
 
     /// Bytes of the weights section.
-    pub(crate) const fn flash(offset: u32, len: u32) -> Self {
+    pub const fn flash(offset: u32, len: u32) -> Self {
         Self {
             offset: offset | Self::FLASH,
             len,

@@ -85,7 +85,7 @@ impl Header {
 }
 
 /// The CRC-32 of a whole blob: all bytes but the four that hold it.
-pub(super) fn checksum(blob: &[u8]) -> u32 {
+pub(crate) fn checksum(blob: &[u8]) -> u32 {
     let mut crc = Crc32::new();
     crc.update(blob.get(..CRC_AT).unwrap_or(&[]));
     crc.update(blob.get(HEADER_LEN..).unwrap_or(&[]));

@@ -18,6 +18,7 @@ pub use crate::ops::NodeFault;
 pub use crate::seq::{Ids, MAX_NODE_INPUTS, Seq};
 pub use encode::{EncodeError, Graph, encode, reseal};
 pub use error::{LoadError, TensorFault};
+pub(crate) use header::checksum;
 pub use header::{HEADER_LEN, Header, MAGIC, VERSION, layout};
 pub use node::{Cost, Node, cost};
 

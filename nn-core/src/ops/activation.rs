@@ -20,6 +20,8 @@ use crate::fixed_point::saturate_i8;
 use crate::memory::Memory;
 use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
 use crate::scalar::{Scalar, round};
+use crate::stored::{Reader, Writer};
+use crate::tensor::DType;
 
 /// A function of each number. The order of the variants is part of the blob format.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -47,6 +49,35 @@ pub enum Activation {
 const SIXTH: f32 = 1.0 / 6.0;
 
 impl Activation {
+    pub(crate) const fn read(from: &mut Reader) -> Self {
+        match from.u8() {
+            1 => Self::Relu,
+            2 => Self::Sigmoid,
+            3 => Self::Tanh,
+            4 => Self::Relu6,
+            5 => Self::LeakyRelu(from.f32()),
+            6 => Self::HardSigmoid,
+            7 => Self::Step,
+            _ => Self::None,
+        }
+    }
+
+    pub(crate) fn write(self, to: &mut Writer) {
+        to.u8(match self {
+            Self::None => 0,
+            Self::Relu => 1,
+            Self::Sigmoid => 2,
+            Self::Tanh => 3,
+            Self::Relu6 => 4,
+            Self::LeakyRelu(_) => 5,
+            Self::HardSigmoid => 6,
+            Self::Step => 7,
+        });
+        if let Self::LeakyRelu(slope) = self {
+            to.f32(slope);
+        }
+    }
+
     /// The activation of `x`.
     #[inline(always)]
     pub(crate) fn apply<S: Scalar>(self, x: S) -> S {
@@ -199,12 +230,17 @@ impl<K: OpSet> Operator<K> for Elementwise {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        Some((by_scalar!(K, check.x.dtype, run)?, Sizes::Function(self.0)))
+        Some((code::<K>(check.x.dtype)?, Sizes::Function(self.0)))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, hand_down)
     }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    by_scalar!(K, dtype, run)
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -49,6 +49,8 @@ pub struct AddStep {
     range: [i8; 2],
 }
 
+crate::stored::stored!(AddStep { multipliers: [i32; 3], shifts: [i8; 3], zeros: [i8; 3], range: [i8; 2] });
+
 impl AddStep {
     /// `zeros` are the zero points of x0, x1 and y; `range` is that of the output.
     pub fn new(requant: &AddRequant, zeros: [i8; 3], range: [i8; 2]) -> Self {
@@ -114,19 +116,27 @@ impl<K: OpSet> Operator<K> for Add {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         match (check.x.dtype, &self.requant) {
-            (DType::I8, Some(requant)) if K::I8 => {
+            (DType::I8, Some(requant)) => {
                 let (_, x1) = check.input(1).ok()?;
                 // Checked when the model was loaded.
                 let zeros = [check.x, x1, check.y].map(|tensor| tensor.zero_point() as i8);
                 let step = AddStep::new(requant, zeros, check.range_i8(self.activation));
-                Some((run_i8, Sizes::AddI8(step)))
+                Some((code::<K>(DType::I8)?, Sizes::AddI8(step)))
             }
-            (dtype, _) => Some((by_scalar!(K, dtype, run)?, Sizes::Function(self.activation))),
+            (dtype, _) => Some((code::<K>(dtype)?, Sizes::Function(self.activation))),
         }
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, run_backward)
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 

@@ -17,7 +17,7 @@ use crate::ops::{
     Activation, Check, Facts, NodeFault, OpSet, Operator, Output, backward_by_scalar, by_scalar,
 };
 use crate::scalar::Scalar;
-use crate::tensor::{Shape, TensorId};
+use crate::tensor::{DType, Shape, TensorId};
 
 /// Parameters of a batch normalization, each `[channels]` and of the input's type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ impl<K: OpSet> Operator<K> for BatchNorm {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        Some((by_scalar!(K, check.x.dtype, run)?, Sizes::None))
+        Some((code::<K>(check.x.dtype)?, Sizes::None))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
@@ -81,6 +81,11 @@ impl<K: OpSet> Operator<K> for BatchNorm {
         // Fits 31 bits.
         check.x.elements() as u64
     }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    by_scalar!(K, dtype, run)
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -77,15 +77,20 @@ impl<K: OpSet> Operator<K> for Concat {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        let forward = match check.x.dtype {
-            DType::I8 if K::I8 => run::<i8> as Forward,
-            dtype => by_scalar!(K, dtype, run)?,
-        };
+        let forward = code::<K>(check.x.dtype)?;
         Some((forward, Sizes::Rows(self.runs(&check.x.shape))))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, run_backward)
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run::<i8>),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 

@@ -122,10 +122,7 @@ impl<K: OpSet> Operator<K> for Conv2d {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        let forward = match check.x.dtype {
-            DType::I8 if K::I8 => run_i8 as Forward,
-            dtype => by_scalar!(K, dtype, run)?,
-        };
+        let forward = code::<K>(check.x.dtype)?;
         let sizes = Sizes::Conv {
             conv: ConvStep::new(self, check.x.shape, &check.tensor(self.weight)?)?,
             activation: self.activation,
@@ -145,6 +142,14 @@ impl<K: OpSet> Operator<K> for Conv2d {
         // Each weight is used once for each output pixel of each frame. All factors fit 31 bits.
         let weights = check.tensor(self.weight).map_or(0, |w| w.elements() as u64);
         weights * u64::from(check.y.shape.rows())
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 
@@ -229,6 +234,8 @@ pub(crate) struct ConvStep {
     pub(crate) outputs: u16,
     pub(crate) groups: u16,
 }
+
+crate::stored::stored!(ConvStep { window: Window, inputs: u16, outputs: u16, groups: u16 });
 
 impl ConvStep {
     pub(crate) fn new(conv: &Conv2d, input: Shape, weight: &Tensor) -> Option<Self> {

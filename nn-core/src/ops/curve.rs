@@ -39,12 +39,12 @@ impl<K: OpSet, C: Curve> Operator<K> for Function<C> {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         match (check.x.dtype, self.0) {
-            (DType::I8, Some(rescale)) if K::I8 => {
+            (DType::I8, Some(rescale)) => {
                 // Checked when the model was loaded.
                 let zero = check.x.zero_point() as i8;
-                Some((Self::run_i8, Sizes::FunctionI8 { zero, rescale }))
+                Some((Self::code::<K>(DType::I8)?, Sizes::FunctionI8 { zero, rescale }))
             }
-            (dtype, _) => Some((by_scalar!(K, dtype, Self::run)?, Sizes::None)),
+            (dtype, _) => Some((Self::code::<K>(dtype)?, Sizes::None)),
         }
     }
 
@@ -54,6 +54,14 @@ impl<K: OpSet, C: Curve> Operator<K> for Function<C> {
 }
 
 impl<C: Curve> Function<C> {
+    /// The function that runs it forward in numbers of this type.
+    pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+        match dtype {
+            DType::I8 if K::I8 => Some(Self::run_i8),
+            dtype => by_scalar!(K, dtype, Self::run),
+        }
+    }
+
     fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
         frame.map_in_place(memory, C::forward::<S>)
     }

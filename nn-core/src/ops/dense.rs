@@ -68,10 +68,7 @@ impl<K: OpSet> Operator<K> for Dense {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        let forward = match check.x.dtype {
-            DType::I8 if K::I8 => run_i8 as Forward,
-            dtype => by_scalar!(K, dtype, run)?,
-        };
+        let forward = code::<K>(check.x.dtype)?;
         let sizes = Sizes::Dense {
             activation: self.activation,
             rows: check.x.shape.rows(),
@@ -98,6 +95,14 @@ impl<K: OpSet> Operator<K> for Dense {
 pub(crate) fn length<T>(values: &[T], rows: u32) -> usize {
     // A count of numbers in memory.
     values.len().checked_div(rows as usize).unwrap_or(0).max(1)
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
+    }
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

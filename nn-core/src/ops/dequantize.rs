@@ -26,8 +26,16 @@ impl<K: OpSet> Operator<K> for Dequantize {
         let scale = check.x.scale();
         // Checked when the model was loaded.
         let zero = check.x.zero_point() as i8;
-        let run: Forward = by_scalar!(K, check.y.dtype, run)?;
-        K::I8.then_some((run, Sizes::Quant { scale, zero }))
+        Some((code::<K>(check.y.dtype)?, Sizes::Quant { scale, zero }))
+    }
+}
+
+/// The function that runs it forward in numbers of this real type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    if K::I8 {
+        by_scalar!(K, dtype, run)
+    } else {
+        None
     }
 }
 

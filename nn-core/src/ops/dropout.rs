@@ -12,6 +12,7 @@ use crate::ops::{
     Activation, Check, Facts, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
 };
 use crate::scalar::{Scalar, hash};
+use crate::tensor::DType;
 
 /// Parameters of a dropout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,8 @@ pub struct Dropout {
     /// The probability of becoming 0, in 65536ths.
     pub probability: u16,
 }
+
+crate::stored::stored!(Dropout { probability: u16 });
 
 pub(super) const FACTS: Facts = Facts::elementwise(Activation::None);
 
@@ -30,12 +33,17 @@ impl<K: OpSet> Operator<K> for Dropout {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        Some((by_scalar!(K, check.x.dtype, run)?, Sizes::Dropout(*self)))
+        Some((code::<K>(check.x.dtype)?, Sizes::Dropout(*self)))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, run_backward)
     }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    by_scalar!(K, dtype, run)
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -63,10 +63,7 @@ impl<K: OpSet> Operator<K> for Embedding {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        let forward = match check.y.dtype {
-            DType::I8 if K::I8 => run_i8 as Forward,
-            dtype => by_scalar!(K, dtype, run)?,
-        };
+        let forward = code::<K>(check.y.dtype)?;
         let sizes = Sizes::Embedding {
             steps: check.x.shape.dims().first().copied()?,
             index: check.x.dtype,
@@ -147,6 +144,14 @@ fn run_with<T: bytemuck::Pod>(
         y,
     );
     Some(())
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
+    }
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -39,6 +39,8 @@ pub struct MeanStep {
     pub zeros: [i8; 2],
 }
 
+crate::stored::stored!(MeanStep { rescale: Rescale, zeros: [i8; 2] });
+
 fn shapes(check: &Check) -> Result<(), NodeFault> {
     check.arity(1)?;
     let channels = check.x.shape.dims().last();
@@ -59,12 +61,12 @@ impl<K: OpSet> Operator<K> for GlobalAvgPool {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         match (check.x.dtype, self.0) {
-            (DType::I8, Some(rescale)) if K::I8 => {
+            (DType::I8, Some(rescale)) => {
                 // Checked when the model was loaded.
                 let zeros = [check.x, check.y].map(|tensor| tensor.zero_point() as i8);
-                Some((run_mean_i8, Sizes::MeanI8(MeanStep { rescale, zeros })))
+                Some((mean_code::<K>(DType::I8)?, Sizes::MeanI8(MeanStep { rescale, zeros })))
             }
-            (dtype, _) => Some((by_scalar!(K, dtype, run_mean)?, Sizes::None)),
+            (dtype, _) => Some((mean_code::<K>(dtype)?, Sizes::None)),
         }
     }
 
@@ -81,15 +83,28 @@ impl<K: OpSet> Operator<K> for GlobalMaxPool {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        let forward = match check.x.dtype {
-            DType::I8 if K::I8 => run_max::<i8> as Forward,
-            dtype => by_scalar!(K, dtype, run_max)?,
-        };
+        let forward = max_code::<K>(check.x.dtype)?;
         Some((forward, Sizes::None))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, run_max_backward)
+    }
+}
+
+/// The function that runs the mean forward in numbers of this type.
+pub(super) const fn mean_code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_mean_i8),
+        dtype => by_scalar!(K, dtype, run_mean),
+    }
+}
+
+/// The function that runs the maximum forward in numbers of this type.
+pub(super) const fn max_code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_max::<i8>),
+        dtype => by_scalar!(K, dtype, run_max),
     }
 }
 

@@ -74,10 +74,7 @@ impl<K: OpSet> Operator<K> for Gru {
         let step = self.step(check).ok()?;
         let reset_after = self.reset_after;
         let sizes = Sizes::Gru { step, reset_after };
-        let forward = match check.x.dtype {
-            DType::I8 if K::I8 => run_i8 as Forward,
-            dtype => by_scalar!(K, dtype, run)?,
-        };
+        let forward = code::<K>(check.x.dtype)?;
         Some((forward, sizes))
     }
 
@@ -87,6 +84,14 @@ impl<K: OpSet> Operator<K> for Gru {
 
     fn macs(&self, check: &Check) -> u64 {
         self.step(check).map_or(0, |step| step.macs::<GruCell>())
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 

@@ -34,6 +34,8 @@ pub struct LogSoftmaxRescale {
     pub back: Rescale,
 }
 
+crate::stored::stored!(LogSoftmaxRescale { input: InputRescale, back: Rescale });
+
 /// The operator. int8 carries its input's rescaling.
 #[derive(TransparentWrapper)]
 #[repr(transparent)]
@@ -54,15 +56,23 @@ impl<K: OpSet> Operator<K> for LogSoftmax {
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         let rows = check.x.shape.rows();
         match (check.x.dtype, self.0) {
-            (DType::I8, Some(rescale)) if K::I8 => {
-                Some((run_i8, Sizes::LogSoftmaxI8 { rows, rescale }))
+            (DType::I8, Some(rescale)) => {
+                Some((code::<K>(DType::I8)?, Sizes::LogSoftmaxI8 { rows, rescale }))
             }
-            (dtype, _) => Some((by_scalar!(K, dtype, run)?, Sizes::Rows(rows))),
+            (dtype, _) => Some((code::<K>(dtype)?, Sizes::Rows(rows))),
         }
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, run_backward)
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 

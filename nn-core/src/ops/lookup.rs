@@ -42,8 +42,13 @@ impl<K: OpSet> Operator<K> for Lookup {
     }
 
     fn resolve(&self, _: &Check) -> Option<(Forward, Sizes)> {
-        K::I8.then_some((run, Sizes::None))
+        Some((code::<K>()?, Sizes::None))
     }
+}
+
+/// The function that runs it forward.
+pub(super) const fn code<K: OpSet>() -> Option<Forward> {
+    if K::I8 { Some(run) } else { None }
 }
 
 fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {

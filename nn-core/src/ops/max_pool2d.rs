@@ -42,16 +42,21 @@ impl<K: OpSet> Operator<K> for MaxPool2d {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        let forward: Forward = match check.x.dtype {
-            // A model in int8 does not learn: there are no winners to keep.
-            DType::I8 if K::I8 => run_i8,
-            dtype => by_scalar!(K, dtype, run)?,
-        };
+        let forward = code::<K>(check.x.dtype)?;
         Some((forward, Sizes::Pool(PoolStep::new(&self.0, check.x.shape)?)))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, run_backward)
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        // A model in int8 does not learn: there are no winners to keep.
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 

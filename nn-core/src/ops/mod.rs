@@ -46,6 +46,7 @@ mod activation;
 mod argmax;
 mod broadcast;
 mod check;
+mod code;
 #[cfg(test)]
 mod draw;
 mod fault;
@@ -59,6 +60,7 @@ pub use add::{Add, AddRequant};
 pub use avg_pool2d::AvgPool2d;
 pub use batch_norm::BatchNorm;
 pub(crate) use check::Check;
+pub(crate) use code::code;
 pub use concat::Concat;
 pub use conv2d::Conv2d;
 pub use dense::Dense;

@@ -38,6 +38,8 @@ pub struct MulStep {
     pub range: [i8; 2],
 }
 
+crate::stored::stored!(MulStep { rescale: Rescale, zeros: [i8; 3], range: [i8; 2] });
+
 impl Mul {
     pub(super) fn facts(&self) -> Facts {
         Facts {
@@ -60,7 +62,7 @@ impl<K: OpSet> Operator<K> for Mul {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         match (check.x.dtype, self.requant) {
-            (DType::I8, Some(rescale)) if K::I8 => {
+            (DType::I8, Some(rescale)) => {
                 let (_, x1) = check.input(1).ok()?;
                 let step = MulStep {
                     rescale,
@@ -68,14 +70,22 @@ impl<K: OpSet> Operator<K> for Mul {
                     zeros: [check.x, x1, check.y].map(|tensor| tensor.zero_point() as i8),
                     range: check.range_i8(self.activation),
                 };
-                Some((run_i8, Sizes::MulI8(step)))
+                Some((code::<K>(DType::I8)?, Sizes::MulI8(step)))
             }
-            (dtype, _) => Some((by_scalar!(K, dtype, run)?, Sizes::Function(self.activation))),
+            (dtype, _) => Some((code::<K>(dtype)?, Sizes::Function(self.activation))),
         }
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, run_backward)
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 

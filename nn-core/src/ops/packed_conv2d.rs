@@ -124,7 +124,7 @@ impl<K: OpSet> Operator<K> for PackedConv2d {
             x_zero: check.x.zero_point() as i8,
             range: check.range_i8(self.activation),
         };
-        K::I8.then_some((run, sizes))
+        Some((code::<K>()?, sizes))
     }
 
     fn packed(&self, check: &Check) -> u64 {
@@ -151,6 +151,11 @@ impl<K: OpSet> Operator<K> for PackedConv2d {
             })
         })
     }
+}
+
+/// The function that runs it forward.
+pub(super) const fn code<K: OpSet>() -> Option<Forward> {
+    if K::I8 { Some(run) } else { None }
 }
 
 fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {

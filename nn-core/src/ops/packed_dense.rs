@@ -74,7 +74,7 @@ impl<K: OpSet> Operator<K> for PackedDense {
             y_zero: check.y.zero_point() as i8,
             range: check.range_i8(self.activation),
         };
-        K::I8.then_some((run, sizes))
+        Some((code::<K>()?, sizes))
     }
 
     fn packed(&self, check: &Check) -> u64 {
@@ -86,6 +86,11 @@ impl<K: OpSet> Operator<K> for PackedDense {
         let [_, outputs] = lengths(check);
         check.x.elements() as u64 * outputs as u64
     }
+}
+
+/// The function that runs it forward.
+pub(super) const fn code<K: OpSet>() -> Option<Forward> {
+    if K::I8 { Some(run) } else { None }
 }
 
 fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {

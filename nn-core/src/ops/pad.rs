@@ -29,6 +29,8 @@ pub struct PadStep {
     zero: i8,
 }
 
+crate::stored::stored!(PadStep { dims: [u32; 4], before: [u8; 4], after: [u8; 4], zero: i8 });
+
 /// A padded number is none of the input's, but its gradient goes nowhere.
 pub(super) const FACTS: Facts = Facts {
     needs_x: false,
@@ -74,10 +76,7 @@ impl<K: OpSet> Operator<K> for Pad {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        let forward = match check.x.dtype {
-            DType::I8 if K::I8 => run_i8 as Forward,
-            dtype => by_scalar!(K, dtype, run)?,
-        };
+        let forward = code::<K>(check.x.dtype)?;
         // Checked when the model was loaded.
         let zero = check.x.zero_point() as i8;
         Some((forward, Sizes::Pad(self.step(&check.x.shape, zero))))
@@ -85,6 +84,14 @@ impl<K: OpSet> Operator<K> for Pad {
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, run_backward)
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 

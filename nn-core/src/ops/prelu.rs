@@ -38,6 +38,8 @@ pub struct PreluRequant {
     pub negative: Rescale,
 }
 
+crate::stored::stored!(PreluRequant { positive: Rescale, negative: Rescale });
+
 /// All that an int8 PReLU takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PreluStep {
@@ -46,6 +48,8 @@ pub struct PreluStep {
     /// The zero points of x, the slope and y.
     pub zeros: [i8; 3],
 }
+
+crate::stored::stored!(PreluStep { requant: PreluRequant, zeros: [i8; 3] });
 
 impl Prelu {
     pub(super) fn facts(&self) -> Facts {
@@ -80,18 +84,26 @@ impl<K: OpSet> Operator<K> for Prelu {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         match (check.x.dtype, self.requant) {
-            (DType::I8, Some(requant)) if K::I8 => {
+            (DType::I8, Some(requant)) => {
                 let slope = check.tensor(self.slope)?;
                 // Checked when the model was loaded.
                 let zeros = [check.x, slope, check.y].map(|tensor| tensor.zero_point() as i8);
-                Some((run_i8, Sizes::PreluI8(PreluStep { requant, zeros })))
+                Some((code::<K>(DType::I8)?, Sizes::PreluI8(PreluStep { requant, zeros })))
             }
-            (dtype, _) => Some((by_scalar!(K, dtype, run)?, Sizes::None)),
+            (dtype, _) => Some((code::<K>(dtype)?, Sizes::None)),
         }
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, run_backward)
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 

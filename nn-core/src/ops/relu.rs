@@ -19,17 +19,25 @@ impl<K: OpSet> Operator<K> for Relu {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         match check.x.dtype {
-            DType::I8 if K::I8 => {
+            DType::I8 => {
                 // Checked when the model was loaded.
                 let zero = check.x.zero_point() as i8;
-                Some((run_i8, Sizes::Quant { scale: 1.0, zero }))
+                Some((code::<K>(DType::I8)?, Sizes::Quant { scale: 1.0, zero }))
             }
-            dtype => Some((by_scalar!(K, dtype, run)?, Sizes::None)),
+            dtype => Some((code::<K>(dtype)?, Sizes::None)),
         }
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, hand_down)
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 

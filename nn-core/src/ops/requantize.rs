@@ -31,6 +31,8 @@ pub struct RequantizeStep {
     pub range: [i8; 2],
 }
 
+crate::stored::stored!(RequantizeStep { rescale: Rescale, zeros: [i8; 2], range: [i8; 2] });
+
 pub(super) const FACTS: Facts = Facts {
     output: Output::InPlace,
     ..Facts::PLAIN
@@ -56,8 +58,13 @@ impl<K: OpSet> Operator<K> for Requantize {
             zeros: [check.x, check.y].map(|tensor| tensor.zero_point() as i8),
             range: check.range_i8(self.activation),
         };
-        K::I8.then_some((run, Sizes::RequantizeI8(step)))
+        Some((code::<K>()?, Sizes::RequantizeI8(step)))
     }
+}
+
+/// The function that runs it forward.
+pub(super) const fn code<K: OpSet>() -> Option<Forward> {
+    if K::I8 { Some(run) } else { None }
 }
 
 fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -61,10 +61,7 @@ impl<K: OpSet> Operator<K> for Rnn {
         let step = self.step(check).ok()?;
         let activation = self.activation;
         let sizes = Sizes::Rnn { step, activation };
-        let forward = match check.x.dtype {
-            DType::I8 if K::I8 => run_i8 as Forward,
-            dtype => by_scalar!(K, dtype, run)?,
-        };
+        let forward = code::<K>(check.x.dtype)?;
         Some((forward, sizes))
     }
 
@@ -74,6 +71,14 @@ impl<K: OpSet> Operator<K> for Rnn {
 
     fn macs(&self, check: &Check) -> u64 {
         self.step(check).map_or(0, |step| step.macs::<RnnCell>())
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 

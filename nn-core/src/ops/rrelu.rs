@@ -10,6 +10,7 @@ use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::memory::Memory;
 use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
 use crate::scalar::{Scalar, hash};
+use crate::tensor::DType;
 
 /// Parameters of a randomized leaky ReLU.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -34,7 +35,7 @@ impl<K: OpSet> Operator<K> for Rrelu {
             lower: self.lower,
             upper: self.upper,
         };
-        Some((by_scalar!(K, check.x.dtype, run)?, sizes))
+        Some((code::<K>(check.x.dtype)?, sizes))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
@@ -51,6 +52,11 @@ fn slope<S: Scalar>(lower: S, upper: S, seed: Option<u32>, index: usize) -> S {
         None => S::from_f32(0.5),
     };
     lower.add(width.mul(share))
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    by_scalar!(K, dtype, run)
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -42,19 +42,27 @@ impl<K: OpSet> Operator<K> for Softmax {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         match (check.x.dtype, self.0) {
-            (DType::I8, Some(rescale)) if K::I8 => {
+            (DType::I8, Some(rescale)) => {
                 let rows = check.x.shape.rows();
-                Some((run_i8, Sizes::SoftmaxI8 { rows, rescale }))
+                Some((code::<K>(DType::I8)?, Sizes::SoftmaxI8 { rows, rescale }))
             }
             (dtype, _) => {
                 let sizes = Sizes::Rows(check.x.shape.rows());
-                Some((by_scalar!(K, dtype, run)?, sizes))
+                Some((code::<K>(dtype)?, sizes))
             }
         }
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, run_backward)
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run_i8),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 

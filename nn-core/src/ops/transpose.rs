@@ -26,6 +26,8 @@ pub struct TransposeStep {
     axes: [u8; MAX_RANK],
 }
 
+crate::stored::stored!(TransposeStep { dims: [u32; 4], axes: [u8; 4] });
+
 pub(super) const FACTS: Facts = Facts {
     needs_x: false,
     selects: true,
@@ -69,15 +71,20 @@ impl<K: OpSet> Operator<K> for Transpose {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        let forward = match check.x.dtype {
-            DType::I8 if K::I8 => run::<i8> as Forward,
-            dtype => by_scalar!(K, dtype, run)?,
-        };
+        let forward = code::<K>(check.x.dtype)?;
         Some((forward, Sizes::Transpose(self.step(&check.x.shape))))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
         backward_by_scalar!(K, check.x.dtype, run_backward)
+    }
+}
+
+/// The function that runs it forward in numbers of this type.
+pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+    match dtype {
+        DType::I8 if K::I8 => Some(run::<i8>),
+        dtype => by_scalar!(K, dtype, run),
     }
 }
 

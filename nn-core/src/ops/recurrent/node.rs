@@ -59,6 +59,18 @@ pub(crate) struct RecurrentStep {
     pub(super) zeros: [i8; 2],
 }
 
+crate::stored::stored!(RecurrentStep {
+    steps: u16,
+    inputs: u16,
+    units: u16,
+    truncate: u16,
+    repeat: bool,
+    reverse: bool,
+    whole: bool,
+    stateful: bool,
+    zeros: [i8; 2],
+});
+
 impl RecurrentStep {
     pub(super) fn walk(&self) -> Walk {
         Walk {

@@ -26,6 +26,18 @@ pub struct Shape {
     pub pool: bool,
 }
 
+crate::stored::stored!(Shape {
+    input: [u16; 2],
+    channels: u16,
+    kernel: [u16; 2],
+    stride: [u16; 2],
+    before: [u16; 2],
+    output: [u16; 2],
+    outputs: u16,
+    depthwise: bool,
+    pool: bool,
+});
+
 impl Shape {
     pub(super) fn inputs(&self) -> usize {
         usize::from(self.channels)

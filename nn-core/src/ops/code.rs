@@ -1,0 +1,48 @@
+//! Which function runs an operator, by its number and its number types.
+
+use crate::engine::Forward;
+use crate::ops::{self, OpSet, holds, number};
+use crate::tensor::DType;
+
+/// The function that runs operator `op` from numbers of type `x` to such of type `y`, as
+/// [`resolve`](super::Operator::resolve) finds it; `None` where `K` does not hold it.
+pub(crate) const fn code<K: OpSet>(op: u8, x: DType, y: DType) -> Option<Forward> {
+    if !holds::<K>(op) {
+        return None;
+    }
+    match op {
+        number::DENSE => ops::dense::code::<K>(x),
+        number::CONV2D => ops::conv2d::code::<K>(x),
+        number::MAX_POOL2D => ops::max_pool2d::code::<K>(x),
+        number::AVG_POOL2D => ops::avg_pool2d::code::<K>(x),
+        number::FLATTEN | number::RESHAPE => Some(ops::flatten::run),
+        number::RELU => ops::relu::code::<K>(x),
+        number::SIGMOID => ops::sigmoid::Sigmoid::code::<K>(x),
+        number::TANH => ops::tanh::Tanh::code::<K>(x),
+        number::SOFTMAX => ops::softmax::code::<K>(x),
+        number::QUANTIZE => ops::quantize::code::<K>(x),
+        number::DEQUANTIZE => ops::dequantize::code::<K>(y),
+        number::ACTIVATION => ops::activation::code::<K>(x),
+        number::LOG_SOFTMAX => ops::log_softmax::code::<K>(x),
+        number::RRELU => ops::rrelu::code::<K>(x),
+        number::RNN => ops::rnn::code::<K>(x),
+        number::LSTM => ops::lstm::code::<K>(x),
+        number::GRU => ops::gru::code::<K>(x),
+        number::BATCH_NORM => ops::batch_norm::code::<K>(x),
+        number::DROPOUT => ops::dropout::code::<K>(x),
+        number::ADD => ops::add::code::<K>(x),
+        number::MUL => ops::mul::code::<K>(x),
+        number::CONCAT => ops::concat::code::<K>(x),
+        number::PAD => ops::pad::code::<K>(x),
+        number::TRANSPOSE => ops::transpose::code::<K>(x),
+        number::GLOBAL_AVG_POOL => ops::global_pool::mean_code::<K>(x),
+        number::GLOBAL_MAX_POOL => ops::global_pool::max_code::<K>(x),
+        number::PRELU => ops::prelu::code::<K>(x),
+        number::EMBEDDING => ops::embedding::code::<K>(y),
+        number::LOOKUP => ops::lookup::code::<K>(),
+        number::REQUANTIZE => ops::requantize::code::<K>(),
+        number::PACKED_DENSE => ops::packed_dense::code::<K>(),
+        number::PACKED_CONV2D => ops::packed_conv2d::code::<K>(),
+        _ => None,
+    }
+}
