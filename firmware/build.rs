@@ -11,6 +11,8 @@ use std::{
 use nn_core::{
     link::FRAME_OVERHEAD,
     model::Model,
+    program,
+    session::Session,
     tensor::{DType, Source},
     train::Loss,
 };
@@ -152,6 +154,12 @@ impl Aligned {
         Aligned(words.collect(), blob.len())
     }
 
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        let Aligned(words, len) = self;
+        // SAFETY: `words` holds at least `len` bytes, all of them written, and any bits are a number.
+        unsafe { std::slice::from_raw_parts_mut(words.as_mut_ptr().cast::<u8>(), *len) }
+    }
+
     fn load(&self, path: &Path) -> Result<Model<'_>, String> {
         let Aligned(words, len) = self;
         // SAFETY: `words` holds at least `len` bytes, all of them written.
@@ -206,11 +214,21 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
         Some(spec) if learns(&model) && spec.loss() != Loss::CrossEntropy => output,
         _ => 0,
     };
-    let learns = learns(&model);
-    let arena = if learns {
-        model.arena_infer().max(model.arena_train())
+    let mut planning;
+    let session = if learns(&model) {
+        None
     } else {
-        model.arena_infer()
+        planning = Aligned(
+            vec![0; model.arena_infer().div_ceil(16)],
+            model.arena_infer(),
+        );
+        let session = Session::new(model, planning.bytes_mut());
+        Some(session.map_err(|error| format!("{}: {error}", path.display()))?)
+    };
+    let program = session.as_ref().map(program::Source::new);
+    let arena = match &program {
+        None => model.arena_infer().max(model.arena_train()),
+        Some(program) => program.arena(),
     };
     let frame = input.max(64) + values + FRAME_OVERHEAD;
 
@@ -255,20 +273,48 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
     ] {
         let _ = writeln!(code, "/// {doc}\npub const {name}: usize = {value};");
     }
-    let engine = if learns {
-        "train::Trainer"
-    } else {
-        "session::Session"
-    };
+    let header = model.header();
     let _ = writeln!(
         code,
-        "/// What runs the model, or lets it learn.\npub type Engine = nn_core::{engine}<'static>;"
+        "/// What the device says about the model.\n\
+         pub const CARD: crate::server::ModelCard = crate::server::ModelCard {{\n\
+         name: {:?},\ncrc32: {:#x},\narena: [{}, {}],\ninput_len: {input},\noutput_len: {output},\n}};",
+        model.name(),
+        header.crc,
+        header.arena_infer,
+        header.arena_train,
+    );
+    let inputs = (0..model.inputs().as_slice().len()).filter_map(|index| model.input(index));
+    let inputs: Vec<_> = inputs.map(|input| input.dtype).collect();
+    let _ = writeln!(
+        code,
+        "/// The number types of its inputs.\npub const INPUTS: &[nn_core::tensor::DType] = \
+         &{{ use nn_core::tensor::DType::*; {inputs:?} }};"
     );
     code.push_str(&kernels(&[model]));
     code.push_str(
         "/// The blob, in flash.\npub static MODEL: &[u8] = \
          nn_core::include_model!(concat!(env!(\"OUT_DIR\"), \"/model.mote\"));\n",
     );
+    match program {
+        None => code.push_str(
+            "/// What lets the model learn.\npub type Engine = nn_core::train::Trainer<'static>;\n\
+             /// Sets it up.\n\
+             pub fn engine(arena: &'static mut [u8]) -> Result<Engine, crate::engine::Fault> {\n\
+             crate::engine::trainer::<Kernels>(MODEL, arena)\n}\n",
+        ),
+        Some(program) => {
+            let _ = writeln!(
+                code,
+                "/// Its steps.\npub static PROGRAM: nn_core::program::Program = {};\n\
+                 /// What runs the model.\npub type Engine = nn_core::program::Runner<'static>;\n\
+                 /// Sets it up.\n\
+                 pub fn engine(arena: &'static mut [u8]) -> Result<Engine, crate::engine::Fault> {{\n\
+                 crate::engine::runner(&PROGRAM, MODEL, arena)\n}}",
+                program
+            );
+        }
+    }
     Ok(code)
 }
 

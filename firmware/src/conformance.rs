@@ -9,7 +9,7 @@ use nn_core::{
     model::{LoadError, Model},
     ops::OpSet,
     session::{RunError, Session},
-    tensor::{DType, Tensor},
+    tensor::DType,
     train::{Loss, StepReport, Target, TrainError, Trainer},
 };
 
@@ -144,7 +144,7 @@ fn infer<K: OpSet>(
     for _ in 0..RUNS {
         for index in 0..model.inputs().as_slice().len() {
             let tensor = model.input(index).ok_or(Fault::Room)?;
-            draw.fill(&tensor, session.input_mut(index).ok_or(Fault::Room)?);
+            draw.fill(tensor.dtype, session.input_mut(index).ok_or(Fault::Room)?);
         }
         meter.start();
         let ran = run(session);
@@ -189,7 +189,7 @@ fn learn<K: OpSet>(
     for step in 0..STEPS + RUNS {
         for index in 0..model.inputs().as_slice().len() {
             let tensor = model.input(index).ok_or(Fault::Room)?;
-            draw.fill(&tensor, trainer.input_mut(index).ok_or(Fault::Room)?);
+            draw.fill(tensor.dtype, trainer.input_mut(index).ok_or(Fault::Room)?);
         }
         if step < STEPS {
             let mut targets = [Target::Class(0); nn_core::train::MAX_HEADS];
@@ -240,8 +240,8 @@ impl Draw {
     }
 
     /// The bytes of a tensor: real numbers in ±1, any int8, ids below [`IDS`].
-    pub fn fill(&mut self, tensor: &Tensor, bytes: &mut [u8]) {
-        if tensor.dtype == DType::I8 {
+    pub fn fill(&mut self, dtype: DType, bytes: &mut [u8]) {
+        if dtype == DType::I8 {
             for byte in bytes {
                 // Any eight bits.
                 *byte = self.bits() as u8;
@@ -249,7 +249,7 @@ impl Draw {
             return;
         }
         for word in bytes.as_chunks_mut::<4>().0 {
-            *word = match tensor.dtype {
+            *word = match dtype {
                 // Every fifth is 0: what is skipped for it must not show.
                 DType::F32 if self.bits().is_multiple_of(5) => [0; 4],
                 DType::F32 => self.number().to_le_bytes(),

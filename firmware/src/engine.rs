@@ -1,28 +1,20 @@
 //! What an image does with its model: run it, or run it and learn.
 //!
-//! Which of the two is chosen when the image is built, so that one that only infers holds no code that learns.
+//! Which of the two is chosen when the image is built, so that one that only infers holds no code that learns, and,
+//! since it was planned then, none that plans either.
 
 use nn_core::{
     SetupError,
     link::ErrorCode,
-    model::Model,
+    model::{LoadError, Model},
     ops::OpSet,
+    program::{Program, ProgramError, Runner},
     session::{RunError, Session},
     train::Trainer,
 };
 
 /// A model in an arena.
 pub trait Engine<'a>: Sized {
-    /// Sets `model` up in `arena`, with the kernels of `K`.
-    ///
-    /// # Errors
-    ///
-    /// When the arena is too small or not aligned to 16 bytes, or the model wants what `K` has not.
-    fn set_up<K: OpSet>(model: Model<'a>, arena: &'a mut [u8]) -> Result<Self, SetupError>;
-
-    /// The model.
-    fn model(&self) -> Model<'a>;
-
     /// The bytes of its input 0.
     fn input_mut(&mut self) -> Option<&mut [u8]>;
 
@@ -44,15 +36,63 @@ pub trait Engine<'a>: Sized {
     fn trainer(&mut self) -> Result<&mut Trainer<'a>, ErrorCode>;
 }
 
+/// Why an image cannot set its model up.
+#[derive(Debug, Clone, Copy)]
+#[cfg_attr(target_os = "none", derive(defmt::Format))]
+pub enum Fault {
+    /// The blob in flash is damaged.
+    Load(LoadError),
+    /// The arena is too small or not aligned, or the model wants what the image has not.
+    SetUp(SetupError),
+    /// As either, of a planned model.
+    Program(ProgramError),
+}
+
+/// The trainer of the blob, in `arena`, with the kernels of `K`.
+///
+/// # Errors
+///
+/// [`Fault::Load`], [`Fault::SetUp`].
+#[inline(never)]
+pub fn trainer<'a, K: OpSet>(blob: &'a [u8], arena: &'a mut [u8]) -> Result<Trainer<'a>, Fault> {
+    let model = Model::load_with::<K>(blob).map_err(Fault::Load)?;
+    Trainer::with::<K>(model, arena).map_err(Fault::SetUp)
+}
+
+/// The runner of a program that was made from the blob.
+///
+/// # Errors
+///
+/// [`Fault::Program`].
+#[inline(never)]
+pub fn runner<'a>(
+    program: &'a Program<'a>,
+    blob: &'a [u8],
+    arena: &'a mut [u8],
+) -> Result<Runner<'a>, Fault> {
+    Runner::new(program, blob, arena).map_err(Fault::Program)
+}
+
+impl<'a> Engine<'a> for Runner<'a> {
+    fn input_mut(&mut self) -> Option<&mut [u8]> {
+        self.input_mut(0)
+    }
+
+    fn run(&mut self) -> Result<(), RunError> {
+        self.run()
+    }
+
+    fn output(&self) -> Option<&[u8]> {
+        self.output(0)
+    }
+
+    #[inline]
+    fn trainer(&mut self) -> Result<&mut Trainer<'a>, ErrorCode> {
+        Err(ErrorCode::NoTrainPlan)
+    }
+}
+
 impl<'a> Engine<'a> for Session<'a> {
-    fn set_up<K: OpSet>(model: Model<'a>, arena: &'a mut [u8]) -> Result<Self, SetupError> {
-        Session::with::<K>(model, arena)
-    }
-
-    fn model(&self) -> Model<'a> {
-        self.model()
-    }
-
     fn input_mut(&mut self) -> Option<&mut [u8]> {
         self.input_mut(0)
     }
@@ -72,14 +112,6 @@ impl<'a> Engine<'a> for Session<'a> {
 }
 
 impl<'a> Engine<'a> for Trainer<'a> {
-    fn set_up<K: OpSet>(model: Model<'a>, arena: &'a mut [u8]) -> Result<Self, SetupError> {
-        Trainer::with::<K>(model, arena)
-    }
-
-    fn model(&self) -> Model<'a> {
-        self.model()
-    }
-
     fn input_mut(&mut self) -> Option<&mut [u8]> {
         self.input_mut(0)
     }

@@ -20,12 +20,29 @@ pub struct Card {
     pub board: &'static str,
     /// Its core.
     pub core: &'static str,
+    /// The model in the image.
+    pub model: ModelCard,
     /// Bytes of arena in the image.
     pub arena: usize,
     /// Bytes of the longest frame that it takes.
     pub frame_max: usize,
     /// What it has used of its stack.
     pub stack: fn() -> StackUse,
+}
+
+/// What the device says about its model.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelCard {
+    /// Its name.
+    pub name: &'static str,
+    /// The CRC-32 of its blob.
+    pub crc32: u32,
+    /// Bytes of arena for inference and for training, as its header states them.
+    pub arena: [u32; 2],
+    /// Bytes of its input 0.
+    pub input_len: u32,
+    /// Bytes of its output 0.
+    pub output_len: u32,
 }
 
 /// A model on a device, answering requests.
@@ -182,21 +199,21 @@ where
     }
 
     fn hello(&mut self) -> Hello<'_> {
-        let model = self.engine.model();
         let weights = self.engine.trainer().map_or(0, |t| t.weights().len());
-        let bytes = |tensor: Option<nn_core::tensor::Tensor>| tensor.map_or(0, |t| t.bytes());
+        let model = self.card.model;
+        let [arena_infer, arena_train] = model.arena;
         Hello {
             protocol: PROTOCOL,
             board: self.card.board,
             core: self.card.core,
-            model: model.name(),
-            model_crc32: model.header().crc,
-            arena_infer: word(model.arena_infer()),
-            arena_train: word(model.arena_train()),
+            model: model.name,
+            model_crc32: model.crc32,
+            arena_infer,
+            arena_train,
             arena: word(self.card.arena),
             weights_len: word(weights),
-            input_len: word(bytes(model.input(0))),
-            output_len: word(bytes(model.output(0))),
+            input_len: model.input_len,
+            output_len: model.output_len,
             frame_max: word(self.card.frame_max),
             math: MATH,
         }

@@ -79,7 +79,10 @@ pub struct Rescale {
     pub shift: i8,
 }
 
-crate::stored::stored!(Rescale { multiplier: i32, shift: i8 });
+crate::stored::stored!(Rescale {
+    multiplier: i32,
+    shift: i8
+});
 
 impl Rescale {
     /// x · multiplier · 2^(shift − 31).
@@ -111,7 +114,11 @@ pub struct InputRescale {
     pub radius: i32,
 }
 
-crate::stored::stored!(InputRescale { multiplier: i32, shift: i8, radius: i32 });
+crate::stored::stored!(InputRescale {
+    multiplier: i32,
+    shift: i8,
+    radius: i32
+});
 
 impl InputRescale {
     /// `function` of an int8 input in fixed point, as an int8; an input past the radius saturates.

@@ -5,12 +5,11 @@
 use cortex_m_rt::entry;
 use firmware::{
     boards,
-    engine::Engine as _,
-    model::{ARENA, Engine, FRAME_MAX, Kernels, MODEL, VALUES},
+    model::{self, ARENA, CARD, Engine, FRAME_MAX, VALUES},
     server::{Card, Server},
     stack,
 };
-use nn_core::{memory::Arena, model::Model};
+use nn_core::memory::Arena;
 
 #[entry]
 fn main() -> ! {
@@ -28,6 +27,7 @@ fn main() -> ! {
     let card = Card {
         board: boards::NAME,
         core: boards::CORE,
+        model: CARD,
         arena: ARENA,
         frame_max: FRAME_MAX,
         stack: stack::report,
@@ -41,25 +41,20 @@ fn main() -> ! {
 /// Puts the model's engine in its place. A function of its own: what it needs of the stack is free again afterwards.
 #[inline(never)]
 fn set_up(place: &'static mut Option<Engine>, arena: &'static mut [u8]) -> &'static mut Engine {
-    let model = match Model::load_with::<Kernels>(MODEL) {
-        Ok(model) => model,
-        Err(error) => {
-            defmt::error!("the model in flash is damaged: {}", error);
-            boards::exit(false);
+    match model::engine(arena) {
+        Ok(engine) => {
+            defmt::info!(
+                "{=str} ({=str}): {=str}, CRC-32 {=u32:08x}, arena {=usize} bytes",
+                boards::NAME,
+                boards::CORE,
+                CARD.name,
+                CARD.crc32,
+                ARENA
+            );
+            place.insert(engine)
         }
-    };
-    defmt::info!(
-        "{=str} ({=str}): {=str}, CRC-32 {=u32:08x}, arena {=usize} bytes",
-        boards::NAME,
-        boards::CORE,
-        model.name(),
-        model.header().crc,
-        ARENA
-    );
-    match Engine::set_up::<Kernels>(model, arena) {
-        Ok(engine) => place.insert(engine),
-        Err(error) => {
-            defmt::error!("the model cannot be set up: {}", error);
+        Err(fault) => {
+            defmt::error!("the model in flash cannot be set up: {}", fault);
             boards::exit(false);
         }
     }

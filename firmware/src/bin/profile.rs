@@ -11,10 +11,10 @@ use firmware::{
     boards,
     clock::{Clock, Instant},
     conformance::{Draw, Meter},
-    model::{ARENA, Kernels, MODEL},
+    model::{self, ARENA, Engine, INPUTS},
     stack::Gauge,
 };
-use nn_core::{memory::Arena, model::Model, session::Session};
+use nn_core::memory::Arena;
 
 /// Runs that are counted: the clock's ticks are longer than an instruction, and the mean is finer.
 const RUNS: u32 = 16;
@@ -30,29 +30,28 @@ fn main() -> ! {
 }
 
 fn profile(timer: SYST, arena: &mut [u8]) -> Option<()> {
-    let Ok(model) = Model::load_with::<Kernels>(MODEL) else {
-        defmt::error!("the model in flash is damaged");
-        return None;
-    };
-    let Ok(mut session) = Session::with::<Kernels>(model, arena) else {
-        defmt::error!("the model cannot be set up");
-        return None;
+    let mut engine = match model::engine(arena) {
+        Ok(engine) => engine,
+        Err(fault) => {
+            defmt::error!("the model in flash cannot be set up: {}", fault);
+            return None;
+        }
     };
     let mut draw = Draw::new();
-    traced(model, &mut session, &mut draw)?;
+    traced(&mut engine, &mut draw)?;
     let clock = Clock::start(timer);
     let mut gauge = Gauge::new();
     gauge.start();
-    run(model, &mut session, &mut draw)?;
+    run(&mut engine, &mut draw)?;
     defmt::println!("stack {=u32}", gauge.stop());
     for _ in 0..RUNS {
-        let instructions = clock.instructions(run(model, &mut session, &mut draw)?);
+        let instructions = clock.instructions(run(&mut engine, &mut draw)?);
         defmt::println!("run {=u32}", instructions);
     }
     for _ in 0..RUNS {
-        fill(model, &mut session, &mut draw)?;
+        fill(&mut engine, &mut draw)?;
         let mut last = Instant::now();
-        let ran = session.run_observed(|index, _| {
+        let ran = engine.run_observed(|index, _| {
             let ticks = last.ticks();
             defmt::println!("layer {=usize} {=u32}", index, clock.instructions(ticks));
             last = Instant::now();
@@ -64,10 +63,10 @@ fn profile(timer: SYST, arena: &mut [u8]) -> Option<()> {
 
 /// A run for the emulator's trace, which sees these marks; the host may end the emulation after it.
 #[inline(never)]
-fn traced(model: Model, session: &mut Session, draw: &mut Draw) -> Option<()> {
-    fill(model, session, draw)?;
+fn traced(engine: &mut Engine, draw: &mut Draw) -> Option<()> {
+    fill(engine, draw)?;
     mote_mark_start();
-    let ran = session.run_observed(|_, _| mote_mark_layer());
+    let ran = engine.run_observed(|_, _| mote_mark_layer());
     mote_mark_end();
     ran.ok()
 }
@@ -98,18 +97,18 @@ extern "C" fn mote_mark_end() {
 
 /// Ticks of a run.
 #[inline(never)]
-fn run(model: Model, session: &mut Session, draw: &mut Draw) -> Option<u32> {
-    fill(model, session, draw)?;
+fn run(engine: &mut Engine, draw: &mut Draw) -> Option<u32> {
+    fill(engine, draw)?;
     let start = Instant::now();
-    let ran = session.run();
+    let ran = engine.run();
     let ticks = start.ticks();
     ran.ok().map(|()| ticks)
 }
 
 /// A run may have reused the inputs' memory.
-fn fill(model: Model, session: &mut Session, draw: &mut Draw) -> Option<()> {
-    for index in 0..model.inputs().as_slice().len() {
-        draw.fill(&model.input(index)?, session.input_mut(index)?);
+fn fill(engine: &mut Engine, draw: &mut Draw) -> Option<()> {
+    for (index, dtype) in INPUTS.iter().enumerate() {
+        draw.fill(*dtype, engine.input_mut(index)?);
     }
     Some(())
 }

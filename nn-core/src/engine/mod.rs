@@ -15,5 +15,5 @@ pub(crate) use pass::{Passes, hand_down};
 pub use report::{ArenaParts, ArenaReport};
 pub(crate) use setup::{Parts, lay_out};
 pub use setup::{SetupError, arena_len};
-pub(crate) use step::{BackFrame, BackStep, Backward, Code, Forward, Frame, Sizes, Slot};
 pub use step::Step;
+pub(crate) use step::{BackFrame, BackStep, Backward, Code, Forward, Frame, Sizes, Slot};

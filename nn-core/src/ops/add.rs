@@ -49,7 +49,12 @@ pub struct AddStep {
     range: [i8; 2],
 }
 
-crate::stored::stored!(AddStep { multipliers: [i32; 3], shifts: [i8; 3], zeros: [i8; 3], range: [i8; 2] });
+crate::stored::stored!(AddStep {
+    multipliers: [i32; 3],
+    shifts: [i8; 3],
+    zeros: [i8; 3],
+    range: [i8; 2]
+});
 
 impl AddStep {
     /// `zeros` are the zero points of x0, x1 and y; `range` is that of the output.

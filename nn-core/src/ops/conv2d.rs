@@ -235,7 +235,12 @@ pub(crate) struct ConvStep {
     pub(crate) groups: u16,
 }
 
-crate::stored::stored!(ConvStep { window: Window, inputs: u16, outputs: u16, groups: u16 });
+crate::stored::stored!(ConvStep {
+    window: Window,
+    inputs: u16,
+    outputs: u16,
+    groups: u16
+});
 
 impl ConvStep {
     pub(crate) fn new(conv: &Conv2d, input: Shape, weight: &Tensor) -> Option<Self> {

@@ -42,7 +42,10 @@ impl<K: OpSet, C: Curve> Operator<K> for Function<C> {
             (DType::I8, Some(rescale)) => {
                 // Checked when the model was loaded.
                 let zero = check.x.zero_point() as i8;
-                Some((Self::code::<K>(DType::I8)?, Sizes::FunctionI8 { zero, rescale }))
+                Some((
+                    Self::code::<K>(DType::I8)?,
+                    Sizes::FunctionI8 { zero, rescale },
+                ))
             }
             (dtype, _) => Some((Self::code::<K>(dtype)?, Sizes::None)),
         }

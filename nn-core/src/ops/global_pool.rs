@@ -39,7 +39,10 @@ pub struct MeanStep {
     pub zeros: [i8; 2],
 }
 
-crate::stored::stored!(MeanStep { rescale: Rescale, zeros: [i8; 2] });
+crate::stored::stored!(MeanStep {
+    rescale: Rescale,
+    zeros: [i8; 2]
+});
 
 fn shapes(check: &Check) -> Result<(), NodeFault> {
     check.arity(1)?;
@@ -64,7 +67,10 @@ impl<K: OpSet> Operator<K> for GlobalAvgPool {
             (DType::I8, Some(rescale)) => {
                 // Checked when the model was loaded.
                 let zeros = [check.x, check.y].map(|tensor| tensor.zero_point() as i8);
-                Some((mean_code::<K>(DType::I8)?, Sizes::MeanI8(MeanStep { rescale, zeros })))
+                Some((
+                    mean_code::<K>(DType::I8)?,
+                    Sizes::MeanI8(MeanStep { rescale, zeros }),
+                ))
             }
             (dtype, _) => Some((mean_code::<K>(dtype)?, Sizes::None)),
         }

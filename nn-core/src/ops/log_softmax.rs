@@ -34,7 +34,10 @@ pub struct LogSoftmaxRescale {
     pub back: Rescale,
 }
 
-crate::stored::stored!(LogSoftmaxRescale { input: InputRescale, back: Rescale });
+crate::stored::stored!(LogSoftmaxRescale {
+    input: InputRescale,
+    back: Rescale
+});
 
 /// The operator. int8 carries its input's rescaling.
 #[derive(TransparentWrapper)]

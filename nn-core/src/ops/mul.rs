@@ -38,7 +38,11 @@ pub struct MulStep {
     pub range: [i8; 2],
 }
 
-crate::stored::stored!(MulStep { rescale: Rescale, zeros: [i8; 3], range: [i8; 2] });
+crate::stored::stored!(MulStep {
+    rescale: Rescale,
+    zeros: [i8; 3],
+    range: [i8; 2]
+});
 
 impl Mul {
     pub(super) fn facts(&self) -> Facts {

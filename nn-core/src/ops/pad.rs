@@ -29,7 +29,12 @@ pub struct PadStep {
     zero: i8,
 }
 
-crate::stored::stored!(PadStep { dims: [u32; 4], before: [u8; 4], after: [u8; 4], zero: i8 });
+crate::stored::stored!(PadStep {
+    dims: [u32; 4],
+    before: [u8; 4],
+    after: [u8; 4],
+    zero: i8
+});
 
 /// A padded number is none of the input's, but its gradient goes nowhere.
 pub(super) const FACTS: Facts = Facts {

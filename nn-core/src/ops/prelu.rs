@@ -38,7 +38,10 @@ pub struct PreluRequant {
     pub negative: Rescale,
 }
 
-crate::stored::stored!(PreluRequant { positive: Rescale, negative: Rescale });
+crate::stored::stored!(PreluRequant {
+    positive: Rescale,
+    negative: Rescale
+});
 
 /// All that an int8 PReLU takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +52,10 @@ pub struct PreluStep {
     pub zeros: [i8; 3],
 }
 
-crate::stored::stored!(PreluStep { requant: PreluRequant, zeros: [i8; 3] });
+crate::stored::stored!(PreluStep {
+    requant: PreluRequant,
+    zeros: [i8; 3]
+});
 
 impl Prelu {
     pub(super) fn facts(&self) -> Facts {
@@ -88,7 +94,10 @@ impl<K: OpSet> Operator<K> for Prelu {
                 let slope = check.tensor(self.slope)?;
                 // Checked when the model was loaded.
                 let zeros = [check.x, slope, check.y].map(|tensor| tensor.zero_point() as i8);
-                Some((code::<K>(DType::I8)?, Sizes::PreluI8(PreluStep { requant, zeros })))
+                Some((
+                    code::<K>(DType::I8)?,
+                    Sizes::PreluI8(PreluStep { requant, zeros }),
+                ))
             }
             (dtype, _) => Some((code::<K>(dtype)?, Sizes::None)),
         }

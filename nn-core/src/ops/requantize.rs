@@ -31,7 +31,11 @@ pub struct RequantizeStep {
     pub range: [i8; 2],
 }
 
-crate::stored::stored!(RequantizeStep { rescale: Rescale, zeros: [i8; 2], range: [i8; 2] });
+crate::stored::stored!(RequantizeStep {
+    rescale: Rescale,
+    zeros: [i8; 2],
+    range: [i8; 2]
+});
 
 pub(super) const FACTS: Facts = Facts {
     output: Output::InPlace,

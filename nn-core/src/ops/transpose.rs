@@ -26,7 +26,10 @@ pub struct TransposeStep {
     axes: [u8; MAX_RANK],
 }
 
-crate::stored::stored!(TransposeStep { dims: [u32; 4], axes: [u8; 4] });
+crate::stored::stored!(TransposeStep {
+    dims: [u32; 4],
+    axes: [u8; 4]
+});
 
 pub(super) const FACTS: Facts = Facts {
     needs_x: false,

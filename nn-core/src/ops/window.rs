@@ -110,7 +110,14 @@ pub(crate) struct Axis {
     dilation: u8,
 }
 
-crate::stored::stored!(Axis { input: u16, output: u16, kernel: u16, stride: u16, before: u8, dilation: u8 });
+crate::stored::stored!(Axis {
+    input: u16,
+    output: u16,
+    kernel: u16,
+    stride: u16,
+    before: u8,
+    dilation: u8
+});
 
 /// The taps of one output cell that fall into the input.
 #[derive(Debug, Clone, Copy)]
@@ -236,7 +243,10 @@ pub(crate) struct Window {
     pub(crate) columns: Axis,
 }
 
-crate::stored::stored!(Window { rows: Axis, columns: Axis });
+crate::stored::stored!(Window {
+    rows: Axis,
+    columns: Axis
+});
 
 impl Window {
     pub(crate) fn new(
@@ -287,7 +297,11 @@ pub(crate) struct PoolStep {
     pub(crate) count_padding: bool,
 }
 
-crate::stored::stored!(PoolStep { window: Window, channels: u16, count_padding: bool });
+crate::stored::stored!(PoolStep {
+    window: Window,
+    channels: u16,
+    count_padding: bool
+});
 
 impl PoolStep {
     pub(crate) fn new(pool: &Pool2d, input: Shape) -> Option<Self> {
