@@ -309,8 +309,9 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
                 "/// Its steps.\npub static PROGRAM: nn_core::program::Program = {};\n\
                  /// What runs the model.\npub type Engine = nn_core::program::Runner<'static>;\n\
                  /// Sets it up.\n\
-                 pub fn engine(arena: &'static mut [u8]) -> Result<Engine, crate::engine::Fault> {{\n\
-                 crate::engine::runner(&PROGRAM, MODEL, arena)\n}}",
+                 pub fn engine(arena: &'static mut [u8]) \
+                 -> Result<Engine, nn_core::program::ProgramError> {{\n\
+                 nn_core::program::Runner::new(&PROGRAM, MODEL, arena)\n}}",
                 program
             );
         }

@@ -8,13 +8,16 @@ use nn_core::{
     link::ErrorCode,
     model::{LoadError, Model},
     ops::OpSet,
-    program::{Program, ProgramError, Runner},
+    program::Runner,
     session::{RunError, Session},
     train::Trainer,
 };
 
 /// A model in an arena.
 pub trait Engine<'a>: Sized {
+    /// Whether it learns: the server of one that does not holds no code for it.
+    const TRAINS: bool;
+
     /// The bytes of its input 0.
     fn input_mut(&mut self) -> Option<&mut [u8]>;
 
@@ -36,7 +39,7 @@ pub trait Engine<'a>: Sized {
     fn trainer(&mut self) -> Result<&mut Trainer<'a>, ErrorCode>;
 }
 
-/// Why an image cannot set its model up.
+/// Why an image cannot set up a model that learns.
 #[derive(Debug, Clone, Copy)]
 #[cfg_attr(target_os = "none", derive(defmt::Format))]
 pub enum Fault {
@@ -44,8 +47,6 @@ pub enum Fault {
     Load(LoadError),
     /// The arena is too small or not aligned, or the model wants what the image has not.
     SetUp(SetupError),
-    /// As either, of a planned model.
-    Program(ProgramError),
 }
 
 /// The trainer of the blob, in `arena`, with the kernels of `K`.
@@ -59,21 +60,9 @@ pub fn trainer<'a, K: OpSet>(blob: &'a [u8], arena: &'a mut [u8]) -> Result<Trai
     Trainer::with::<K>(model, arena).map_err(Fault::SetUp)
 }
 
-/// The runner of a program that was made from the blob.
-///
-/// # Errors
-///
-/// [`Fault::Program`].
-#[inline(never)]
-pub fn runner<'a>(
-    program: &'a Program<'a>,
-    blob: &'a [u8],
-    arena: &'a mut [u8],
-) -> Result<Runner<'a>, Fault> {
-    Runner::new(program, blob, arena).map_err(Fault::Program)
-}
-
 impl<'a> Engine<'a> for Runner<'a> {
+    const TRAINS: bool = false;
+
     fn input_mut(&mut self) -> Option<&mut [u8]> {
         self.input_mut(0)
     }
@@ -93,6 +82,8 @@ impl<'a> Engine<'a> for Runner<'a> {
 }
 
 impl<'a> Engine<'a> for Session<'a> {
+    const TRAINS: bool = false;
+
     fn input_mut(&mut self) -> Option<&mut [u8]> {
         self.input_mut(0)
     }
@@ -112,6 +103,8 @@ impl<'a> Engine<'a> for Session<'a> {
 }
 
 impl<'a> Engine<'a> for Trainer<'a> {
+    const TRAINS: bool = true;
+
     fn input_mut(&mut self) -> Option<&mut [u8]> {
         self.input_mut(0)
     }

@@ -8,7 +8,10 @@ use crate::boards;
 
 #[panic_handler]
 fn panic(info: &PanicInfo) -> ! {
-    defmt::error!("panic: {}", defmt::Display2Format(info));
+    // Where, not what: wording it would take 2 KB.
+    if let Some(place) = info.location() {
+        defmt::error!("panic at {=str}:{=u32}", place.file(), place.line());
+    }
     boards::exit(false)
 }
 

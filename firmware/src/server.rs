@@ -5,7 +5,7 @@ use embedded_io::{Read, Write};
 use nn_core::{
     link::{
         Bytes, Decoder, EncodeError, ErrorCode, FrameError, Hello, Input, InputLength, LabelBytes,
-        PROTOCOL, Request, Response, StackUse, decode_request, encode,
+        PROTOCOL, Request, Response, StackUse, decode_inference_request, decode_request, encode,
     },
     scalar::MATH,
     train::{Sgd, StepReport, Target, TrainError},
@@ -100,7 +100,12 @@ where
                 let Some(frame) = frame else { continue };
                 // A light that fails is no reason to stop.
                 led.set_high().ok();
-                let request = frame.map(|frame| (frame.seq, decode_request(frame.message)));
+                let decode = if E::TRAINS {
+                    decode_request
+                } else {
+                    decode_inference_request
+                };
+                let request = frame.map(|frame| (frame.seq, decode(frame.message)));
                 let (seq, response) = match &request {
                     Ok((seq, Ok(request))) => (*seq, self.answer(*seq, request)),
                     Ok((seq, Err(_))) => (*seq, Err(ErrorCode::UnknownRequest)),

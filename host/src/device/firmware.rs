@@ -160,7 +160,12 @@ pub fn build(
         board.core,
         toolchain.name()
     ));
-    let built = compile(&toolchain, board, app, &root, &target_dir, content, &file)?;
+    let mut cargo = toolchain.build(board.target);
+    // An image as it is shipped logs errors; more takes more flash.
+    if std::env::var_os("DEFMT_LOG").is_none() && ui.verbosity() > 1 {
+        cargo.env("DEFMT_LOG", "info");
+    }
+    let built = compile(cargo, board, app, &root, &target_dir, content, &file)?;
     // Two images of a model that learns differ in whether they do.
     let elf = images.join(format!("{name}.{suffix}.elf"));
     fs::copy(&built, &elf).map_err(file_error(&built))?;
@@ -179,7 +184,7 @@ pub fn build(
 }
 
 fn compile(
-    toolchain: &Toolchain,
+    mut cargo: Command,
     board: &'static Board,
     app: &str,
     root: &Path,
@@ -187,7 +192,6 @@ fn compile(
     content: Content<'_>,
     file: &Path,
 ) -> Result<PathBuf, BuildError> {
-    let mut cargo = toolchain.build(board.target);
     cargo
         .args(["-p", "firmware", "--profile", "firmware", "--bin", app])
         .args(["--target", board.target])
@@ -206,9 +210,6 @@ fn compile(
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     if matches!(content, Content::Inference(_)) {
         cargo.env("MOTE_TRAIN", "0");
-    }
-    if std::env::var_os("DEFMT_LOG").is_none() {
-        cargo.env("DEFMT_LOG", "info");
     }
     let output = cargo.output().map_err(|source| BuildError::Cargo {
         program: cargo.get_program().into(),

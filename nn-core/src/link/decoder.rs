@@ -1,5 +1,6 @@
 //! Receiving: bytes as they come, in any pieces, to whole and checked frames.
 
+use super::input::copy;
 use crate::crc::Crc32;
 
 /// A frame whose CRC-32 held.
@@ -127,7 +128,7 @@ impl<'b> Decoder<'b> {
     fn store(&mut self, bytes: &[u8]) {
         let end = self.len.saturating_add(bytes.len());
         if let Some(room) = self.buffer.get_mut(self.len..end) {
-            room.copy_from_slice(bytes);
+            copy(bytes, room);
         }
         self.len = end;
     }

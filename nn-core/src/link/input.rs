@@ -44,7 +44,7 @@ impl Input<'_> {
         let found = match self {
             Input::Plain(Bytes(bytes)) => {
                 if bytes.len() == wanted {
-                    to.copy_from_slice(bytes);
+                    copy(bytes, to);
                 }
                 bytes.len()
             }
@@ -55,6 +55,13 @@ impl Input<'_> {
         } else {
             Err(InputLength { wanted, found })
         }
+    }
+}
+
+/// As many bytes as both have. `copy_from_slice` would bring a panic, and what words it.
+pub(super) fn copy(from: &[u8], to: &mut [u8]) {
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
     }
 }
 
@@ -115,7 +122,7 @@ fn unpack_runs(packed: &[u8], to: &mut [u8]) -> usize {
             };
             let end = found.saturating_add(literal.len());
             if let Some(room) = to.get_mut(found..end) {
-                room.copy_from_slice(literal);
+                copy(literal, room);
             }
             found = end;
             rest = tail;

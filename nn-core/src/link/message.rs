@@ -291,6 +291,36 @@ pub fn decode_request(message: &[u8]) -> Result<Request<'_>, Undecodable> {
     decode(message)
 }
 
+/// As [`decode_request`], for a device that does not learn: of a request to learn it reads the kind only, which is
+/// [`Request::Digest`] for all of them.
+///
+/// # Errors
+///
+/// As [`decode_request`].
+#[inline(never)]
+pub fn decode_inference_request(message: &[u8]) -> Result<Request<'_>, Undecodable> {
+    // Postcard writes the number of a variant, then its fields.
+    let (kind, fields) = message.split_first().ok_or(Undecodable)?;
+    let request = match kind {
+        0 => Request::Hello,
+        1 => {
+            let (form, rest) = fields.split_first().ok_or(Undecodable)?;
+            let bytes = decode(rest).map(Bytes)?;
+            let input = match form {
+                0 => Input::Plain(bytes),
+                1 => Input::Runs(bytes),
+                _ => return Err(Undecodable),
+            };
+            return Ok(Request::Infer { input });
+        }
+        2..=7 => return Ok(Request::Digest),
+        8 => Request::Bye,
+        9 => Request::Stack,
+        _ => return Err(Undecodable),
+    };
+    fields.is_empty().then_some(request).ok_or(Undecodable)
+}
+
 /// Reads the message of a frame that a device sent.
 ///
 /// # Errors
