@@ -296,22 +296,24 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
         "/// The blob, in flash.\npub static MODEL: &[u8] = \
          nn_core::include_model!(concat!(env!(\"OUT_DIR\"), \"/model.mote\"));\n",
     );
+    // Inline, so that generic kernels are made in the app that calls it, of which they are part: made in the library,
+    // which may have other callers, less is inlined, and runs take more stack.
     match program {
         None => code.push_str(
             "/// What lets the model learn.\npub type Engine = nn_core::train::Trainer<'static>;\n\
-             /// Sets it up.\n\
+             /// Sets it up.\n#[inline]\n\
              pub fn engine(arena: &'static mut [u8]) -> Result<Engine, crate::engine::Fault> {\n\
              crate::engine::trainer::<Kernels>(MODEL, arena)\n}\n",
         ),
         Some(program) => {
             let _ = writeln!(
                 code,
-                "/// Its steps.\npub static PROGRAM: nn_core::program::Program = {};\n\
+                "/// Its steps.\npub const PROGRAM: nn_core::program::Program = {};\n\
                  /// What runs the model.\npub type Engine = nn_core::program::Runner<'static>;\n\
-                 /// Sets it up.\n\
+                 /// Sets it up.\n#[inline]\n\
                  pub fn engine(arena: &'static mut [u8]) \
                  -> Result<Engine, nn_core::program::ProgramError> {{\n\
-                 nn_core::program::Runner::new(&PROGRAM, MODEL, arena)\n}}",
+                 nn_core::program::Runner::new(const {{ &PROGRAM }}, MODEL, arena)\n}}",
                 program
             );
         }

@@ -4,10 +4,7 @@ use std::convert::Infallible;
 
 use embedded_hal::digital;
 use embedded_io::{ErrorType, Read, Write};
-use firmware::{
-    engine::Engine,
-    server::{Card, Server},
-};
+use firmware::server::{Card, ModelCard, Server};
 use nn_core::{
     link::{
         Bytes, Decoder, ErrorCode, Input, LabelBytes, Request, Response, StackUse, decode_response,
@@ -149,6 +146,13 @@ fn serve(learns: bool, to: Vec<u8>, mut check: impl FnMut(usize, u8, Response)) 
     let card = Card {
         board: "bench",
         core: "any",
+        model: ModelCard {
+            name: "line",
+            crc32: model.header().crc,
+            arena: [model.arena_infer(), model.arena_train()].map(|bytes| bytes as u32),
+            input_len: 12,
+            output_len: 8,
+        },
         arena: 4096,
         frame_max: FRAME_MAX,
         stack: || StackUse {
@@ -165,11 +169,11 @@ fn serve(learns: bool, to: Vec<u8>, mut check: impl FnMut(usize, u8, Response)) 
     let mut light = Light::default();
     // An image holds one of the two; which, its build script says.
     if learns {
-        let mut engine = Trainer::set_up::<AllOps>(model, &mut arena.0).unwrap();
+        let mut engine = Trainer::with::<AllOps>(model, &mut arena.0).unwrap();
         let mut server = Server::new(&mut engine, &mut values, card);
         let Ok(()) = server.serve(&mut line, &mut light, &mut [0; FRAME_MAX]);
     } else {
-        let mut engine = Session::set_up::<AllOps>(model, &mut arena.0).unwrap();
+        let mut engine = Session::with::<AllOps>(model, &mut arena.0).unwrap();
         let mut server = Server::new(&mut engine, &mut values, card);
         let Ok(()) = server.serve(&mut line, &mut light, &mut [0; FRAME_MAX]);
     }

@@ -169,7 +169,9 @@ fn assert_holds(content: Content<'_>, parts: &[&str], forward: &[&str]) {
     };
     let symbols = symbols(&image, board).expect("symbols");
     let own = symbols.iter().map(|(name, _)| name.as_str());
-    let own: Vec<&str> = own.filter(|name| name.contains("7nn_core")).collect();
+    let own = own.filter(|name| name.contains("7nn_core"));
+    // A model that learns is decoded on the device, where any operator may come, to be refused.
+    let own: Vec<&str> = own.filter(|name| !name.contains("11deserialize")).collect();
     let found = |name: &str| own.iter().find(|symbol| symbol.contains(name));
     for name in OPERATORS {
         let wanted = parts.contains(&name);

@@ -29,7 +29,7 @@ fn main() -> ! {
     boards::exit(profile(core.SYST, MOTE_ARENA.as_mut_slice()).is_some())
 }
 
-fn profile(timer: SYST, arena: &mut [u8]) -> Option<()> {
+fn profile(timer: SYST, arena: &'static mut [u8]) -> Option<()> {
     let mut engine = match model::engine(arena) {
         Ok(engine) => engine,
         Err(fault) => {
