@@ -308,13 +308,12 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
         Some(program) => {
             let _ = writeln!(
                 code,
-                "/// Its steps.\npub const PROGRAM: nn_core::program::Program = {};\n\
+                "/// Its steps.\npub const PROGRAM: nn_core::program::Program = {program};\n\
                  /// What runs the model.\npub type Engine = nn_core::program::Runner<'static>;\n\
                  /// Sets it up.\n#[inline]\n\
                  pub fn engine(arena: &'static mut [u8]) \
                  -> Result<Engine, nn_core::program::ProgramError> {{\n\
-                 nn_core::program::Runner::new(const {{ &PROGRAM }}, MODEL, arena)\n}}",
-                program
+                 nn_core::program::Runner::new(const {{ &PROGRAM }}, MODEL, arena)\n}}"
             );
         }
     }
