@@ -193,7 +193,7 @@ fn assert_holds(content: Content<'_>, parts: &[&str], forward: &[&str]) {
     // The length and then the name of a function end its path, before a hash.
     let runs = own
         .iter()
-        .filter(|name| name.contains("3run17h") || name.contains("6run_i817h"));
+        .filter(|name| name.contains("4code7forward17h") || name.contains("6run_i817h"));
     let mut found: Vec<&str> = runs
         .filter_map(|name| name.split("3ops").nth(1)?.split("17h").next())
         .filter(|name| OPERATORS.iter().any(|operator| name.contains(operator)))
@@ -214,7 +214,7 @@ fn an_image_of_dense_layers_holds_nothing_else() {
     assert_holds(
         Content::Inference(&blob),
         &["5dense"],
-        &["5dense3run", "5dense6run_i8"],
+        &["5dense4code7forward", "5dense6run_i8"],
     );
 }
 
@@ -233,7 +233,7 @@ fn an_image_of_an_lstm_that_learns_holds_no_other_operator() {
     let case = cases.iter().find(|case| case.name == "f32 Lstm");
     let case = case.expect("a case");
     let parts = ["5dense", "9recurrent", "4lstm"];
-    let forward = ["4lstm3run", "5dense3run"];
+    let forward = ["4lstm4code7forward", "5dense4code7forward"];
     assert_holds(Content::Model(&case.blob), &parts, &forward);
 }
 

@@ -7,8 +7,8 @@ use bytemuck::TransparentWrapper;
 use crate::engine::{Backward, Forward, Frame, Sizes, hand_down};
 use crate::fixed_point::InputRescale;
 use crate::memory::Memory;
-use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
-use crate::scalar::Scalar;
+use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_scalar};
+use crate::scalar::{Q16, Scalar};
 use crate::tensor::DType;
 
 /// Integer bits of the int8 input in fixed point.
@@ -61,7 +61,9 @@ impl<C: Curve> Function<C> {
     pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
         match dtype {
             DType::I8 if K::I8 => Some(Self::run_i8),
-            dtype => by_scalar!(K, dtype, Self::run),
+            DType::F32 if K::F32 => Some(Self::run::<f32>),
+            DType::Q16 if K::Q16 => Some(Self::run::<Q16>),
+            _ => None,
         }
     }
 

@@ -122,14 +122,16 @@ pub(crate) trait Operator<K: OpSet> {
     }
 }
 
-/// The function of a type in the number format of a tensor: `by_scalar!(K, dtype, f)` is `f::<f32>` or `f::<Q16>`,
-/// as far as `K` holds them.
+/// The forward function of a type in the number format of a tensor: `by_scalar!(K, dtype, f)` is `f::<f32>` or
+/// `f::<Q16>`, as far as `K` holds them.
 macro_rules! by_scalar {
     ($k:ty, $dtype:expr, $($function:ident)::+) => {
         match $dtype {
-            $crate::tensor::DType::F32 if <$k>::F32 => Some($($function)::+::<f32> as _),
+            $crate::tensor::DType::F32 if <$k>::F32 => {
+                Some($crate::ops::forward_of!(f32, $($function)::+))
+            }
             $crate::tensor::DType::Q16 if <$k>::Q16 => {
-                Some($($function)::+::<$crate::scalar::Q16> as _)
+                Some($crate::ops::forward_of!($crate::scalar::Q16, $($function)::+))
             }
             _ => None,
         }
@@ -140,11 +142,46 @@ pub(crate) use by_scalar;
 /// As [`by_scalar`], for a backward function: there is none where `K` does not train.
 macro_rules! backward_by_scalar {
     ($k:ty, $dtype:expr, $($function:ident)::+) => {
-        if <$k>::TRAIN {
-            $crate::ops::by_scalar!($k, $dtype, $($function)::+)
-        } else {
-            None
+        match $dtype {
+            $crate::tensor::DType::F32 if <$k>::F32 && <$k>::TRAIN => {
+                Some($crate::ops::backward_of!(f32, $($function)::+))
+            }
+            $crate::tensor::DType::Q16 if <$k>::Q16 && <$k>::TRAIN => {
+                Some($crate::ops::backward_of!($crate::scalar::Q16, $($function)::+))
+            }
+            _ => None,
         }
     };
 }
 pub(crate) use backward_by_scalar;
+
+/// The function of one type, compiled with this crate, for speed: a generic one would be compiled with the image, for
+/// size.
+macro_rules! forward_of {
+    ($type:ty, $($function:ident)::+) => {{
+        fn forward(
+            frame: &$crate::engine::Frame,
+            memory: &mut $crate::memory::Memory,
+        ) -> Option<()> {
+            $($function)::+::<$type>(frame, memory)
+        }
+        forward as $crate::engine::Forward
+    }};
+}
+pub(crate) use forward_of;
+
+/// As [`forward_of`], for a backward function.
+macro_rules! backward_of {
+    ($type:ty, $($function:ident)::+) => {{
+        fn backward(
+            frame: &$crate::engine::Frame,
+            back: &$crate::engine::BackFrame,
+            learning: &mut $crate::engine::Learning,
+            memory: &mut $crate::memory::Memory,
+        ) -> Option<()> {
+            $($function)::+::<$type>(frame, back, learning, memory)
+        }
+        backward as $crate::engine::Backward
+    }};
+}
+pub(crate) use backward_of;
