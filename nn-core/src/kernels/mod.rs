@@ -4,10 +4,15 @@
 mod armv7em;
 pub mod packed;
 mod portable;
+mod products;
 mod requant;
+#[cfg(mote_vfp)]
+mod vfp;
 
 pub(crate) use portable::{
     BLOCK, ROWS_I8, accumulate, accumulate_each, accumulate_each_i8, accumulate_part,
     accumulate_row, dot, dot_rows_i8, keep_larger_i8, part, start, vector_matrix,
 };
+pub use products::Products;
+pub(crate) use products::{add_products, add_products_f32, sum_products, sum_products_f32};
 pub use requant::Requant;

@@ -1,5 +1,6 @@
 //! Inner loops in plain Rust: zipped slices and fixed blocks, so that no bounds check is left inside.
 
+use super::products::Products;
 use crate::scalar::Scalar;
 
 /// Outputs that a float loop holds in registers at a time.
@@ -18,8 +19,8 @@ pub(crate) fn part<T>(values: &[T], at: usize, len: usize) -> &[T] {
 
 /// The sums of a block of outputs before the first product: their biases.
 #[inline(always)]
-pub(crate) fn start<S: Scalar>(bias: &[S], first: usize) -> [S::Acc; BLOCK] {
-    let mut sums = [S::ZERO_ACC; BLOCK];
+pub(crate) fn start<S: Scalar, const N: usize>(bias: &[S], first: usize) -> [S::Acc; N] {
+    let mut sums = [S::ZERO_ACC; N];
     for (sum, bias) in sums.iter_mut().zip(bias.get(first..).unwrap_or(&[])) {
         *sum = bias.widen();
     }
@@ -35,11 +36,19 @@ pub(crate) fn accumulate<S: Scalar>(
     first: usize,
     sums: &mut [S::Acc; BLOCK],
 ) {
+    let products = Products {
+        sparse: false,
+        ..Products::of_vector(x, weight, columns)
+    };
     let len = columns.saturating_sub(first).min(BLOCK);
-    accumulate_part(x, weight, columns, (first, len), sums);
+    S::add_products(
+        &products.from(first),
+        sums.get_mut(..len).unwrap_or(&mut []),
+    );
 }
 
-/// [`accumulate`] of the first `len` sums.
+/// sums\[i\] += Σ_j x\[j\] · weight\[j, first + i\] of the first `len` sums, in the order of j. `weight` has `columns`
+/// columns.
 #[inline(always)]
 pub(crate) fn accumulate_part<S: Scalar>(
     x: &[S],
@@ -95,17 +104,9 @@ pub(crate) fn accumulate_row<S: Scalar>(x: S, row: &[S], sums: &mut [S::Acc; BLO
     }
 }
 
-/// y = x · weight + bias; `weight` is `[x.len(), y.len()]`.
+/// y = x · weight + bias; `weight` is `[x.len(), y.len()]`. Inputs of 0 are passed over.
 pub(crate) fn vector_matrix<S: Scalar>(x: &[S], weight: &[S], bias: &[S], y: &mut [S]) {
-    let columns = y.len();
-    for (block, out) in y.chunks_mut(BLOCK).enumerate() {
-        let first = block * BLOCK;
-        let mut sums = start(bias, first);
-        accumulate(x, weight, columns, first, &mut sums);
-        for (out, sum) in out.iter_mut().zip(sums) {
-            *out = S::narrow(sum);
-        }
-    }
+    S::sum_products(&Products::of_vector(x, weight, y.len()), bias, y);
 }
 
 /// Σ a\[i\] · b\[i\], in order.

@@ -123,11 +123,14 @@ impl Activation {
 
     /// The activation of each value, in place.
     pub(crate) fn apply_all<S: Scalar>(self, values: &mut [S]) {
-        if self == Self::None {
-            return;
-        }
-        for value in values {
-            *value = self.apply(*value);
+        match self {
+            Self::None => {}
+            Self::Relu => S::relu(values),
+            other => {
+                for value in values {
+                    *value = other.apply(*value);
+                }
+            }
         }
     }
 

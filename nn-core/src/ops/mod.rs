@@ -48,7 +48,7 @@ mod broadcast;
 mod check;
 mod code;
 #[cfg(test)]
-mod draw;
+pub(crate) mod draw;
 mod fault;
 mod operator;
 mod renumber;

@@ -7,6 +7,8 @@ mod functions;
 #[path = "float/with_micromath.rs"]
 mod functions;
 
+use crate::kernels::{self, Products};
+
 use super::{Scalar, XorShift32};
 
 pub use functions::{BOUNDS, MATH};
@@ -79,6 +81,27 @@ impl Scalar for f32 {
     fn mean(acc: f32, count: u32) -> f32 {
         // Exact: no window holds 2^24 cells.
         acc / count as f32
+    }
+
+    #[inline(always)]
+    fn add_products(products: &Products<'_, f32>, sums: &mut [f32]) {
+        kernels::add_products_f32(products, sums);
+    }
+
+    #[inline(always)]
+    fn sum_products(products: &Products<'_, f32>, bias: &[f32], out: &mut [f32]) {
+        kernels::sum_products_f32(products, bias, out);
+    }
+
+    #[inline(never)]
+    fn relu(values: &mut [f32]) {
+        const INFINITY: u32 = f32::INFINITY.to_bits();
+        for value in values {
+            // 1 to infinity: above 0, and a number. Without the FPU it takes half the instructions.
+            if value.to_bits().wrapping_sub(1) >= INFINITY {
+                *value = 0.0;
+            }
+        }
     }
 
     #[inline(always)]

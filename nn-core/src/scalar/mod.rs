@@ -4,6 +4,8 @@
 //! `fixed`. Every function here gives the same bits on every machine: f32 uses IEEE single operations one at a time
 //! (no fused multiply-add, no reassociation), fixed point uses integers.
 
+use crate::kernels::{self, Products};
+
 mod bounds;
 mod fixed_point;
 mod float;
@@ -67,6 +69,26 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
     fn narrow_stochastic(acc: Self::Acc, rng: &mut XorShift32) -> Self;
     /// The accumulator divided by a count, rounded to the format.
     fn mean(acc: Self::Acc, count: u32) -> Self;
+
+    /// Adds products to `sums`, one for each output of a block: each as by [`mul_acc`](Self::mul_acc), in order.
+    fn add_products(products: &Products<'_, Self>, sums: &mut [Self::Acc]) {
+        kernels::add_products(products, sums);
+    }
+    /// out\[i\] = bias\[i\] + the products of output i, rounded to the format; from 0 where there are no biases.
+    fn sum_products(products: &Products<'_, Self>, bias: &[Self], out: &mut [Self]) {
+        kernels::sum_products(products, bias, out);
+    }
+
+    /// max(x, 0) of each; 0 of what is not a number.
+    fn relu(values: &mut [Self]) {
+        for value in values {
+            *value = if *value > Self::ZERO {
+                *value
+            } else {
+                Self::ZERO
+            };
+        }
+    }
 
     /// self + other.
     fn add(self, other: Self) -> Self;

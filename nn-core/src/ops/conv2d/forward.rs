@@ -1,7 +1,7 @@
 //! Forward in f32 and fixed point.
 
 use super::ConvStep;
-use crate::kernels;
+use crate::kernels::{self, Products};
 use crate::ops::Activation;
 use crate::ops::window::Taps;
 use crate::scalar::Scalar;
@@ -24,7 +24,8 @@ impl ConvStep {
             if self.is_depthwise() {
                 self.depthwise(x, weight, bias, activation, y);
             } else if self.is_gapless() {
-                self.gapless(x, weight, bias, activation, y);
+                self.gapless(x, weight, bias, y);
+                activation.apply_all(y);
             } else {
                 self.grouped(x, weight, bias, activation, y);
             }
@@ -33,14 +34,7 @@ impl ConvStep {
 
     /// One group, and nothing between the inputs of a row of taps: they are one run.
     #[inline(never)]
-    fn gapless<S: Scalar>(
-        &self,
-        x: &[S],
-        weight: &[S],
-        bias: &[S],
-        activation: Activation,
-        y: &mut [S],
-    ) {
+    fn gapless<S: Scalar>(&self, x: &[S], weight: &[S], bias: &[S], y: &mut [S]) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let down = self.window.rows.dilation();
         let mut pixels = y.chunks_exact_mut(outputs.max(1));
@@ -49,21 +43,20 @@ impl ConvStep {
             for column in 0..usize::from(self.window.columns.output) {
                 let columns = self.window.columns.taps(column);
                 let Some(pixel) = pixels.next() else { return };
-                for (block, out) in pixel.chunks_mut(kernels::BLOCK).enumerate() {
-                    let first = block * kernels::BLOCK;
-                    let mut sums = kernels::start(bias, first);
-                    for tap in 0..rows.len {
-                        let x_at = (rows.input + tap * down) * self.width() + columns.input;
-                        let w_at = (rows.tap + tap) * self.kernel_width() + columns.tap;
-                        let run = columns.len * inputs;
-                        let x = kernels::part(x, x_at * inputs, run);
-                        let w = kernels::part(weight, w_at * inputs * outputs, run * outputs);
-                        kernels::accumulate(x, w, outputs, first, &mut sums);
-                    }
-                    for (out, &sum) in out.iter_mut().zip(&sums) {
-                        *out = activation.apply(S::narrow(sum));
-                    }
-                }
+                let run = columns.len * inputs;
+                let x_at = (rows.input * self.width() + columns.input) * inputs;
+                let w_at = (rows.tap * self.kernel_width() + columns.tap) * inputs * outputs;
+                let products = Products {
+                    x: x.get(x_at..).unwrap_or(&[]),
+                    weight: weight.get(w_at..).unwrap_or(&[]),
+                    columns: outputs,
+                    run,
+                    rows: rows.len,
+                    x_step: down * self.width() * inputs,
+                    w_step: self.kernel_width() * inputs * outputs,
+                    sparse: false,
+                };
+                S::sum_products(&products, bias, pixel);
             }
         }
     }
@@ -188,7 +181,7 @@ impl ConvStep {
 
 /// The outputs of finished sums. In the frame of a loop around it, the activations would take much stack.
 #[inline(never)]
-fn finish<S: Scalar>(sums: &[S::Acc; kernels::BLOCK], activation: Activation, out: &mut [S]) {
+fn finish<S: Scalar>(sums: &[S::Acc], activation: Activation, out: &mut [S]) {
     for (out, &sum) in out.iter_mut().zip(sums) {
         *out = activation.apply(S::narrow(sum));
     }

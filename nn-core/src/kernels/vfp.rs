@@ -1,0 +1,169 @@
+//! Inner loops over f32 in assembly, for Cortex-M4F and M7: sums stay in the 32 registers of the FPU.
+//!
+//! VMUL and VADD, which round each, and not VMLA: that gives the same bits in one instruction less, but takes three
+//! cycles. A sum never waits for its product: all products of eight are formed first. VLDM counts one instruction and
+//! takes a cycle for each register, and one.
+#![allow(unsafe_code)]
+
+use core::arch::asm;
+
+use super::products::Products;
+
+/// sums\[i\] += the products of output i, in blocks of 16 and 8; gives the first output that is left.
+#[inline(always)]
+pub(super) fn add_products(products: &Products<'_, f32>, sums: &mut [f32]) -> usize {
+    let sums_at = sums.as_mut_ptr();
+    // SAFETY: the sums are there.
+    unsafe { from_to(products, sums_at, sums_at, sums.len()) }
+}
+
+/// out\[i\] = bias\[i\] + the products of output i, in blocks of 16 and 8; gives the first output that is left.
+#[inline(always)]
+pub(super) fn sum_products(products: &Products<'_, f32>, bias: &[f32], out: &mut [f32]) -> usize {
+    if bias.len() < out.len() {
+        return 0;
+    }
+    // SAFETY: there are as many biases.
+    unsafe { from_to(products, bias.as_ptr(), out.as_mut_ptr(), out.len()) }
+}
+
+/// # Safety
+/// `len` numbers lie behind both pointers.
+#[inline(always)]
+unsafe fn from_to(
+    products: &Products<'_, f32>,
+    from: *const f32,
+    to: *mut f32,
+    len: usize,
+) -> usize {
+    if !products.are_there(len) {
+        return 0;
+    }
+    let mut at = 0;
+    while len - at >= 8 {
+        let wide = len - at >= 16;
+        let run = match (wide, products.sparse) {
+            (true, true) => sixteen_sparse,
+            (true, false) => sixteen,
+            (false, true) => eight_sparse,
+            (false, false) => eight,
+        };
+        // SAFETY: `are_there`, for every output; so many numbers from `at` on lie behind the pointers.
+        unsafe { run(products, at, from.add(at), to.add(at)) };
+        at += if wide { 16 } else { 8 };
+    }
+    at
+}
+
+/// Eight weights times x, which is in s24, added to eight sums: 17 instructions.
+macro_rules! eight_sums {
+    ($a:literal $b:literal $c:literal $d:literal $e:literal $f:literal $g:literal $h:literal) => {
+        concat!(
+            "vldmia {w}!, {{s16-s23}}\n",
+            "vmul.f32 s16, s16, s24\nvmul.f32 s17, s17, s24\n",
+            "vmul.f32 s18, s18, s24\nvmul.f32 s19, s19, s24\n",
+            "vmul.f32 s20, s20, s24\nvmul.f32 s21, s21, s24\n",
+            "vmul.f32 s22, s22, s24\nvmul.f32 s23, s23, s24\n",
+            eight_sums!(@add $a "s16" $b "s17" $c "s18" $d "s19"),
+            eight_sums!(@add $e "s20" $f "s21" $g "s22" $h "s23"),
+        )
+    };
+    (@add $($sum:literal $product:literal)*) => {
+        concat!($("vadd.f32 ", $sum, ", ", $sum, ", ", $product, "\n"),*)
+    };
+}
+
+/// A function for one width of block: loops over runs, over the inputs of a run, and, unrolled, over outputs.
+macro_rules! block {
+    (
+        $(#[$doc:meta])*
+        fn $name:ident($outputs:literal in $sums:literal)
+        load [$($load:literal)*]
+        $([$($sum:literal)*])*
+    ) => {
+        $(#[$doc])*
+        ///
+        /// # Safety
+        /// There is an input; all inputs, and the weights of so many outputs from `at` on, are there; so many numbers
+        /// lie behind `from` and `to`.
+        #[inline(never)]
+        unsafe fn $name(products: &Products<'_, f32>, at: usize, from: *const f32, to: *mut f32) {
+            let Products { x, weight, columns, run, rows, x_step, w_step, .. } = *products;
+            // SAFETY: the caller's; nothing but what `to` points to is written.
+            unsafe {
+                asm!(
+                    concat!("vldmia {value}, {{", $sums, "}}"),
+                    "2:",
+                    "mov {count}, {run}",
+                    "3:",
+                    $($load,)*
+                    $(eight_sums!($($sum)*),)*
+                    "4:",
+                    "add {w}, {w}, {column}",
+                    "subs {count}, {count}, #1",
+                    "bne 3b",
+                    "add {x}, {x}, {x_step}",
+                    "add {w}, {w}, {w_step}",
+                    "subs {rows}, {rows}, #1",
+                    "bne 2b",
+                    "b 6f",
+                    "5:",
+                    concat!("add {w}, {w}, #4*", $outputs),
+                    "b 4b",
+                    "6:",
+                    concat!("vstmia {to}, {{", $sums, "}}"),
+                    to = in(reg) to,
+                    x = inout(reg) x.as_ptr() => _,
+                    w = inout(reg) weight.as_ptr().wrapping_add(at) => _,
+                    // From the end of what is read to the start of the next; these wrap.
+                    column = in(reg) columns.wrapping_sub($outputs).wrapping_mul(4),
+                    x_step = in(reg) x_step.wrapping_sub(run).wrapping_mul(4),
+                    w_step = in(reg) w_step.wrapping_sub(run.wrapping_mul(columns)).wrapping_mul(4),
+                    run = in(reg) run,
+                    rows = inout(reg) rows => _,
+                    count = out(reg) _,
+                    // What the sums begin with, and then an input.
+                    value = inout(reg) from => _,
+                    out("s0") _, out("s1") _, out("s2") _, out("s3") _,
+                    out("s4") _, out("s5") _, out("s6") _, out("s7") _,
+                    out("s8") _, out("s9") _, out("s10") _, out("s11") _,
+                    out("s12") _, out("s13") _, out("s14") _, out("s15") _,
+                    out("s16") _, out("s17") _, out("s18") _, out("s19") _,
+                    out("s20") _, out("s21") _, out("s22") _, out("s23") _,
+                    out("s24") _,
+                    options(nostack),
+                );
+            }
+        }
+    };
+}
+
+block! {
+    /// 38 instructions for 16 MACs: 2.4 a MAC, 3.4 cycles.
+    fn sixteen(16 in "s0-s15")
+    load ["vldmia {x}!, {{s24}}"]
+    ["s0" "s1" "s2" "s3" "s4" "s5" "s6" "s7"]
+    ["s8" "s9" "s10" "s11" "s12" "s13" "s14" "s15"]
+}
+
+block! {
+    /// 21 instructions for 8 MACs: 2.6 a MAC, 3.6 cycles.
+    fn eight(8 in "s0-s7")
+    load ["vldmia {x}!, {{s24}}"]
+    ["s0" "s1" "s2" "s3" "s4" "s5" "s6" "s7"]
+}
+
+block! {
+    /// As [`sixteen`], and passes over each x whose bits but the sign are 0: 41 instructions, 8 where x is 0.
+    fn sixteen_sparse(16 in "s0-s15")
+    load ["ldr {value}, [{x}], #4" "vmov s24, {value}" "lsls {value}, {value}, #1" "beq 5f"]
+    ["s0" "s1" "s2" "s3" "s4" "s5" "s6" "s7"]
+    ["s8" "s9" "s10" "s11" "s12" "s13" "s14" "s15"]
+}
+
+block! {
+    /// As [`eight`], and passes over each x whose bits but the sign are 0: 24 instructions, 8 where x is 0.
+    fn eight_sparse(8 in "s0-s7")
+    load ["ldr {value}, [{x}], #4" "vmov s24, {value}" "lsls {value}, {value}, #1" "beq 5f"]
+    ["s0" "s1" "s2" "s3" "s4" "s5" "s6" "s7"]
+}
