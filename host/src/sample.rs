@@ -48,10 +48,17 @@ pub fn encode(input: &Tensor, image: &[u8]) -> Result<Vec<u8>, SampleError> {
                     .to_le_bytes()
             })
             .collect()),
-        (DType::I8, Quant::PerTensor { scale, zero_point }) => Ok(image
-            .iter()
-            .map(|pixel| quantize(intensity(pixel), scale, zero_point).cast_unsigned())
-            .collect()),
+        (DType::I8, Quant::PerTensor { scale, zero_point }) => {
+            // There are fewer values than pixels.
+            let values: [u8; 256] = std::array::from_fn(|pixel| {
+                let pixel = pixel as u8;
+                quantize(intensity(&pixel), scale, zero_point).cast_unsigned()
+            });
+            Ok(image
+                .iter()
+                .map(|&pixel| values[usize::from(pixel)])
+                .collect())
+        }
         (dtype, _) => Err(SampleError::DType(dtype.name())),
     }
 }

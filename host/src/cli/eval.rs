@@ -60,6 +60,7 @@ struct Report<'r> {
     /// The functions of f32 that the digests are of.
     math: &'static str,
     seconds: f64,
+    samples_per_second: f64,
     confusion: &'r [Vec<u32>],
     /// On a device, in bytes: size, setup, serve.
     stack: Option<StackUse>,
@@ -86,6 +87,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             digest: format!("{:016x}", evaluation.digest),
             math: MATH,
             seconds,
+            samples_per_second: evaluation.samples as f64 / seconds.max(f64::MIN_POSITIVE),
             confusion: &evaluation.confusion,
             stack,
         })?;

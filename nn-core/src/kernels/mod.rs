@@ -6,11 +6,13 @@ pub mod packed;
 mod portable;
 mod products;
 mod requant;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
 #[cfg(mote_vfp)]
 mod vfp;
 
 pub(crate) use portable::{
-    BLOCK, ROWS_I8, accumulate, accumulate_each, accumulate_each_i8, accumulate_part,
+    BLOCK, GATHERED_I8, ROWS_I8, accumulate, accumulate_each, accumulate_each_i8, accumulate_part,
     accumulate_row, dot, dot_rows_i8, keep_larger_i8, part, start, vector_matrix,
 };
 pub use products::Products;

@@ -7,6 +7,8 @@ use crate::scalar::Scalar;
 pub(crate) const BLOCK: usize = 8;
 /// Output channels that an int8 loop holds in registers at a time.
 pub(crate) const ROWS_I8: usize = 4;
+/// Inputs that [`dot_rows_i8`] takes at a time, where gathering them pays; else 0.
+pub(crate) const GATHERED_I8: usize = if cfg!(target_arch = "x86_64") { 8 } else { 0 };
 
 /// `len` values from `at`, or none where they are not all there (which a checked model never asks for).
 #[inline(always)]
@@ -122,9 +124,12 @@ pub(crate) fn dot<S: Scalar>(a: &[S], b: &[S]) -> S::Acc {
 /// sums\[r\] += Σ (x − zero) · rows\[r\], for each row that is there.
 #[inline(never)]
 pub(crate) fn dot_rows_i8(x: &[i8], rows: [&[i8]; ROWS_I8], zero: i32, sums: &mut [i32; ROWS_I8]) {
-    #[cfg(mote_armv7em)]
+    #[cfg(any(mote_armv7em, target_arch = "x86_64"))]
     let (x, rows) = {
+        #[cfg(mote_armv7em)]
         let done = super::armv7em::dot_rows(x, rows, zero, sums);
+        #[cfg(target_arch = "x86_64")]
+        let done = super::sse2::dot_rows(x, rows, zero, sums);
         let rest = |values| <[i8]>::get(values, done..).unwrap_or(&[]);
         (rest(x), rows.map(rest))
     };

@@ -1,7 +1,10 @@
 //! Forward in int8, after TensorFlow Lite's `reference_integer_ops::ConvPerChannel` and `DepthwiseConvPerChannel`.
 
 use super::ConvStep;
-use crate::kernels::{self, ROWS_I8, Requant};
+use crate::kernels::{self, GATHERED_I8, ROWS_I8, Requant};
+
+/// Inputs of an output pixel that are gathered, at most.
+const GATHERED: usize = 64 * GATHERED_I8;
 
 impl ConvStep {
     /// int8 forward of each frame. Sums wrap, so their order does not matter.
@@ -17,6 +20,8 @@ impl ConvStep {
         for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
             if self.is_depthwise() {
                 self.depthwise_i8(x, weight, x_zero, requant, y);
+            } else if GATHERED > 0 && self.is_gapless() && self.filter() <= GATHERED {
+                self.gathered_i8(x, weight, x_zero, requant, y);
             } else if self.is_gapless() {
                 self.gapless_i8(x, weight, x_zero, requant, y);
             } else {
@@ -25,10 +30,60 @@ impl ConvStep {
         }
     }
 
+    /// Weights of an output channel of one group.
+    fn filter(&self) -> usize {
+        usize::from(self.window.rows.kernel) * self.kernel_width() * usize::from(self.inputs)
+    }
+
+    /// As [`Self::gapless_i8`], with all inputs of a pixel side by side, and zero points (which add nothing) for what
+    /// lies outside and up to a whole number of steps.
+    fn gathered_i8(&self, x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &mut [i8]) {
+        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
+        let filter = self.filter();
+        let down = self.window.rows.dilation();
+        let mut pixels = y.chunks_exact_mut(outputs.max(1));
+        let mut patch = [0; GATHERED];
+        let whole = filter.next_multiple_of(GATHERED_I8.max(1));
+        let patch = patch.get_mut(..whole).unwrap_or_default();
+        // A zero point of an int8 tensor.
+        let zero = x_zero as i8;
+        for row in 0..usize::from(self.window.rows.output) {
+            let rows = self.window.rows.taps(row);
+            for column in 0..usize::from(self.window.columns.output) {
+                let columns = self.window.columns.taps(column);
+                let Some(pixel) = pixels.next() else { return };
+                let run = columns.len * inputs;
+                patch.fill(zero);
+                for tap in 0..rows.len {
+                    let x_at = (rows.input + tap * down) * self.width() + columns.input;
+                    let at = (rows.tap + tap) * self.kernel_width() + columns.tap;
+                    let x = kernels::part(x, x_at * inputs, run);
+                    let to = patch.get_mut(at * inputs..).unwrap_or_default();
+                    if let Some(to) = to.get_mut(..x.len()) {
+                        to.copy_from_slice(x);
+                    }
+                }
+                for (block, out) in pixel.chunks_mut(ROWS_I8).enumerate() {
+                    let first = block * ROWS_I8;
+                    let mut sums = requant.biases(first);
+                    let filters = core::array::from_fn(|index| {
+                        // Past a channel's weights others are read, times nothing.
+                        let row = weight.get((first + index) * filter..).unwrap_or(&[]);
+                        row.get(..whole).unwrap_or(row)
+                    });
+                    kernels::dot_rows_i8(patch, filters, x_zero, &mut sums);
+                    for (index, (out, &sum)) in out.iter_mut().zip(&sums).enumerate() {
+                        *out = requant.apply(first + index, sum);
+                    }
+                }
+            }
+        }
+    }
+
     /// One group, and nothing between the inputs of a row of taps: they are one run.
     fn gapless_i8(&self, x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &mut [i8]) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
-        let filter = usize::from(self.window.rows.kernel) * self.kernel_width() * inputs;
+        let filter = self.filter();
         let down = self.window.rows.dilation();
         let mut pixels = y.chunks_exact_mut(outputs.max(1));
         for row in 0..usize::from(self.window.rows.output) {

@@ -6,6 +6,8 @@ use super::channel::LEN;
 mod armv7em;
 #[cfg(not(mote_armv7em))]
 mod portable;
+#[cfg(not(mote_armv7em))]
+mod sums;
 
 #[cfg(mote_armv7em)]
 pub(super) use armv7em::{Kernel, vector};

@@ -1,49 +1,8 @@
 //! The innermost loops in Rust.
 
+use super::sums::{BlockSums, PixelSums, Sums, parts};
 use super::{Blocks, CHANNELS, Lines, Output, Pool};
 use crate::kernels::packed::channel::{LEN, requantize};
-
-/// The sums of four channels at two pixels: S₀ and 256·S₁ + S₀ at each, then S₂ and 256·S₃ + S₂ at each.
-type Sums = [i32; 8];
-
-/// Both halves of a word.
-#[inline(always)]
-const fn parts(word: i32) -> [i16; 2] {
-    // Its bits, taken apart.
-    [word as i16, (word >> 16) as i16]
-}
-
-/// SMLAD: sum + a₀·b₀ + a₁·b₁.
-#[inline(always)]
-fn multiply(sum: i32, a: [i16; 2], b: [i16; 2]) -> i32 {
-    let [low, high] = [0, 1].map(|i: usize| i32::from(a[i & 1]).wrapping_mul(i32::from(b[i & 1])));
-    sum.wrapping_add(low).wrapping_add(high)
-}
-
-/// SXTB16: the low byte of each half.
-#[inline(always)]
-const fn low_bytes([low, high]: [i16; 2]) -> [i16; 2] {
-    // The upper byte is cut off.
-    [low as i8 as i16, high as i8 as i16]
-}
-
-/// A pair of channels at one pixel: its S₀ and raw sums go on by two taps.
-#[inline(always)]
-fn step(low: &mut i32, raw: &mut i32, weight: i32, x: [i16; 2]) {
-    let weight = parts(weight);
-    *raw = multiply(*raw, weight, x);
-    *low = multiply(*low, low_bytes(weight), x);
-}
-
-#[inline(always)]
-fn step_block(sums: &mut Sums, weights: &[i32; 2], x: [[i16; 2]; 2]) {
-    let [a0, b0, a1, b1, c0, d0, c1, d1] = sums;
-    let [low, high] = *weights;
-    step(a0, a1, low, x[0]);
-    step(b0, b1, low, x[1]);
-    step(c0, c1, high, x[0]);
-    step(d0, d1, high, x[1]);
-}
 
 /// A loop over blocks at two pixels, with all that is the same at each pair of pixels.
 #[derive(Debug)]
@@ -123,13 +82,13 @@ impl<'w> Kernel<'w> {
     #[inline(never)]
     fn run_pairs(&self, words: usize, x: &[i16], mut out: Output) {
         for (index, (weights, table)) in self.blocks.iter(words).enumerate() {
-            let mut sums = [0; 8];
+            let mut sums = BlockSums::default();
             let (words, _) = x.as_chunks::<2>();
             let steps = words.as_chunks::<2>().0.iter();
             for (x, weights) in steps.zip(weights.as_chunks::<2>().0) {
-                step_block(&mut sums, weights, *x);
+                sums.step(weights, *x);
             }
-            out.put(index * CHANNELS, sums, table);
+            out.put(index * CHANNELS, sums.sums(), table);
         }
     }
 }
@@ -137,7 +96,7 @@ impl<'w> Kernel<'w> {
 /// The sums of a block at two pixels whose inputs lie in lines.
 #[inline(always)]
 fn lines_of(x: &[i16], lines: &Lines, weights: &[i32]) -> Sums {
-    let mut sums = [0; 8];
+    let mut sums = BlockSums::default();
     // Counts of 16 bits, or of what lies in memory.
     let (pitch, words) = (lines.pitch as usize, lines.words as usize);
     let distance = lines.distance as usize;
@@ -147,10 +106,10 @@ fn lines_of(x: &[i16], lines: &Lines, weights: &[i32]) -> Sums {
         let second = x.get(line * pitch + distance..).unwrap_or(&[]);
         let pixels = first.iter().zip(second.as_chunks::<2>().0).take(words);
         for ((first, second), weights) in pixels.zip(&mut weights) {
-            step_block(&mut sums, weights, [*first, *second]);
+            sums.step(weights, [*first, *second]);
         }
     }
-    sums
+    sums.sums()
 }
 
 /// Twice the sums of a block of a depthwise convolution at two pixels.
@@ -259,13 +218,11 @@ fn outputs([a, b, c, d]: [i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8
 pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
     let blocks = blocks.iter(2 * x.len());
     for ((weights, table), y) in blocks.zip(y.as_chunks_mut::<CHANNELS>().0) {
-        let mut sums = [[0i32; 2]; 2];
-        for (x, weights) in x.iter().zip(weights.as_chunks::<2>().0) {
-            for ([low, raw], weight) in sums.iter_mut().zip(weights) {
-                step(low, raw, *weight, parts(*x));
-            }
+        let mut sums = PixelSums::default();
+        let steps = x.as_chunks::<2>().0.iter();
+        for (x, weights) in steps.zip(weights.as_chunks::<4>().0) {
+            sums.step(weights, *x);
         }
-        let [[a, b], [c, d]] = sums;
-        *y = outputs(doubled([a, b, c, d]), table);
+        *y = outputs(doubled(sums.sums()), table);
     }
 }
