@@ -34,6 +34,7 @@ impl<E: core::error::Error> core::error::Error for EncodeError<E> {}
 /// # Errors
 ///
 /// The first error of `sink`; the rest of the frame is then not sent.
+#[inline(never)]
 pub fn encode<M, E, S>(seq: u8, message: &M, sink: S) -> Result<(), EncodeError<E>>
 where
     M: Serialize + ?Sized,

@@ -118,34 +118,59 @@ pub enum Response<'a> {
     Stack(StackUse),
 }
 
+// A device's image holds each of these once, where they would be inlined for every field.
+
+#[inline(never)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's form")]
+fn word<S: Serializer>(value: &u32, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_u32(*value)
+}
+
+#[inline(never)]
+fn text<S: Serializer>(value: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(value)
+}
+
 /// The device's card.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello<'a> {
     /// Its [`PROTOCOL`](super::PROTOCOL); this field stays first in every version.
     pub protocol: u16,
     /// Its board, as `mote --on` names it.
+    #[serde(serialize_with = "text")]
     pub board: &'a str,
     /// Its core, e.g. `Cortex-M4F`.
+    #[serde(serialize_with = "text")]
     pub core: &'a str,
     /// Its model.
+    #[serde(serialize_with = "text")]
     pub model: &'a str,
     /// CRC-32 in the model's header: tells blobs of one name apart.
+    #[serde(serialize_with = "word")]
     pub model_crc32: u32,
     /// Arena that inference wants, in bytes.
+    #[serde(serialize_with = "word")]
     pub arena_infer: u32,
     /// Arena that training wants, in bytes; 0 when the model has no training plan.
+    #[serde(serialize_with = "word")]
     pub arena_train: u32,
     /// Arena that the image has, in bytes.
+    #[serde(serialize_with = "word")]
     pub arena: u32,
     /// Length of all that is learnt, in bytes; 0 when nothing is.
+    #[serde(serialize_with = "word")]
     pub weights_len: u32,
     /// Length of input 0, in bytes.
+    #[serde(serialize_with = "word")]
     pub input_len: u32,
     /// Length of output 0, in bytes.
+    #[serde(serialize_with = "word")]
     pub output_len: u32,
     /// The longest frame that it takes, before COBS, in bytes.
+    #[serde(serialize_with = "word")]
     pub frame_max: u32,
     /// Its functions of f32, [`MATH`](crate::scalar::MATH): with others than the host's its bits differ.
+    #[serde(serialize_with = "text")]
     pub math: &'a str,
 }
 
@@ -153,10 +178,13 @@ pub struct Hello<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct StackUse {
     /// What there is.
+    #[serde(serialize_with = "word")]
     pub size: u32,
     /// To check the model and plan its memory.
+    #[serde(serialize_with = "word")]
     pub setup: u32,
     /// To answer requests: runs and training steps, with the link's own share.
+    #[serde(serialize_with = "word")]
     pub serve: u32,
 }
 
@@ -169,6 +197,7 @@ pub enum ErrorCode {
     /// A frame exceeds the device's buffer.
     FrameTooLong {
         /// The longest it takes.
+        #[serde(serialize_with = "word")]
         max: u32,
     },
     /// The frame is whole, but its message is none that this device knows.
@@ -176,29 +205,37 @@ pub enum ErrorCode {
     /// The input has another length.
     InputLength {
         /// What the model takes.
+        #[serde(serialize_with = "word")]
         wanted: u32,
         /// What came.
+        #[serde(serialize_with = "word")]
         found: u32,
     },
     /// The target's values have another length.
     TargetLength {
         /// What the model gives.
+        #[serde(serialize_with = "word")]
         wanted: u32,
         /// What came.
+        #[serde(serialize_with = "word")]
         found: u32,
     },
     /// The class is none of the model's.
     UnknownClass {
         /// How many there are.
+        #[serde(serialize_with = "word")]
         classes: u32,
         /// What came.
+        #[serde(serialize_with = "word")]
         found: u32,
     },
     /// Values (of a target, or weights) are not finite, or too few or too many.
     BadValues {
         /// How many are wanted.
+        #[serde(serialize_with = "word")]
         wanted: u32,
         /// How many came.
+        #[serde(serialize_with = "word")]
         found: u32,
     },
     /// The model's blob has no training plan.
@@ -212,8 +249,10 @@ pub enum ErrorCode {
     /// The bytes lie beyond what is learnt.
     OutOfRange {
         /// First byte beyond those asked for.
+        #[serde(serialize_with = "word")]
         end: u32,
         /// How many there are.
+        #[serde(serialize_with = "word")]
         len: u32,
     },
     /// The model could not be run: a defect of the device's image.
