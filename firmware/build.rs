@@ -84,6 +84,10 @@ fn lay_out() -> Result<(), String> {
     write("cases.bin", &archive)?;
     write("cases.rs", case_constants(board, &path, &cases)?.as_bytes())?;
     write("memory.x", memory(board).as_bytes())?;
+    if env::var_os("CARGO_FEATURE_EMULATED").is_some() {
+        // cortex-m-rt includes it; boards with a crate of their own have that one's.
+        write("device.x", b"/* No interrupt is served. */\n")?;
+    }
     println!("cargo::rustc-link-search={}", out.display());
     for script in ["-Tlink.x", "-Tdefmt.x", "--nmagic"] {
         println!("cargo::rustc-link-arg-bins={script}");

@@ -21,6 +21,8 @@ mod board;
 mod board;
 
 #[cfg(feature = "emulated")]
+mod interrupts;
+#[cfg(feature = "emulated")]
 mod register;
 #[cfg(any(
     feature = "board-an385",
