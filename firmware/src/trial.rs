@@ -1,6 +1,8 @@
 //! Random layers through the packed kernels, against naive loops over the plain weights: on a workstation by
 //! `cargo test -p firmware`, on a core by the app `kernels`.
 
+mod lstm;
+
 use nn_core::fixed_point::rescale;
 use nn_core::kernels::packed::{channel::Plain, conv2d, dense};
 use nn_core::ops::{self, Requant};

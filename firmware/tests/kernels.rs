@@ -26,10 +26,16 @@ fn conv2d() {
     run(Trials::conv2d, 4_000);
 }
 
+#[test]
+fn lstm() {
+    run(Trials::lstm, 4_000);
+}
+
 /// Minutes: `cargo test -p firmware --release --test kernels -- --ignored`.
 #[test]
 #[ignore = "a million layers take minutes"]
 fn a_million_layers() {
     run(Trials::dense, 500_000);
     run(Trials::conv2d, 500_000);
+    run(Trials::lstm, 100_000);
 }

@@ -8,6 +8,8 @@
 
 mod gates;
 
+#[cfg(mote_armv7em)]
+pub(crate) use gates::LINES;
 pub use gates::{logistic_i16, tanh_i16};
 
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,14 @@ pub fn doubling_high_mul(a: i32, b: i32) -> i32 {
 pub(crate) fn high_mul(a: i32, b: i32) -> i32 {
     // The quotient fits 32 bits: |a·b| < 2⁶².
     ((i64::from(a) * i64::from(b) + (1 << 30)) >> 31) as i32
+}
+
+/// sum + (a · b) / 2³², rounded to nearest with halves up: SMMLAR, SMMULR. [`high_mul`] where one factor is doubled.
+#[inline(always)]
+pub(crate) fn upper_mul_add(sum: i32, a: i32, b: i32) -> i32 {
+    // |a·b| ≤ 2⁶², and the upper half of that has 32 bits.
+    let upper = ((i64::from(a) * i64::from(b) + (1 << 31)) >> 32) as i32;
+    sum.wrapping_add(upper)
 }
 
 /// x / 2^exponent, rounded to nearest with halves away from zero; `exponent` up to 62.
@@ -145,43 +155,55 @@ pub(crate) fn saturating_shl(x: i32, exponent: u32) -> i32 {
 
 /// e^x for x ≤ 0. `x` has `INTEGER_BITS` integer bits (4 or 5); the result has none (Q0.31).
 pub(crate) fn exp_on_negative<const INTEGER_BITS: u32>(x: i32) -> i32 {
-    // e^(−2^k) for k = −2 … 4, in Q0.31.
-    const FACTORS: [i32; 7] = [
-        1_672_461_947,
-        1_302_514_674,
-        790_015_084,
-        290_630_308,
-        39_332_535,
-        720_401,
-        242,
-    ];
+    // e^(−2^k) for k = −2 … 4, in Q0.31. Of the first two, which have no double in 32 bits, what they lack to 1.
+    const ABOVE_HALF: [i32; 2] = [1_672_461_947, 1_302_514_674];
+    const BELOW_HALF: [i32; 5] = [790_015_084, 290_630_308, 39_332_535, 720_401, 242];
     let quarter_bit = 29 - INTEGER_BITS;
     let one_quarter = 1 << quarter_bit;
     let minus_quarter = (x & (one_quarter - 1)).wrapping_sub(one_quarter);
     // From −1/4 up: nothing is shifted out.
     let mut result = exp_on_minus_quarter_to_zero(minus_quarter << INTEGER_BITS);
     let remainder = minus_quarter.wrapping_sub(x);
-    for (bit, &factor) in (quarter_bit..31).zip(&FACTORS) {
+    for (bit, factor) in (quarter_bit..).zip(ABOVE_HALF) {
         if remainder & (1 << bit) != 0 {
-            result = high_mul(result, factor);
+            result = high_mul_from_half(result, doubled_from_half(factor));
+        }
+    }
+    for (bit, factor) in (quarter_bit + 2..31).zip(BELOW_HALF) {
+        if remainder & (1 << bit) != 0 {
+            result = upper_mul_add(0, result, 2 * factor);
         }
     }
     if x == 0 { i32::MAX } else { result }
+}
+
+/// 2·(b − 2³¹) for b in [2³⁰, 2³¹), as [`high_mul_from_half`] takes it.
+#[inline(always)]
+pub(crate) const fn doubled_from_half(b: i32) -> i32 {
+    // b − 2³¹ has 31 bits; the bit that is lost is that of 2³².
+    b.wrapping_shl(1)
+}
+
+/// [`high_mul`] of a and b in [2³⁰, 2³¹), which has no double in 32 bits: a plus that of a and b − 2³¹.
+#[inline(always)]
+pub(crate) fn high_mul_from_half(a: i32, doubled: i32) -> i32 {
+    upper_mul_add(a, a, doubled)
 }
 
 /// e^x for x in [−1/4, 0), Q0.31: Taylor's series of degree 4 around −1/8.
 fn exp_on_minus_quarter_to_zero(a: i32) -> i32 {
     const EXP_MINUS_EIGHTH: i32 = 1_895_147_668;
     const ONE_THIRD: i32 = 715_827_883;
-    // Within ±2²⁸, so that x² is below 2²⁶, and no sum here leaves 32 bits.
+    // Within ±2²⁸, so that x² is below 2²⁶, no sum here leaves 32 bits, and doubles have them, too.
     let x = a.wrapping_add(1 << 28);
-    let x2 = high_mul(x, x);
-    let x3 = high_mul(x2, x);
-    let x4 = high_mul(x2, x2);
+    let x2 = upper_mul_add(0, x.wrapping_mul(2), x);
+    let x3 = upper_mul_add(0, x2.wrapping_mul(2), x);
+    let x4 = upper_mul_add(0, x2.wrapping_mul(2), x2);
     let x4_over_4 = shift_positive(x4, 2);
-    let twice = high_mul(x4_over_4.wrapping_add(x3), ONE_THIRD).wrapping_add(x2);
+    let twice = upper_mul_add(x2, x4_over_4.wrapping_add(x3), 2 * ONE_THIRD);
     let high_terms = twice.wrapping_add(twice >> 31).wrapping_add(1) >> 1;
-    EXP_MINUS_EIGHTH.wrapping_add(high_mul(EXP_MINUS_EIGHTH, x.wrapping_add(high_terms)))
+    let product = x.wrapping_add(high_terms).wrapping_mul(2);
+    upper_mul_add(EXP_MINUS_EIGHTH, EXP_MINUS_EIGHTH, product)
 }
 
 /// (a + b) / 2, halves away from zero.

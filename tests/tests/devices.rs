@@ -36,7 +36,11 @@ fn every_operator_has_a_case_in_every_format() {
         let number = op.number();
         let only_int8 = matches!(
             op,
-            Op::Lookup(_) | Op::Requantize(_) | Op::PackedDense(_) | Op::PackedConv2d(_)
+            Op::Lookup(_)
+                | Op::Requantize(_)
+                | Op::PackedDense(_)
+                | Op::PackedConv2d(_)
+                | Op::PackedLstm(_)
         );
         let no_int8 = matches!(
             op,
@@ -268,7 +272,7 @@ fn packed_kernels_are_right_on_a_cortex_m4f_and_m7() {
             Err(error @ DeviceError::NoQemu { .. }) => return skip(emulator, &error),
             log => log.unwrap_or_else(|error| panic!("{emulator}: {error}")),
         };
-        for kernel in ["kernel dense 500", "kernel conv2d 500"] {
+        for kernel in ["kernel dense 500", "kernel conv2d 500", "kernel lstm 500"] {
             let said = log.iter().any(|line| line.contains(kernel));
             assert!(said, "{emulator}: {kernel} is not in {log:?}");
         }

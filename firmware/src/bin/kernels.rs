@@ -22,7 +22,11 @@ fn main() -> ! {
 
     let mut passed = true;
     let mut trials = Trials::new(11);
-    let kinds: [(&str, Trial); 2] = [("dense", Trials::dense), ("conv2d", Trials::conv2d)];
+    let kinds: [(&str, Trial); 3] = [
+        ("dense", Trials::dense),
+        ("conv2d", Trials::conv2d),
+        ("lstm", Trials::lstm),
+    ];
     for (name, trial) in kinds {
         let mut equal = 0;
         while equal < TRIALS {

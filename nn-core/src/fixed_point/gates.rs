@@ -77,9 +77,66 @@ pub fn tanh_i16(x: i16, exponent: i32) -> i16 {
     (value >> 8) as i16
 }
 
+/// Both functions as straight lines, for loops that take few instructions.
+///
+/// With 9 bits below the number of an interval, t = 3x for the logistic function and t = 2 · `at` of the hyperbolic
+/// tangent, held to 18 bits, v = `starts`\[t >> 9\] + t · `slopes`\[t >> 9\] gives the one as (v + 2²⁴ + 2⁸) >> 10 and
+/// the other as v >> 9. The intervals count from −256.
+#[cfg(any(test, mote_armv7em))]
+#[derive(Debug)]
+pub(crate) struct Lines {
+    pub(crate) starts: [i32; 512],
+    pub(crate) slopes: [u16; 512],
+}
+
+/// The intervals' lines.
+#[cfg(any(test, mote_armv7em))]
+pub(crate) static LINES: Lines = lines();
+
+#[cfg(any(test, mote_armv7em))]
+#[expect(clippy::indexing_slicing, reason = "computed when it is compiled")]
+const fn lines() -> Lines {
+    let (mut starts, mut slopes) = ([0; 512], [0; 512]);
+    let mut entry = 0;
+    while entry < 256 {
+        // Past the last entry the functions stand still.
+        let next = if entry == 255 { 255 } else { entry + 1 };
+        let (low, high) = (LOGISTIC[entry] as i32, LOGISTIC[next] as i32);
+        let slope = high - low;
+        let start = (low << 9) - ((entry as i32) << 9) * slope - (1 << 24);
+        starts[256 + entry] = start + 256;
+        // Below zero the same lines, turned about 0; they round the other way.
+        starts[255 - entry] = 255 - start;
+        // The table rises by less than 2^10.
+        (slopes[256 + entry], slopes[255 - entry]) = (slope as u16, slope as u16);
+        entry += 1;
+    }
+    Lines { starts, slopes }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn line(t: i32) -> i32 {
+        let interval = (256 + (t >> 9)) as usize;
+        LINES.starts[interval] + t * i32::from(LINES.slopes[interval])
+    }
+
+    #[test]
+    fn the_lines_are_the_functions() {
+        for x in i16::MIN..=i16::MAX {
+            let value = (line(3 * i32::from(x)) + (1 << 24) + 256) >> 10;
+            assert_eq!(value, i32::from(logistic_i16(x)), "{x}");
+            for exponent in -28..=-9 {
+                let product = i64::from(x) * (3 << (28 + exponent));
+                // Of the product with x in the upper half, the upper word, rounded.
+                let at = ((product + (1 << 15)) >> 16) as i32;
+                let value = line((2 * at).clamp(-131_072, 131_071)) >> 9;
+                assert_eq!(value, i32::from(tanh_i16(x, exponent)), "{x} {exponent}");
+            }
+        }
+    }
 
     fn logistic(x: f64) -> f64 {
         1.0 / (1.0 + (-x).exp())

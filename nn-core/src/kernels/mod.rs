@@ -2,6 +2,7 @@
 
 #[cfg(mote_armv7em)]
 mod armv7em;
+mod lstm_unit;
 pub mod packed;
 mod portable;
 mod products;
@@ -11,6 +12,7 @@ mod sse2;
 #[cfg(mote_vfp)]
 mod vfp;
 
+pub(crate) use lstm_unit::{LstmUnit, saturate_i16};
 pub(crate) use portable::{
     BLOCK, GATHERED_I8, ROWS_I8, accumulate, accumulate_each, accumulate_each_i8, accumulate_part,
     accumulate_row, dot, dot_rows_i8, keep_larger_i8, part, start, vector_matrix,

@@ -1,6 +1,5 @@
 //! The checks that a blob passes before anything runs.
 
-use crate::kernels::packed;
 use crate::model::header::{ALIGN, checksum, layout};
 use crate::model::{
     HEADER_LEN, Header, Ids, LoadError, MAGIC, Model, Node, NodeFault, Seq, TensorFault, VERSION,
@@ -248,7 +247,7 @@ fn check_multipliers(model: &Model, node: &Node) -> Result<(), NodeFault> {
         if model.header.layout != layout::ARMV7EM {
             return Err(NodeFault::Layout);
         }
-        let valid = packed::channel::is_valid(words(table)?);
+        let valid = node.op.takes_packed(words(table)?);
         return valid.then_some(()).ok_or(NodeFault::Quant);
     }
     let (weight, requant) = match node.op {

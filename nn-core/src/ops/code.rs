@@ -43,6 +43,7 @@ pub(crate) const fn code<K: OpSet>(op: u8, x: DType, y: DType) -> Option<Forward
         number::REQUANTIZE => ops::requantize::code::<K>(),
         number::PACKED_DENSE => ops::packed_dense::code::<K>(),
         number::PACKED_CONV2D => ops::packed_conv2d::code::<K>(),
+        number::PACKED_LSTM => ops::packed_lstm::code::<K>(),
         _ => None,
     }
 }

@@ -26,6 +26,7 @@ pub mod max_pool2d;
 pub mod mul;
 pub mod packed_conv2d;
 pub mod packed_dense;
+pub mod packed_lstm;
 pub mod pad;
 pub mod prelu;
 pub mod quantize;
@@ -78,6 +79,7 @@ pub(crate) use operator::{
 };
 pub use packed_conv2d::PackedConv2d;
 pub use packed_dense::PackedDense;
+pub use packed_lstm::PackedLstm;
 pub use pad::Pad;
 pub use prelu::{Prelu, PreluRequant};
 pub use recurrent::Recurrent;
@@ -165,6 +167,8 @@ pub enum Op {
     PackedDense(PackedDense),
     /// An int8 convolution over packed weights, perhaps with a 2x2 max pooling.
     PackedConv2d(PackedConv2d),
+    /// An int8 LSTM over packed weights.
+    PackedLstm(PackedLstm),
 }
 
 impl Op {
@@ -205,6 +209,7 @@ impl Op {
             Self::PackedDense(_) => "dense",
             Self::PackedConv2d(conv) if conv.pool => "conv2d_max_pool2d",
             Self::PackedConv2d(_) => "conv2d",
+            Self::PackedLstm(_) => "lstm",
         }
     }
 
@@ -242,6 +247,7 @@ impl Op {
             Self::Requantize(_) => requantize::FACTS,
             Self::PackedDense(dense) => dense.facts(),
             Self::PackedConv2d(conv) => conv.facts(),
+            Self::PackedLstm(lstm) => lstm.facts(),
         }
     }
 
@@ -286,6 +292,7 @@ impl Op {
             Self::Requantize(_) => number::REQUANTIZE,
             Self::PackedDense(_) => number::PACKED_DENSE,
             Self::PackedConv2d(_) => number::PACKED_CONV2D,
+            Self::PackedLstm(_) => number::PACKED_LSTM,
         }
     }
 
@@ -294,7 +301,17 @@ impl Op {
         match self {
             Self::PackedDense(dense) => Some(dense.table),
             Self::PackedConv2d(conv) => Some(conv.table),
+            Self::PackedLstm(lstm) => Some(lstm.table),
             _ => None,
+        }
+    }
+
+    /// Whether a packed layer's table holds what its kernel takes.
+    pub(crate) fn takes_packed(&self, table: &[i32]) -> bool {
+        use crate::kernels::packed::{channel, lstm};
+        match self {
+            Self::PackedLstm(_) => lstm::is_valid(table),
+            _ => channel::is_valid(table),
         }
     }
 
@@ -369,6 +386,7 @@ impl Op {
             Self::Requantize(requantize) if holds::<K>(number::REQUANTIZE) => requantize,
             Self::PackedDense(dense) if holds::<K>(number::PACKED_DENSE) => dense,
             Self::PackedConv2d(conv) if holds::<K>(number::PACKED_CONV2D) => conv,
+            Self::PackedLstm(lstm) if holds::<K>(number::PACKED_LSTM) => lstm,
             _ => return None,
         })
     }
@@ -416,4 +434,5 @@ pub mod number {
     pub const REQUANTIZE: u8 = 30;
     pub const PACKED_DENSE: u8 = 31;
     pub const PACKED_CONV2D: u8 = 32;
+    pub const PACKED_LSTM: u8 = 33;
 }

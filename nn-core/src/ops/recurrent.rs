@@ -63,7 +63,7 @@ impl Walk {
 
     /// The place of feature `k` of the input at `step`.
     #[inline]
-    fn x_at(&self, step: usize, k: usize) -> usize {
+    pub(crate) fn x_at(&self, step: usize, k: usize) -> usize {
         if self.repeat {
             k
         } else {
@@ -73,7 +73,7 @@ impl Walk {
 
     /// The place in the output of h after `step`; `None` where it is no output.
     #[inline]
-    fn y_at(&self, step: usize) -> Option<usize> {
+    pub(crate) fn y_at(&self, step: usize) -> Option<usize> {
         if self.whole {
             Some(self.time(step) * self.units)
         } else {

@@ -37,6 +37,7 @@ impl Op {
             Self::Lookup(op) => change(&mut [&mut op.table], &mut []),
             Self::PackedDense(op) => change(&mut [&mut op.weight, &mut op.table], &mut []),
             Self::PackedConv2d(op) => change(&mut [&mut op.weight, &mut op.table], &mut []),
+            Self::PackedLstm(op) => change(&mut [&mut op.weight, &mut op.table], &mut []),
             Self::MaxPool2d(_)
             | Self::AvgPool2d(_)
             | Self::Flatten

@@ -8,8 +8,8 @@ use bytemuck::TransparentWrapper;
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::fixed_point::{
-    InputRescale, exp_on_negative, high_mul, one_over_one_plus, rescale, saturate_i8,
-    shift_positive,
+    InputRescale, doubled_from_half, exp_on_negative, high_mul, high_mul_from_half,
+    one_over_one_plus, saturate_i8, shift_positive,
 };
 use crate::memory::Memory;
 use crate::ops::{Check, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar, rows};
@@ -100,14 +100,16 @@ pub fn forward<S: Scalar>(values: &mut [S]) {
 /// int8, in place.
 pub fn forward_i8(values: &mut [i8], input: &InputRescale) {
     let max = values.iter().copied().max().map_or(0, i32::from);
-    let shift = i32::from(input.shift);
+    let shift = u32::from(input.shift.unsigned_abs());
+    let multiplier = doubled_from_half(input.multiplier);
     // e^x, at least 0; below 0 where it counts as none.
     let exp = |value: i8| {
         let difference = i32::from(value) - max;
         if difference < -input.radius {
             return NONE;
         }
-        exp_on_negative::<INPUT_INTEGER_BITS>(rescale(difference, input.multiplier, shift))
+        let fixed = high_mul_from_half(difference.wrapping_shl(shift), multiplier);
+        exp_on_negative::<INPUT_INTEGER_BITS>(fixed)
     };
     let add = |sum: i32, e: i32| match e {
         NONE => sum,

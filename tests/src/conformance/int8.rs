@@ -22,6 +22,7 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("i8 graph", graph()),
         Case::new("i8 log-softmax", log_softmax_of_rows()),
         Case::new("i8 packed", packed()),
+        Case::new("i8 packed LSTMs", packed_lstms()),
         Case::new("i8 embedding", embedding()),
         Case::new("i8 recurrent layers", recurrent()),
     ]
@@ -189,6 +190,37 @@ fn packed() -> AlignedBytes {
     let x = b.conv2d_i8("cell", x, &cell, [1, 1], [0; 4]).unwrap();
     let x = b.flatten("flat", x).unwrap();
     let x = b.dense_i8("dense", x, &dense).unwrap();
+    let packed = b.to_armv7em(&[x]).unwrap();
+    assert_eq!(packed.plain, []);
+    packed.builder.finish(&packed.outputs, None).unwrap()
+}
+
+/// LSTMs, packed: over each other, in both directions, and one that keeps its state, of one step over and over.
+fn packed_lstms() -> AlignedBytes {
+    let random = &mut Random::new(32);
+    let mut b = Builder::new("packed LSTMs");
+    let mut x = b.input(&[4, 5], DType::I8, quant(0.02, -9)).unwrap();
+    let mut inputs = 5;
+    for (name, units, reverse, stateful, gives, clip) in [
+        ("first", 9, false, false, Gives::Sequence, 0),
+        ("reverse", 3, true, false, Gives::Last, 900),
+        ("stateful", 4, false, true, Gives::Steps(3), 0),
+    ] {
+        let layer = Recurrent {
+            kernel: 0,
+            recurrent: 0,
+            bias: None,
+            reverse,
+            stateful,
+            truncate: 0,
+            requant: None,
+        };
+        let last = [1 << 30, -22, -12, clip];
+        let weights = recurrent_weights(random, [inputs, units, 4], &last);
+        let op = Op::Lstm(Lstm { layer });
+        x = b.recurrent_i8(name, x, &weights, op, gives).unwrap();
+        inputs = units;
+    }
     let packed = b.to_armv7em(&[x]).unwrap();
     assert_eq!(packed.plain, []);
     packed.builder.finish(&packed.outputs, None).unwrap()

@@ -269,6 +269,13 @@ impl<'b> Reader<'b> {
                     "PackedConv2d(PackedConv2d {{ weight: {weight}, table: {table}, kernel: {kernel:?}, stride: {stride:?}, padding: {padding:?}, activation: {activation}, depthwise: {depthwise}, pool: {pool}, in_place: {in_place} }})"
                 )
             }
+            33 => {
+                let (weight, table) = (self.id(), self.id());
+                let (reverse, stateful) = (self.flag(), self.flag());
+                format!(
+                    "PackedLstm(PackedLstm {{ weight: {weight}, table: {table}, reverse: {reverse}, stateful: {stateful} }})"
+                )
+            }
             other => panic!("operator {other}"),
         }
     }

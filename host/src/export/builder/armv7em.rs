@@ -1,4 +1,4 @@
-//! A graph with its int8 dense layers and convolutions packed for Cortex-M4 and M7, in layout 1 of the blob.
+//! A graph with its int8 dense layers, convolutions and LSTMs packed for Cortex-M4 and M7, in layout 1 of the blob.
 //!
 //! A max pooling of 2x2 cells becomes part of the convolution that it alone reads. What cannot be packed stays as it
 //! is: the outputs are the same, to the bit.
@@ -6,8 +6,10 @@
 use std::collections::HashMap;
 
 use nn_core::kernels::packed::channel::Plain;
-use nn_core::kernels::packed::{PackError, conv2d, dense};
-use nn_core::ops::{Conv2d, Dense, Op, PackedConv2d, PackedDense, Pool2d};
+use nn_core::kernels::packed::{PackError, conv2d, dense, lstm};
+use nn_core::ops::{
+    Conv2d, Dense, Lstm, Op, PackedConv2d, PackedDense, PackedLstm, Pool2d, Recurrent,
+};
 use nn_core::tensor::{DType, Quant, Source, Tensor, TensorId};
 
 use super::{BuildError, Builder, Entry};
@@ -21,7 +23,7 @@ pub struct Packed {
     pub nodes: Vec<usize>,
     /// The new ids of the outputs.
     pub outputs: Vec<TensorId>,
-    /// The int8 dense layers and convolutions that stayed plain, and why.
+    /// The int8 dense layers, convolutions and LSTMs that stayed plain, and why.
     pub plain: Vec<(String, PackError)>,
 }
 
@@ -168,7 +170,7 @@ impl Pass<'_> {
         Ok(())
     }
 
-    /// Packs a layer; `None` where it is no int8 dense layer or convolution that has a packed form.
+    /// Packs a layer; `None` where it is no int8 layer that has a packed form.
     fn pack(&mut self, entry: &Entry, pool: Option<&Entry>) -> Option<Outcome> {
         let x = *entry.inputs.as_slice().first()?;
         let tensor = self.plain.tensor(x);
@@ -184,6 +186,7 @@ impl Pass<'_> {
                 let fits = conv.groups == 1 || each;
                 fits.then(|| self.conv2d(entry, pool, conv, x, &tensor))
             }
+            Op::Lstm(Lstm { layer }) => Some(self.lstm(entry, layer, x, &tensor)),
             _ => None,
         }
     }
@@ -252,6 +255,35 @@ impl Pass<'_> {
             (packed.weight, packed.table) = (self.push(&words)?, self.push(&table)?);
             let x = self.id(x)?;
             self.packed.node(&name, Op::PackedConv2d(packed), x, output)
+        })())
+    }
+
+    fn lstm(&mut self, entry: &Entry, layer: Recurrent, x: TensorId, tensor: &Tensor) -> Outcome {
+        let output = self.plain.tensor(entry.output);
+        let last = |tensor: &Tensor| tensor.shape.dims().last().map_or(0, |dim| *dim as usize);
+        let (inputs, units) = (last(tensor), last(&output));
+        let words = |id: Option<TensorId>| id.map_or_else(Vec::new, |id| self.plain.words(id));
+        let (bias, requant) = (words(layer.bias), words(layer.requant));
+        let plain = lstm::Plain {
+            kernel: bytemuck::cast_slice(self.plain.bytes(layer.kernel)),
+            recurrent: bytemuck::cast_slice(self.plain.bytes(layer.recurrent)),
+            bias: &bias,
+            recurrent_bias: &[],
+            requant: &requant,
+            zeros: zeros(tensor, &output),
+        };
+        let [words, _] = lstm::sizes(inputs, units);
+        let (mut words, mut table) = (vec![0; words], [0; lstm::TABLE]);
+        lstm::pack(&plain, inputs, units, (&mut words, &mut table))?;
+        Ok((|| {
+            let op = Op::PackedLstm(PackedLstm {
+                weight: self.push(&words)?,
+                table: self.push(&table)?,
+                reverse: layer.reverse,
+                stateful: layer.stateful,
+            });
+            let x = self.id(x)?;
+            self.packed.node(&entry.name, op, x, output)
         })())
     }
 

@@ -1,9 +1,10 @@
 use nn_core::model::cost;
-use nn_core::ops::{Activation, Gru, Op, Pool2d, Rnn};
+use nn_core::ops::{Activation, Gru, Lstm, Op, Pool2d, Recurrent, Rnn};
 use nn_core::session::Session;
 use nn_core::tensor::{DType, Quant};
 
 use super::*;
+use crate::export::{Affine, Int8Recurrent};
 
 /// Runs a model of f32 or Q16; the numbers of each output, as f64.
 fn run(blob: &AlignedBytes, inputs: &[&[f32]]) -> Vec<Vec<f64>> {
@@ -315,6 +316,86 @@ fn packed_graphs_give_the_same_bytes_in_less_memory() {
                 .fold([0; 2], |a, b| [a[0] + b[0], a[1] + b[1]])
         });
         assert_eq!(numbers[0], numbers[1]);
+    }
+}
+
+/// Over a sequence, in reverse, with a state from run to run, with factors above and below 1.
+#[test]
+fn packed_lstms_give_the_same_bytes() {
+    let mut seed = 9u32;
+    let mut draw = |count: usize| -> Vec<i8> {
+        let mut byte = || {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            ((seed >> 16) as i8).max(-127)
+        };
+        (0..count).map(|_| byte()).collect()
+    };
+    for (inputs, units, reverse, stateful, gives, shift) in [
+        (1, 1, false, false, Gives::Sequence, 0),
+        (33, 30, false, true, Gives::Last, 2),
+        (7, 5, true, false, Gives::Sequence, -3),
+        (16, 9, true, true, Gives::Last, -1),
+    ] {
+        let rows = 4 * units;
+        let mut requant = [1_200_000_000, shift].repeat(8);
+        requant.extend([1 << 30, -22, -12, 0]);
+        let layer = Int8Recurrent {
+            kernel: draw(rows * inputs),
+            recurrent: draw(rows * units),
+            bias: draw(rows).into_iter().map(|b| i32::from(b) * 99).collect(),
+            recurrent_bias: Vec::new(),
+            requant,
+            output: Affine {
+                scale: 1.0 / 128.0,
+                zero_point: 3,
+            },
+        };
+        let node = recurrent(reverse, stateful);
+        let mut b = Builder::new("lstm");
+        let quant = Quant::PerTensor {
+            scale: 0.02,
+            zero_point: -7,
+        };
+        let x = b.input(&[6, inputs], DType::I8, quant).unwrap();
+        let op = Op::Lstm(Lstm { layer: node });
+        let y = b.recurrent_i8("lstm", x, &layer, op, gives).unwrap();
+        let packed = b.to_armv7em(&[y]).unwrap();
+        assert_eq!(packed.plain, []);
+        let plain = b.finish(&[y], None).unwrap();
+        let blob = packed.builder.finish(&packed.outputs, None).unwrap();
+        let [plain, packed] = [&plain, &blob].map(|blob| Model::load(blob).unwrap());
+        let of = |model: Model<'_>| {
+            let mut arena = AlignedBytes::zeroed(model.arena_infer());
+            let mut session = Session::new(model, arena.as_mut_slice()).unwrap();
+            let mut outputs = Vec::new();
+            for run in 0..3 {
+                let input = session.input_mut(0).unwrap();
+                for (index, to) in input.iter_mut().enumerate() {
+                    *to = ((index + run) * (index + 3) % 251) as u8;
+                }
+                session.run().unwrap();
+                outputs.push(session.output(0).unwrap().to_vec());
+            }
+            outputs
+        };
+        assert_eq!(of(plain), of(packed));
+        let numbers = [plain, packed].map(|model| {
+            let cost = cost(&model, &model.nodes().nth(0).unwrap());
+            [cost.parameters, cost.macs]
+        });
+        assert_eq!(numbers[0], numbers[1]);
+    }
+}
+
+fn recurrent(reverse: bool, stateful: bool) -> Recurrent {
+    Recurrent {
+        kernel: 0,
+        recurrent: 0,
+        bias: None,
+        reverse,
+        stateful,
+        truncate: 0,
+        requant: None,
     }
 }
 

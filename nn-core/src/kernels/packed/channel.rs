@@ -74,7 +74,7 @@ pub fn is_valid(table: &[i32]) -> bool {
 /// offset + the upper half of x · multiplier, rounded to nearest with halves up.
 #[cfg(not(mote_armv7em))]
 #[inline(always)]
-fn high_mul_add(x: i32, multiplier: i32, offset: i32) -> i32 {
+pub(super) fn high_mul_add(x: i32, multiplier: i32, offset: i32) -> i32 {
     // |x · multiplier| ≤ 2⁶², and the upper half of that has 32 bits.
     let high = ((i64::from(x) * i64::from(multiplier) + (1 << 31)) >> 32) as i32;
     high.wrapping_add(offset)

@@ -17,6 +17,7 @@
 //! | dense | 4 channels, 8 taps | 27 for 32 | 0.84 |
 //! | conv2d, taps of neighbours shared | 4 channels x 2 pixels, 2 taps | 12 + 1/kernel width for 16 | 0.76 |
 //! | conv2d, any distance | 4 channels x 2 pixels, 2 taps | 14 for 16 | 0.88 |
+//! | LSTM | 4 gates of a unit, 8 taps | 27 for 32 | 0.84 |
 //! | pointwise | 4 channels x 2 pixels, 2 taps | 12 for 16 | 0.75 |
 //!
 //! Each innermost loop exists twice: in assembly for Cortex-M4 and M7, and in Rust for all other cores, with the same
@@ -25,6 +26,7 @@
 pub mod channel;
 pub mod conv2d;
 pub mod dense;
+pub mod lstm;
 mod tile;
 mod widen;
 

@@ -21,7 +21,7 @@ pub use rnn::RnnI8;
 use super::{RecurrentStep, Walk, copy, part_mut};
 use crate::engine::Frame;
 use crate::fixed_point::Rescale;
-use crate::kernels::{ROWS_I8, dot_rows_i8, part};
+use crate::kernels::{ROWS_I8, dot_rows_i8, part, saturate_i16};
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::Needs;
 
@@ -116,11 +116,6 @@ fn factor(table: &[i32], index: usize) -> Rescale {
             shift: 0,
         },
     }
-}
-
-/// Held to 16 bits.
-fn saturate_i16(value: i32) -> i16 {
-    value.clamp(-32_768, 32_767) as i16
 }
 
 /// z += sat(rescale(Σ weight · (x − zero) + bias)) for the rows from `first`, held to 16 bits.

@@ -54,9 +54,9 @@ pub(crate) struct RecurrentStep {
     repeat: bool,
     reverse: bool,
     whole: bool,
-    pub(super) stateful: bool,
+    pub(crate) stateful: bool,
     /// int8: the zero points of x and of h.
-    pub(super) zeros: [i8; 2],
+    pub(crate) zeros: [i8; 2],
 }
 
 crate::stored::stored!(RecurrentStep {
@@ -72,7 +72,38 @@ crate::stored::stored!(RecurrentStep {
 });
 
 impl RecurrentStep {
-    pub(super) fn walk(&self) -> Walk {
+    /// The sizes that the shapes of input and output tell of.
+    pub(crate) fn of(
+        check: &Check,
+        reverse: bool,
+        stateful: bool,
+        truncate: u16,
+    ) -> Result<Self, NodeFault> {
+        let (x, y) = (check.x.shape, check.y.shape);
+        let (steps, inputs, units) = match (x.dims(), y.dims()) {
+            (&[inputs], &[units]) => (1, inputs, units),
+            (&[inputs], &[steps, units]) => (steps, inputs, units),
+            (&[steps, inputs], &[units]) => (steps, inputs, units),
+            (&[steps, inputs], &[rows, units]) if rows == steps => (steps, inputs, units),
+            (&[_] | &[_, _], _) => return Err(NodeFault::Shape(check.y_id)),
+            _ => return Err(NodeFault::Shape(check.x_id)),
+        };
+        let narrow = |size: u32, id| u16::try_from(size).map_err(|_| NodeFault::Shape(id));
+        Ok(Self {
+            steps: narrow(steps, check.x_id)?,
+            inputs: narrow(inputs, check.x_id)?,
+            units: narrow(units, check.y_id)?,
+            truncate,
+            repeat: x.rank() == 1 && y.rank() == 2,
+            reverse,
+            whole: y.rank() == 2,
+            stateful,
+            // Checked when the model was loaded.
+            zeros: [check.x, check.y].map(|tensor| tensor.zero_point() as i8),
+        })
+    }
+
+    pub(crate) fn walk(&self) -> Walk {
         Walk {
             steps: usize::from(self.steps),
             inputs: usize::from(self.inputs),
@@ -111,28 +142,8 @@ impl Recurrent {
     ) -> Result<RecurrentStep, NodeFault> {
         let dtype = check.same_dtype()?;
         let int8 = dtype == DType::I8;
-        let (x, y) = (check.x.shape, check.y.shape);
-        let (steps, inputs, units) = match (x.dims(), y.dims()) {
-            (&[inputs], &[units]) => (1, inputs, units),
-            (&[inputs], &[steps, units]) => (steps, inputs, units),
-            (&[steps, inputs], &[units]) => (steps, inputs, units),
-            (&[steps, inputs], &[rows, units]) if rows == steps => (steps, inputs, units),
-            (&[_] | &[_, _], _) => return Err(NodeFault::Shape(check.y_id)),
-            _ => return Err(NodeFault::Shape(check.x_id)),
-        };
-        let narrow = |size: u32, id| u16::try_from(size).map_err(|_| NodeFault::Shape(id));
-        let step = RecurrentStep {
-            steps: narrow(steps, check.x_id)?,
-            inputs: narrow(inputs, check.x_id)?,
-            units: narrow(units, check.y_id)?,
-            truncate: self.truncate,
-            repeat: x.rank() == 1 && y.rank() == 2,
-            reverse: self.reverse,
-            whole: y.rank() == 2,
-            stateful: self.stateful,
-            // Checked when the model was loaded.
-            zeros: [check.x, check.y].map(|tensor| tensor.zero_point() as i8),
-        };
+        let step = RecurrentStep::of(check, self.reverse, self.stateful, self.truncate)?;
+        let [inputs, units] = [step.inputs, step.units].map(u32::from);
         // At most 4 · 65,535.
         let columns = C::GATES as u32 * units;
         let matrix = |rows: u32| match int8 {

@@ -562,6 +562,10 @@ macro_rules! four_channels {
     };
 }
 
+// Behind the macros that it has in common with the loops here.
+mod lstm;
+pub(in super::super) use lstm::lstm_step;
+
 /// One vector: 27 instructions for eight taps, 32 MACs; 3 more for sixteen taps, and for each four of the rest.
 ///
 /// r0 inputs, r1 weights, r2 S₀, r3 256·S₁ + S₀, r4 S₂, r5 256·S₃ + S₂, r6–r9 eight inputs.

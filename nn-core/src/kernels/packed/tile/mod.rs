@@ -10,7 +10,7 @@ mod portable;
 mod sums;
 
 #[cfg(mote_armv7em)]
-pub(super) use armv7em::{Kernel, vector};
+pub(super) use armv7em::{Kernel, lstm_step, vector};
 #[cfg(not(mote_armv7em))]
 pub(super) use portable::{Kernel, vector};
 

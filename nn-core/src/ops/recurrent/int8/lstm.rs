@@ -12,18 +12,12 @@
 //! `[4g + 3]` of scale_h · scale_U / 2⁻¹²; `[16]`, `[17]` of 2⁻³⁰ / scale_h; `[18]` e, −28 to −9; `[19]` the clip in
 //! steps of the cell, 0 for none.
 
-use super::{CellI8, StateI8, WeightsI8, are_factors, factor, gate_sums, saturate_i16};
-use crate::fixed_point::{Rescale, logistic_i16, saturate_i8, tanh_i16};
+use super::{CellI8, StateI8, WeightsI8, are_factors, factor, gate_sums};
+use crate::kernels::LstmUnit;
 
 /// The cell.
 #[derive(Debug, Clone, Copy)]
 pub struct LstmI8;
-
-/// 2^−15.
-const FORGET: Rescale = Rescale {
-    multiplier: 1 << 30,
-    shift: -14,
-};
 
 impl CellI8 for LstmI8 {
     const GATES: usize = 4;
@@ -42,29 +36,20 @@ impl CellI8 for LstmI8 {
         for (gate, z) in scratch.chunks_exact_mut(units.max(1)).take(4).enumerate() {
             gate_sums(x, state.hidden, weights, gate, z);
         }
-        let output = factor(weights.requant, 8);
         let (exponent, clip) = cell_numbers(weights.requant);
-        let update = Rescale {
-            multiplier: 1 << 30,
-            // −20 to −1.
-            shift: (-29 - exponent) as i8,
+        let unit = LstmUnit {
+            output: factor(weights.requant, 8),
+            zero: weights.zeros[1],
+            exponent,
+            clip,
         };
-        let zero = i32::from(weights.zeros[1]);
         let (inward, outward) = scratch.split_at_checked(2 * units).unwrap_or_default();
         let (i, f) = inward.split_at_checked(units).unwrap_or_default();
         let (g, o) = outward.split_at_checked(units).unwrap_or_default();
         let gates = i.iter().zip(f).zip(g.iter().zip(o));
         let states = state.hidden.iter_mut().zip(state.wide.iter_mut());
-        for (((i, f), (g, o)), (h, c)) in gates.zip(states) {
-            let [i, f, o] = [i, f, o].map(|z| i32::from(logistic_i16(*z)));
-            let g = i32::from(tanh_i16(*g, -12));
-            let kept = saturate_i16(FORGET.apply(f * i32::from(*c)));
-            *c = kept.saturating_add(saturate_i16(update.apply(i * g)));
-            if clip > 0 {
-                *c = (*c).clamp(-clip, clip);
-            }
-            let product = i32::from(tanh_i16(*c, exponent)) * o;
-            *h = saturate_i8(output.apply(product).wrapping_add(zero));
+        for (((&i, &f), (&g, &o)), (h, c)) in gates.zip(states) {
+            *h = unit.step([i, f, g, o], c);
         }
     }
 
