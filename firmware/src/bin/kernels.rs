@@ -6,14 +6,11 @@
 use cortex_m_rt::entry;
 use firmware::{
     boards,
-    trial::{Outcome, Room, Trials},
+    trial::{KERNELS, Outcome, Room, Trials},
 };
 
 /// Layers for each kernel.
 const TRIALS: u32 = 500;
-
-/// Tries one random layer.
-type Trial = fn(&mut Trials, &mut Room) -> Outcome;
 
 #[entry]
 fn main() -> ! {
@@ -22,12 +19,7 @@ fn main() -> ! {
 
     let mut passed = true;
     let mut trials = Trials::new(11);
-    let kinds: [(&str, Trial); 3] = [
-        ("dense", Trials::dense),
-        ("conv2d", Trials::conv2d),
-        ("lstm", Trials::lstm),
-    ];
-    for (name, trial) in kinds {
+    for (name, trial) in KERNELS {
         let mut equal = 0;
         while equal < TRIALS {
             match trial(&mut trials, MOTE_ARENA) {
@@ -37,7 +29,7 @@ fn main() -> ! {
                     passed = false;
                     defmt::error!(
                         "{=str}: layer {=u32} differs at {=usize}",
-                        name,
+                        *name,
                         equal,
                         index
                     );
@@ -45,7 +37,7 @@ fn main() -> ! {
                 }
             }
         }
-        defmt::println!("kernel {=str} {=u32}", name, equal);
+        defmt::println!("kernel {=str} {=u32}", *name, equal);
     }
     boards::exit(passed)
 }

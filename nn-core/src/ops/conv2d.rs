@@ -31,7 +31,7 @@ use crate::ops::{
     Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
 };
 use crate::scalar::{Q16, Scalar};
-use crate::tensor::{DType, Shape, Tensor, TensorId};
+use crate::tensor::{DType, Quant, Shape, Tensor, TensorId};
 
 /// Parameters of a convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -151,6 +151,21 @@ pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
         DType::I8 if K::I8 => Some(run_i8),
         dtype => by_scalar!(K, dtype, run),
     }
+}
+
+/// int8 forward outside a session, of an input and a weight tensor of these shapes. None where they fit no layer.
+pub fn forward_i8(
+    conv: &Conv2d,
+    [input, weight_shape]: [Shape; 2],
+    (x, weight): (&[i8], &[i8]),
+    x_zero: i8,
+    requant: &Requant,
+    y: &mut [i8],
+) -> Option<()> {
+    let weight_tensor = Tensor::activation(weight_shape, DType::I8, Quant::None);
+    let step = ConvStep::new(conv, input, &weight_tensor)?;
+    step.forward_i8(x, weight, i32::from(x_zero), requant, y);
+    Some(())
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -30,6 +30,18 @@ impl Pool2d {
         pool.window.shape_like(&input, u32::from(pool.channels))
     }
 
+    /// The largest of each window, int8, outside a session. None where the window does not fit the input.
+    pub fn max_i8(&self, input: Shape, x: &[i8], y: &mut [i8]) -> Option<()> {
+        PoolStep::new(self, input)?.max_i8(x, y);
+        Some(())
+    }
+
+    /// The mean of each window's cells that lie inside, int8, outside a session. None where the window does not fit.
+    pub fn mean_i8(&self, input: Shape, x: &[i8], y: &mut [i8]) -> Option<()> {
+        PoolStep::new(self, input)?.average_i8(x, y);
+        Some(())
+    }
+
     pub(super) fn check(&self, check: &Check) -> Result<(), NodeFault> {
         check.arity(1)?;
         check.same_dtype()?;
