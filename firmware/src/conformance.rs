@@ -260,9 +260,30 @@ impl Draw {
         }
     }
 
+    /// As [`fill`](Self::fill), but of 100 real numbers about so many are not 0.
+    pub fn fill_share(&mut self, dtype: DType, percent: u32, bytes: &mut [u8]) {
+        self.fill(dtype, bytes);
+        if !matches!(dtype, DType::F32 | DType::Q16) {
+            return;
+        }
+        for word in bytes.as_chunks_mut::<4>().0 {
+            // 17 bits are no more than 2; the lowest bit keeps them from 0.
+            let bits = self.bits() & 0x1_FFFF | 1;
+            *word = match dtype {
+                _ if self.bits() % 100 >= percent => [0; 4],
+                DType::F32 => (bits as f32 / 65536.0 - 1.0).to_le_bytes(),
+                _ => (bits as i32 - 0x1_0000).to_le_bytes(),
+            };
+        }
+    }
+
     /// A target for each head, in `room`; gives how many.
+    ///
+    /// # Errors
+    ///
+    /// [`Fault::Room`]: too little room.
     #[inline(never)]
-    fn targets<'t>(
+    pub fn targets<'t>(
         &mut self,
         model: &Model,
         mut room: &'t mut [f32],

@@ -21,6 +21,8 @@ pub mod clock;
 #[cfg(all(target_os = "none", feature = "image"))]
 pub mod fault;
 #[cfg(all(target_os = "none", feature = "image"))]
+pub mod marks;
+#[cfg(all(target_os = "none", feature = "image"))]
 pub mod stack;
 
 /// The model in this image, and what follows from it: sizes, kernels, whether it learns.

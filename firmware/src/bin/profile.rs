@@ -3,14 +3,13 @@
 #![no_std]
 #![no_main]
 
-use core::arch::asm;
-
 use cortex_m::peripheral::SYST;
 use cortex_m_rt::entry;
 use firmware::{
     boards,
     clock::{Clock, Instant},
     conformance::{Draw, Meter},
+    marks::{mote_mark_end, mote_mark_layer, mote_mark_start},
     model::{self, ARENA, Engine, INPUTS},
     stack::Gauge,
 };
@@ -69,30 +68,6 @@ fn traced(engine: &mut Engine, draw: &mut Draw) -> Option<()> {
     let ran = engine.run_observed(|_, _| mote_mark_layer());
     mote_mark_end();
     ran.ok()
-}
-
-/// The traced run begins.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn mote_mark_start() {
-    // SAFETY: it does nothing, so that a call of it stays.
-    unsafe { asm!("nop") };
-}
-
-/// A layer has run.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn mote_mark_layer() {
-    // SAFETY: it does nothing.
-    unsafe { asm!("nop", "nop") };
-}
-
-/// The traced run has ended.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn mote_mark_end() {
-    // SAFETY: it does nothing.
-    unsafe { asm!("nop", "nop", "nop") };
 }
 
 /// Ticks of a run.

@@ -4,8 +4,10 @@
 
 mod cycles;
 mod layers;
+mod train;
 
 pub use layers::{NAMES, layer};
+pub use train::{LESSONS, lesson, measure_lesson};
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -32,6 +34,9 @@ pub enum BenchError {
     /// No measured layer is called so.
     #[error("no layer to measure is called `{0}`: take a model (*.mote) or one of {names}", names = NAMES.join(", "))]
     Unknown(String),
+    /// No measured training step is called so.
+    #[error("no training step to measure is called `{0}`: take a model (*.mote) or one of {names}", names = LESSONS.join(", "))]
+    UnknownLesson(String),
     /// A layer cannot be made.
     #[error("cannot make the layer {name}")]
     Layer {

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use host::bench::{Cost, NAMES, layer, measure};
+use host::bench::{Cost, LESSONS, NAMES, layer, lesson, measure, measure_lesson};
 use host::blob::Blob;
 use host::device::Place;
 use host::paths;
@@ -22,10 +22,16 @@ softmax_i8, lstm_i8, depthwise_i8, pointwise_i8 (layers with random weights), an
 Counted in QEMU with -icount shift=0, as the mean of 16 runs: whole runs, and each layer with the
 dispatch to it. The inputs are random.
 
+With --train a training step at batch 1 is measured, of models with a training plan or of
+mlp_f32_dense, mlp_f32_digits, iris_f32, cnn_f32_all, cnn_head_last, cnn_f32_conv2_last,
+mlp_q16_nearest, mlp_q16_stochastic, lstm_f32: all inputs are other than 0, but of mlp_f32_digits
+19 of 100. Q16 learns with stochastic rounding only, and mlp_q16_nearest is measured with it, too.
+
 Examples:
   mote bench                                        # on an emulated Cortex-M4F
   mote bench models/mnist-lstm-i8.mote --on qemu:an385
   mote bench conv1_i8 cnn_i8 --on qemu:an386 --json
+  mote bench --train mlp_f32_digits iris_f32
 
 Keys of --json, a list of: name, board, core, math (the functions of f32), macs, instructions,
 cycles (of a modelled Cortex-M4 without wait states; null on other cores), flash (an image that only runs this), text (its code and constants without the model), ram (all of
@@ -41,6 +47,9 @@ pub(crate) struct Args {
     /// Where: qemu or qemu:BOARD.
     #[arg(long, default_value = "qemu:an386")]
     on: Place,
+    /// Training steps instead of runs.
+    #[arg(long)]
+    train: bool,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -53,7 +62,9 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             "instructions are counted in QEMU only: take --on qemu:an386, an385, an500 or microbit"
         );
     };
-    let what = if args.what.is_empty() {
+    let what = if args.what.is_empty() && args.train {
+        LESSONS.into_iter().map(str::to_owned).collect()
+    } else if args.what.is_empty() {
         NAMES.into_iter().chain([CNN]).map(str::to_owned).collect()
     } else {
         args.what
@@ -63,11 +74,14 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     // Before the first image is built.
     let models: Vec<(String, Blob)> = what
         .iter()
-        .map(|what| open(what, packed))
+        .map(|what| open(what, packed, args.train))
         .collect::<Result<_, _>>()?;
     let mut costs = Vec::new();
     for (name, blob) in &models {
-        costs.push(measure(name, blob, board, ui)?);
+        costs.push(match args.train {
+            true => measure_lesson(name, blob, board, ui)?,
+            false => measure(name, blob, board, ui)?,
+        });
     }
     if args.json {
         return ui.json(&costs).context("cannot print the figures");
@@ -76,9 +90,9 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A model, or the model of a layer.
-fn open(what: &str, packed: bool) -> anyhow::Result<(String, Blob)> {
-    if what == CNN {
+/// A model, or the model of a layer or of a training step.
+fn open(what: &str, packed: bool, train: bool) -> anyhow::Result<(String, Blob)> {
+    if what == CNN && !train {
         let path = paths::workspace_root().join(if packed { CNN_PACKED } else { CNN_PLAIN });
         return Ok((what.to_owned(), Blob::open(&path)?));
     }
@@ -86,7 +100,10 @@ fn open(what: &str, packed: bool) -> anyhow::Result<(String, Blob)> {
         let blob = Blob::open(&PathBuf::from(what))?;
         return Ok((blob.model().name().to_owned(), blob));
     }
-    let (name, blob) = layer(what, packed)?;
+    let (name, blob) = match train {
+        true => lesson(what, packed)?,
+        false => layer(what, packed)?,
+    };
     Ok((name.to_owned(), blob))
 }
 
