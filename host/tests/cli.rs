@@ -64,6 +64,35 @@ fn inspect_gives_every_layer_and_the_totals() {
 }
 
 #[test]
+fn inspect_tells_each_layer_s_kernel_and_why_it_is_plain() {
+    let of = |path: &str| {
+        let model = json(&["inspect", path, "--json"]).expect("needs nothing");
+        let layers = model["layers"].as_array().expect("layers").iter();
+        let text = |layer: &Value, key: &str| layer[key].as_str().map(str::to_owned);
+        let kernels: Vec<_> = layers
+            .map(|layer| {
+                (
+                    text(layer, "kernel").expect("a kernel"),
+                    text(layer, "reason"),
+                )
+            })
+            .filter(|(kernel, _)| kernel != "none")
+            .collect();
+        (text(&model, "layout").expect("a layout"), kernels)
+    };
+    let (layout, kernels) = of("models/mnist-cnn-i8-m4.mote");
+    assert_eq!(layout, "armv7em");
+    assert_eq!(kernels, vec![("packed".to_owned(), None); 4]);
+    let (layout, kernels) = of("models/mnist-cnn-i8.mote");
+    assert_eq!(layout, "plain");
+    assert_eq!(kernels.len(), 4);
+    for (kernel, reason) in kernels {
+        assert_eq!(kernel, "plain");
+        assert!(reason.is_some_and(|reason| reason.contains("--for m4")));
+    }
+}
+
+#[test]
 fn plan_gives_every_buffer_and_parts_that_sum_up() {
     let arguments = [
         "plan",

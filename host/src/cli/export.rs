@@ -97,12 +97,15 @@ impl From<FormatName> for Format {
 
 /// Runs `mote export`.
 pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
-    let json = args.json;
+    let (json, packs) = (args.json, !matches!(args.target, TargetName::Host));
     let report = export(args, ui)?;
     if json {
         return ui.json(&report).context("cannot print the report");
     }
     print(&report, ui);
+    if packs {
+        print_plain(&report, ui);
+    }
     Ok(())
 }
 
@@ -197,4 +200,16 @@ pub(crate) fn print(report: &Report, ui: &Ui) {
          a card lies beside each model",
         report.samples, report.data_set, report.calibration
     ));
+}
+
+/// Which layers are not packed, and why.
+fn print_plain(report: &Report, ui: &Ui) {
+    for model in &report.models {
+        for (layer, reason) in model.inspection.plain() {
+            ui.result(format_args!(
+                "{}: {layer} stays plain: {reason}",
+                paths::shorten(&model.path).display()
+            ));
+        }
+    }
 }

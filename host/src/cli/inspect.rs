@@ -2,18 +2,30 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, anyhow};
+use anyhow::{Context, anyhow, bail};
+use host::bench::measure;
 use host::blob::{Blob, BlobError};
+use host::device::Place;
 use host::export::{Endpoint, Inspection};
 use host::recipe::shape;
 use host::ui::Ui;
 
+const HELP: &str = "\
+Examples:
+  mote inspect models/mnist-cnn-i8.mote
+  mote inspect models/mnist-cnn-i8-m4.mote --on qemu:an386   # with instructions, layer by layer
+
+Of a layer with int8 weights, `kernel` says whether they are packed, and `reason` why not.";
+
 /// Arguments of `mote inspect`.
 #[derive(clap::Args)]
-#[command(after_help = "Example:\n  mote inspect models/mnist-cnn-i8.mote")]
+#[command(after_help = HELP)]
 pub(crate) struct Args {
     /// The model (*.mote).
     model: PathBuf,
+    /// Measure instructions there, as `mote bench` does: qemu or qemu:BOARD.
+    #[arg(long)]
+    on: Option<Place>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -27,7 +39,16 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         }
         error => error.into(),
     })?;
-    let inspection = Inspection::of(&blob);
+    let mut inspection = Inspection::of(&blob);
+    match args.on {
+        None => {}
+        Some(Place::Qemu(board)) => {
+            inspection = inspection.measured(&measure(blob.model().name(), &blob, board, ui)?);
+        }
+        Some(_) => bail!(
+            "instructions are counted in QEMU only: take --on qemu:an386, an385, an500 or microbit"
+        ),
+    }
     if args.json {
         return ui.json(&inspection).context("cannot print the inspection");
     }
@@ -36,7 +57,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
 }
 
 fn print(inspection: &Inspection, ui: &Ui) {
-    let header = [
+    let mut header = vec![
         "layer",
         "operator",
         "type",
@@ -45,10 +66,20 @@ fn print(inspection: &Inspection, ui: &Ui) {
         "flash",
         "RAM",
         "MACs",
+        "kernel",
     ];
-    let mut table = ui.table(&header, &[4, 5, 6, 7]);
+    let mut numbers = vec![4, 5, 6, 7];
+    if inspection.board.is_some() {
+        header.push("instructions");
+        numbers.push(9);
+    }
+    if inspection.cycles.is_some() {
+        header.push("cycles");
+        numbers.push(10);
+    }
+    let mut table = ui.table(&header, &numbers);
     for layer in &inspection.layers {
-        table.add_row([
+        let mut row = vec![
             layer.name.clone(),
             layer.op.to_owned(),
             layer.dtype.to_owned(),
@@ -57,7 +88,14 @@ fn print(inspection: &Inspection, ui: &Ui) {
             layer.flash.to_string(),
             layer.ram.to_string(),
             layer.macs.to_string(),
-        ]);
+            match layer.kernel {
+                "none" => "-".to_owned(),
+                kernel => kernel.to_owned(),
+            },
+        ];
+        row.extend(layer.instructions.map(|count| count.to_string()));
+        row.extend(layer.cycles.map(|count| count.to_string()));
+        table.add_row(row);
     }
     ui.result(format_args!(
         "{}: format {}, crc32 {}, digest {}",
@@ -78,9 +116,19 @@ fn print(inspection: &Inspection, ui: &Ui) {
         ),
         ("parameters", inspection.parameters.to_string()),
         ("MACs", inspection.macs.to_string()),
+        ("layout", inspection.layout.to_owned()),
     ];
     for (name, value) in lines {
         ui.result(format_args!("{name:<17} {value}"));
+    }
+    for (layer, reason) in inspection.plain() {
+        ui.result(format_args!("plain             {layer}: {reason}"));
+    }
+    if let (Some(board), Some(instructions)) = (inspection.board, inspection.instructions) {
+        ui.result(format_args!("instructions      {instructions} on {board}"));
+    }
+    if let Some(cycles) = inspection.cycles {
+        ui.result(format_args!("cycles, modelled  {cycles}"));
     }
     match &inspection.train {
         None => ui.result("training          none planned"),

@@ -1,5 +1,7 @@
 //! What a blob holds and costs: one row a layer, and the totals.
 
+mod kernels;
+
 use nn_core::digest::Fnv1a;
 use nn_core::model::{Ids, Model, cost};
 use nn_core::scalar::MATH;
@@ -7,6 +9,7 @@ use nn_core::tensor::{DType, Tensor};
 use nn_core::train::{Loss, Method, Selection};
 use serde::Serialize;
 
+use crate::bench::Cost;
 use crate::blob::Blob;
 
 /// A blob, described. Serializes to what `mote inspect --json` prints.
@@ -42,6 +45,14 @@ pub struct Inspection {
     pub parameters: u64,
     /// Multiply-accumulates of one inference.
     pub macs: u64,
+    /// The layout of the weights: `plain`, or the family of kernels that they are packed for.
+    pub layout: &'static str,
+    /// Where instructions were measured.
+    pub board: Option<&'static str>,
+    /// Instructions of one inference there.
+    pub instructions: Option<u64>,
+    /// Cycles there, as modelled for a Cortex-M4; none on another core.
+    pub cycles: Option<u64>,
     /// What learns on the device.
     pub train: Option<TrainPlan>,
 }
@@ -80,6 +91,14 @@ pub struct LayerCost {
     pub ram: u64,
     /// Multiply-accumulates.
     pub macs: u64,
+    /// `packed`, `plain` or `none`: how its int8 weights lie; `none` where it has none.
+    pub kernel: &'static str,
+    /// Of a plain layer of int8 weights: why it is not packed.
+    pub reason: Option<String>,
+    /// Instructions on [`Inspection::board`]; none where nothing was measured.
+    pub instructions: Option<u64>,
+    /// Cycles there, as modelled for a Cortex-M4; none on another core.
+    pub cycles: Option<u64>,
 }
 
 /// What learns on the device, and how.
@@ -138,16 +157,40 @@ impl Inspection {
             parameters: layers.iter().map(|layer| layer.parameters).sum(),
             macs: layers.iter().map(|layer| layer.macs).sum(),
             layers,
+            layout: kernels::layout_name(header.layout),
+            board: None,
+            instructions: None,
+            cycles: None,
             train: train_plan(&model),
         }
+    }
+
+    /// With what was measured of it.
+    pub fn measured(mut self, cost: &Cost) -> Self {
+        self.board = Some(cost.board);
+        self.instructions = Some(cost.instructions);
+        self.cycles = cost.cycles;
+        for (layer, cost) in self.layers.iter_mut().zip(&cost.layers) {
+            layer.instructions = Some(cost.instructions);
+            layer.cycles = cost.cycles;
+        }
+        self
+    }
+
+    /// The layers whose int8 weights stay plain, and why.
+    pub fn plain(&self) -> impl Iterator<Item = (&str, &str)> {
+        let plain = self.layers.iter();
+        plain.filter_map(|layer| Some((layer.name.as_str(), layer.reason.as_deref()?)))
     }
 }
 
 fn layers(model: &Model) -> Vec<LayerCost> {
     let nodes = model.nodes().iter().enumerate();
+    let unpacked = kernels::unpacked(model);
     nodes
         .map(|(index, node)| {
             let cost = cost(model, &node);
+            let (kernel, reason) = kernels::of(model, &node, &unpacked);
             let output = model.tensor(node.output);
             LayerCost {
                 index,
@@ -159,6 +202,10 @@ fn layers(model: &Model) -> Vec<LayerCost> {
                 flash: cost.flash,
                 ram: output.map_or(0, |output| output.bytes() as u64),
                 macs: cost.macs,
+                kernel,
+                reason,
+                instructions: None,
+                cycles: None,
             }
         })
         .collect()

@@ -130,7 +130,7 @@ impl fmt::Display for LoadError {
             ),
             Self::Layout { found } => write!(
                 f,
-                "weights layout {found}: this runtime's kernels know layouts 0 (plain) and 1 (armv7em); export the model for them"
+                "weights layout {found}: this runtime's kernels know layouts 0 (plain) and 1 (armv7em); export the model again with `mote export --for` one of them"
             ),
             Self::WeightsOffset { wanted, found } => {
                 write!(f, "weights at byte {found}: wanted {wanted}")
