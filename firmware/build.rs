@@ -10,7 +10,7 @@ use std::{
 
 use nn_core::{
     link::FRAME_OVERHEAD,
-    model::Model,
+    model::{Model, layout},
     program,
     session::Session,
     tensor::{DType, Source},
@@ -179,10 +179,31 @@ fn outputs(model: &Model) -> usize {
     outputs.map(|tensor| tensor.elements()).sum()
 }
 
+/// Whether the board's core has kernels for the layout of the model's weights.
+fn check_layout(board: &Board, path: &Path, model: &Model) -> Result<(), String> {
+    let (known, name, target) = match board.target.starts_with("thumbv7em") {
+        true => (layout::ARMV7EM, "armv7em", "m4"),
+        false => (layout::ARMV7M, "armv7m", "m3"),
+    };
+    let found = model.header().layout;
+    if [layout::PLAIN, known].contains(&found) {
+        return Ok(());
+    }
+    Err(format!(
+        "{}: weights layout {found}; the kernels of {} know layouts 0 (plain) and {known} ({name}): \
+         export the model with --for {target}",
+        path.display(),
+        board.core
+    ))
+}
+
 fn case_constants(board: &Board, path: &Path, cases: &[&[u8]]) -> Result<String, String> {
     let aligned: Vec<_> = cases.iter().map(|blob| Aligned::new(blob)).collect();
     let models = aligned.iter().map(|blob| blob.load(path));
     let models = models.collect::<Result<Vec<_>, _>>()?;
+    for model in &models {
+        check_layout(board, path, model)?;
+    }
     let arenas = models.iter().map(|m| m.arena_infer().max(m.arena_train()));
     let arena = arenas.max().unwrap_or(0);
     let room = models.iter().map(outputs).max().unwrap_or(0);
@@ -211,6 +232,7 @@ fn case_constants(board: &Board, path: &Path, cases: &[&[u8]]) -> Result<String,
 fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> {
     let aligned = Aligned::new(blob);
     let model = aligned.load(path)?;
+    check_layout(board, path, &model)?;
 
     let input = model.input(0).map_or(0, |tensor| tensor.bytes());
     let output = model.output(0).map_or(0, |tensor| tensor.bytes());

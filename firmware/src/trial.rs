@@ -7,6 +7,7 @@ mod lstm;
 mod pool;
 
 use nn_core::fixed_point::rescale;
+use nn_core::kernels::packed::Layout;
 use nn_core::kernels::packed::channel::Plain;
 use nn_core::ops::Requant;
 use nn_core::scalar::XorShift32;
@@ -27,8 +28,12 @@ pub const KERNELS: &[(&str, Trial)] = &[
     ("lstm", Trials::lstm),
 ];
 
-/// Numbers of the largest tensor of a trial.
-const ROOM: usize = 8192;
+/// Numbers of the largest tensor of a trial; small where RAM is.
+const ROOM: usize = if cfg!(feature = "board-microbit") {
+    512
+} else {
+    8192
+};
 /// Output channels of the largest trial.
 const CHANNELS: usize = 72;
 
@@ -132,6 +137,17 @@ impl Trials {
                 multiplier: (self.rng.draw() >> 2 | 1 << 30) as i32,
                 shift: -((1 + self.below(2 * spread)) as i32),
             };
+        }
+    }
+
+    /// One of the packed layouts that there are kernels for.
+    fn layout(&mut self) -> Layout {
+        let drawn = Layout::ALL[self.below(2)];
+        let other = Layout::ALL.into_iter().find(|layout| *layout != drawn);
+        if drawn.is_known() {
+            drawn
+        } else {
+            other.unwrap_or(drawn)
         }
     }
 

@@ -179,8 +179,8 @@ impl<'a> Runner<'a> {
 }
 
 impl Step {
-    /// A step by its [`StepSource`]. `None` where `K` does not hold its operator in its number type, or where the
-    /// sizes are not such.
+    /// A step by its [`StepSource`]. `None` where `K` does not hold its operator in its number type, where the sizes are
+    /// not such, or where there are no kernels for the layout of its weights.
     pub const fn planned<K: OpSet>(source: &StepSource<'_>) -> Option<Self> {
         let StepSource {
             op,
@@ -193,7 +193,7 @@ impl Step {
         let mut from = Reader::new(sizes);
         let sizes = crate::engine::Sizes::read(&mut from);
         match code::<K>(op, x, y) {
-            Some(forward) if from.is_at_end() => Some(Self {
+            Some(forward) if from.is_at_end() && sizes.is_known() => Some(Self {
                 forward: Code(forward),
                 sizes,
                 operands,

@@ -11,6 +11,7 @@ use host::device::firmware::{Content, build};
 use host::device::{BuildError, DeviceError, Qemu};
 use host::size::symbols;
 use host::ui::Ui;
+use nn_core::kernels::packed::Layout;
 use nn_core::ops::Op;
 use nn_core::tensor::DType;
 use tests::conformance::{Case, cases};
@@ -247,26 +248,32 @@ fn skip(what: &str, error: &dyn std::fmt::Display) {
     println!("skipped, {what}: {error}");
 }
 
-#[test]
-fn all_cases_are_alike_on_a_cortex_m3() {
-    assert_alike(&cases(), "an385", &["an385"]);
+/// The cases but those packed for kernels of other cores.
+fn cases_for(known: Layout) -> Vec<Case> {
+    let cases = cases().into_iter();
+    let others = cases.filter(|case| {
+        let layout = case.model().header().layout;
+        layout == 0 || layout == known.number()
+    });
+    others.collect()
 }
 
-/// The kernels in assembly against naive loops, on random layers: see the app `kernels`.
 #[test]
-fn int8_kernels_are_right_on_a_cortex_m4f_and_m7() {
+fn all_cases_are_alike_on_a_cortex_m3() {
+    assert_alike(&cases_for(Layout::Armv7m), "an385", &["an385"]);
+}
+
+/// The packed kernels against naive loops, on random layers: see the app `kernels`.
+fn assert_kernels_are_right(built_for: &str, emulators: &[&str]) {
     let ui = Ui::silent();
-    let board = boards::named("an386").expect("a board");
-    let image = match build(
-        board,
-        "kernels",
-        Content::Inference(&model("mnist-mlp-i8")),
-        &ui,
-    ) {
-        Err(error @ BuildError::NoToolchain { .. }) => return skip("an386", &error),
+    let board = boards::named(built_for).expect("a board");
+    // Any model of the plain layout.
+    let blob = model("mnist-mlp-i8");
+    let image = match build(board, "kernels", Content::Inference(&blob), &ui) {
+        Err(error @ BuildError::NoToolchain { .. }) => return skip(built_for, &error),
         image => image.expect("an image"),
     };
-    for emulator in ["an386", "an500"] {
+    for emulator in emulators {
         let board = boards::named(emulator).expect("a board");
         let log = match Qemu::run(board, &image, PATIENCE, &ui) {
             Err(error @ DeviceError::NoQemu { .. }) => return skip(emulator, &error),
@@ -280,10 +287,26 @@ fn int8_kernels_are_right_on_a_cortex_m4f_and_m7() {
     }
 }
 
+#[test]
+fn packed_kernels_are_right_on_a_cortex_m4f_and_m7() {
+    assert_kernels_are_right("an386", &["an386", "an500"]);
+}
+
+#[test]
+fn packed_kernels_are_right_on_a_cortex_m3() {
+    assert_kernels_are_right("an385", &["an385"]);
+}
+
+/// Smaller layers: its RAM is 16 KB.
+#[test]
+fn packed_kernels_are_right_on_a_cortex_m0() {
+    assert_kernels_are_right("microbit", &["microbit"]);
+}
+
 /// One image for both: the same instruction set, and boards of the same make.
 #[test]
 fn all_cases_are_alike_on_a_cortex_m4f_and_m7() {
-    assert_alike(&cases(), "an386", &["an386", "an500"]);
+    assert_alike(&cases_for(Layout::Armv7em), "an386", &["an386", "an500"]);
 }
 
 /// A case with what it takes of a board's RAM: the arena, and its targets.
@@ -307,8 +330,8 @@ fn cases_are_alike_on_a_cortex_m0() {
     // What an image holds in RAM besides: see the firmware's build script.
     const STATICS: usize = 1200;
     let room = (board.ram.len - board.stack) as usize - STATICS;
-    let (fitting, large): (Vec<Case>, Vec<Case>) =
-        cases().into_iter().partition(|case| ram(case) <= room);
+    let cases = cases_for(Layout::Armv7m).into_iter();
+    let (fitting, large): (Vec<Case>, Vec<Case>) = cases.partition(|case| ram(case) <= room);
     for case in &large {
         let (bytes, flash) = (ram(case), case.blob.len());
         println!(

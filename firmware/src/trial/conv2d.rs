@@ -58,7 +58,8 @@ impl Trials {
         let [height, width] = shape.input.map(usize::from);
         let (inputs, outputs) = (usize::from(shape.channels), usize::from(shape.outputs));
         let taps = taps(&shape);
-        let [words, table, scratch] = shape.sizes();
+        let layout = self.layout();
+        let [words, table, scratch] = shape.sizes(layout);
         let [stored_rows, stored_columns] = shape.stored();
         let y_len = stored_rows * stored_columns * outputs;
         let cells = shape.output.map(usize::from);
@@ -118,10 +119,11 @@ impl Trials {
             };
         }
         let (words, table) = (&mut room.words[..words], &mut room.table[..table]);
-        if conv2d::pack(weight, &shape, channels, zeros, (words, table)).is_err() {
+        if conv2d::pack(layout, weight, &shape, channels, zeros, (words, table)).is_err() {
             return Outcome::Refused;
         }
         let layer = conv2d::Layer {
+            layout,
             shape,
             weights: words,
             table,

@@ -48,11 +48,13 @@ impl Trials {
         }
 
         let (words, table) = (&mut room.words[..words], &mut room.table[..table]);
-        if dense::pack(weight, inputs, channels, zeros, (words, table)).is_err() {
+        let layout = self.layout();
+        if dense::pack(layout, weight, inputs, channels, zeros, (words, table)).is_err() {
             return Outcome::Refused;
         }
         let y = &mut room.y[..outputs];
-        dense::forward(x, words, table, range, &mut room.scratch[..scratch], y);
+        let scratch = &mut room.scratch[..scratch];
+        dense::forward(layout, x, words, table, range, scratch, y);
         match (0..outputs).find(|index| y[*index] != wanted[*index]) {
             Some(index) => Outcome::Different(index),
             None => Outcome::Equal,

@@ -4,7 +4,7 @@ use nn_core::kernels::packed::lstm::{self, Layer, Lstm};
 use nn_core::ops::recurrent::Walk;
 use nn_core::ops::recurrent::int8::{self, LstmI8, StateI8, WeightsI8};
 
-use super::{Outcome, Room, Trials};
+use super::{Outcome, ROOM, Room, Trials};
 
 /// Units of the largest trial.
 const UNITS: usize = 20;
@@ -47,6 +47,13 @@ impl Trials {
         let (inputs, units) = (1 + self.below(INPUTS as u32), 1 + self.below(UNITS as u32));
         let steps = 1 + self.below(STEPS as u32);
         let rows = 4 * units;
+        let [words, scratch] = lstm::sizes(inputs, units);
+        if [rows * (inputs + units), words, scratch, steps * inputs]
+            .iter()
+            .any(|len| *len > ROOM)
+        {
+            return Outcome::Refused;
+        }
         let (kernel, rest) = room.weight.split_at_mut(rows * inputs);
         let recurrent = &mut rest[..rows * units];
         self.fill(kernel, -127);
@@ -72,7 +79,6 @@ impl Trials {
             requant: &requant,
             zeros,
         };
-        let [words, scratch] = lstm::sizes(inputs, units);
         let words = &mut room.words[..words];
         let mut table = [0; lstm::TABLE];
         if lstm::pack(&plain, inputs, units, (words, &mut table)).is_err() {

@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use nn_core::kernels::packed::Layout;
 use nn_core::ops::{Activation, Conv2d, Lstm, Op, Pool2d, Recurrent, softmax};
 use nn_core::tensor::{DType, Quant, TensorId};
 
@@ -35,21 +36,24 @@ const STEP: Affine = Affine {
     zero_point: -3,
 };
 
-/// The model of the layer `name` alone, packed for Cortex-M4 and M7 or plain.
+/// The model of the layer `name` alone, packed or plain.
 ///
 /// # Errors
 ///
 /// [`BenchError::Unknown`].
-pub fn layer(name: &str, packed: bool) -> core::result::Result<(&'static str, Blob), BenchError> {
+pub fn layer(
+    name: &str,
+    layout: Option<Layout>,
+) -> core::result::Result<(&'static str, Blob), BenchError> {
     let known = NAMES.into_iter().find(|known| *known == name);
     let name = known.ok_or_else(|| BenchError::Unknown(name.to_owned()))?;
-    let bytes = build(name, packed).map_err(|source| BenchError::Layer { name, source })?;
+    let bytes = build(name, layout).map_err(|source| BenchError::Layer { name, source })?;
     let blob =
         Blob::new(Path::new(name), bytes).map_err(|source| BenchError::Blob { name, source })?;
     Ok((name, blob))
 }
 
-fn build(name: &'static str, packed: bool) -> Result<AlignedBytes> {
+fn build(name: &'static str, layout: Option<Layout>) -> Result<AlignedBytes> {
     let mut draft = Draft {
         builder: Builder::new(name),
         random: Stream::new(7, Stream::BENCH, 0, 0),
@@ -66,8 +70,8 @@ fn build(name: &'static str, packed: bool) -> Result<AlignedBytes> {
         "softmax_i8" => draft.softmax(10)?,
         _ => draft.lstm(30, 33, 30)?,
     };
-    if packed {
-        let packed = draft.builder.to_armv7em(&[output])?;
+    if let Some(layout) = layout {
+        let packed = draft.builder.to_packed(layout, &[output])?;
         return packed.builder.finish(&packed.outputs, None);
     }
     draft.builder.finish(&[output], None)
@@ -214,11 +218,11 @@ mod tests {
             156_800, 627_200, 0, 0, 78_400, 0, 226_800, 331_776, 1_179_648,
         ];
         for (name, wanted) in NAMES.into_iter().zip(macs) {
-            for packed in [false, true] {
-                let (_, blob) = layer(name, packed).unwrap();
+            for layout in [None, Some(Layout::Armv7em), Some(Layout::Armv7m)] {
+                let (_, blob) = layer(name, layout).unwrap();
                 assert_eq!(crate::export::Inspection::of(&blob).macs, wanted, "{name}");
             }
         }
-        assert!(layer("conv9_i8", false).is_err());
+        assert!(layer("conv9_i8", None).is_err());
     }
 }

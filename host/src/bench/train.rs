@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use nn_core::kernels::packed::Layout;
 use nn_core::ops::{Activation, Op};
 use nn_core::scalar::MATH;
 use nn_core::tensor::{DType, Quant, TensorId};
@@ -37,12 +38,12 @@ const RATE: f32 = 1.0 / 128.0;
 /// The nodes of the digits' CNN that hold its second convolution and its last dense layer.
 const CONV2_AND_LAST: u64 = 1 << 2 | 1 << 6;
 
-/// The model of the row `name`, packed for Cortex-M4 and M7 or plain.
+/// The model of the row `name`, packed or plain.
 ///
 /// # Errors
 ///
 /// [`BenchError::Unknown`], or the model that it is made from is missing.
-pub fn lesson(name: &str, packed: bool) -> Result<(&'static str, Blob), BenchError> {
+pub fn lesson(name: &str, layout: Option<Layout>) -> Result<(&'static str, Blob), BenchError> {
     let known = LESSONS.into_iter().find(|known| *known == name);
     let name = known.ok_or_else(|| BenchError::UnknownLesson(name.to_owned()))?;
     let blob_error = |source| BenchError::Blob { name, source };
@@ -51,8 +52,8 @@ pub fn lesson(name: &str, packed: bool) -> Result<(&'static str, Blob), BenchErr
         let blob = Blob::open(&path).map_err(blob_error)?;
         let (builder, outputs) = Builder::of(&blob.model());
         let spec = TrainSpec::sgd(nodes, Loss::CrossEntropy, RATE);
-        let made = if packed {
-            let packed = builder.to_armv7em(&outputs);
+        let made = if let Some(layout) = layout {
+            let packed = builder.to_packed(layout, &outputs);
             packed.and_then(|packed| packed.builder.finish(&packed.outputs, Some(spec)))
         } else {
             builder.finish(&outputs, Some(spec))
@@ -220,8 +221,8 @@ mod tests {
             101_770, 101_770, 131, 82_934, 1_010, 4_226, 101_770, 101_770, 4_385,
         ];
         for (name, wanted) in LESSONS.into_iter().zip(wanted) {
-            for packed in [false, true] {
-                let (_, blob) = lesson(name, packed).unwrap();
+            for layout in [None, Some(Layout::Armv7em), Some(Layout::Armv7m)] {
+                let (_, blob) = lesson(name, layout).unwrap();
                 let inspection = Inspection::of(&blob);
                 let plan = inspection.train.unwrap();
                 let learns = |name: &str| plan.trainable.iter().any(|learns| learns == name);

@@ -6,18 +6,19 @@ use anyhow::{Context, bail};
 use host::bench::{Cost, LESSONS, NAMES, layer, lesson, measure, measure_lesson};
 use host::blob::Blob;
 use host::device::Place;
+use host::export::Builder;
 use host::paths;
 use host::ui::Ui;
+use nn_core::kernels::packed::Layout;
 
 /// The whole network of the layers that are measured by name.
 const CNN: &str = "cnn_i8";
-const CNN_PLAIN: &str = "models/mnist-cnn-i8.mote";
-const CNN_PACKED: &str = "models/mnist-cnn-i8-m4.mote";
+const CNN_BLOB: &str = "models/mnist-cnn-i8.mote";
 
 const HELP: &str = "\
 Without a name all of these are measured: conv1_i8, conv2_i8, pool1_i8, pool2_i8, dense1_i8,
 softmax_i8, lstm_i8, depthwise_i8, pointwise_i8 (layers with random weights), and cnn_i8
-(models/mnist-cnn-i8.mote). On Cortex-M4 and M7 they are packed, as `mote export --for m4` does it.
+(models/mnist-cnn-i8.mote). They are packed for the board's core, as `mote export --for` does it.
 
 Counted in QEMU with -icount shift=0, as the mean of 16 runs: whole runs, and each layer with the
 dispatch to it. The inputs are random.
@@ -69,12 +70,15 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     } else {
         args.what
     };
-    // Cortex-M4 and M7 have kernels of their own.
-    let packed = board.target.starts_with("thumbv7em");
+    let layout = if board.target.starts_with("thumbv7em") {
+        Layout::Armv7em
+    } else {
+        Layout::Armv7m
+    };
     // Before the first image is built.
     let models: Vec<(String, Blob)> = what
         .iter()
-        .map(|what| open(what, packed, args.train))
+        .map(|what| open(what, layout, args.train))
         .collect::<Result<_, _>>()?;
     let mut costs = Vec::new();
     for (name, blob) in &models {
@@ -91,18 +95,22 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
 }
 
 /// A model, or the model of a layer or of a training step.
-fn open(what: &str, packed: bool, train: bool) -> anyhow::Result<(String, Blob)> {
+fn open(what: &str, layout: Layout, train: bool) -> anyhow::Result<(String, Blob)> {
     if what == CNN && !train {
-        let path = paths::workspace_root().join(if packed { CNN_PACKED } else { CNN_PLAIN });
-        return Ok((what.to_owned(), Blob::open(&path)?));
+        let path = paths::workspace_root().join(CNN_BLOB);
+        let plain = Blob::open(&path)?;
+        let (builder, outputs) = Builder::of(&plain.model());
+        let packed = builder.to_packed(layout, &outputs)?;
+        let bytes = packed.builder.finish(&packed.outputs, None)?;
+        return Ok((what.to_owned(), Blob::new(&path, bytes)?));
     }
     if Path::new(what).extension().is_some() {
         let blob = Blob::open(&PathBuf::from(what))?;
         return Ok((blob.model().name().to_owned(), blob));
     }
     let (name, blob) = match train {
-        true => lesson(what, packed)?,
-        false => layer(what, packed)?,
+        true => lesson(what, Some(layout))?,
+        false => layer(what, Some(layout))?,
     };
     Ok((name.to_owned(), blob))
 }

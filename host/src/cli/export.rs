@@ -50,9 +50,13 @@ pub(crate) struct Args {
 /// A target, as the command line names it.
 #[derive(Clone, Copy, ValueEnum)]
 enum TargetName {
-    /// Cortex-M4 and M7: packed, poolings within convolutions; files end in -m4.
+    /// Cortex-M4: packed, poolings within convolutions; files end in -m4.
     M4,
-    /// Cortex-M0 and M3: plain.
+    /// Cortex-M7: as for m4; files end in -m7.
+    M7,
+    /// Cortex-M3: packed for cores without SMLAD, poolings within convolutions; files end in -m3.
+    M3,
+    /// Cortex-M0 and M0+: as for m3; files end in -m0.
     M0,
     /// This machine: plain.
     Host,
@@ -62,6 +66,8 @@ impl From<TargetName> for Target {
     fn from(name: TargetName) -> Self {
         match name {
             TargetName::M4 => Self::M4,
+            TargetName::M7 => Self::M7,
+            TargetName::M3 => Self::M3,
             TargetName::M0 => Self::M0,
             TargetName::Host => Self::Host,
         }

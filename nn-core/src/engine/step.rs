@@ -2,6 +2,7 @@
 
 use crate::engine::{Learning, Pick};
 use crate::fixed_point::InputRescale;
+use crate::kernels::packed::Layout;
 use crate::kernels::packed::conv2d::Shape;
 use crate::memory::{Memory, Span};
 use crate::ops::add::AddStep;
@@ -54,6 +55,7 @@ pub(crate) enum Sizes {
     },
     /// A packed int8 convolution.
     PackedConv {
+        layout: Layout,
         shape: Shape,
         x_zero: i8,
         range: [i8; 2],
@@ -122,6 +124,23 @@ pub(crate) enum Sizes {
     },
     /// An int8 in other steps.
     RequantizeI8(RequantizeStep),
+    /// A packed int8 dense layer.
+    PackedDense {
+        layout: Layout,
+        /// How many vectors it is applied to.
+        rows: u32,
+        range: [i8; 2],
+    },
+}
+
+impl Sizes {
+    /// Whether this target has kernels for the layout of the weights.
+    pub(crate) const fn is_known(&self) -> bool {
+        match self {
+            Self::PackedConv { layout, .. } | Self::PackedDense { layout, .. } => layout.is_known(),
+            _ => true,
+        }
+    }
 }
 
 /// [`Sizes`] as bytes: `sizes!(number Variant { field: type, … } or (type) …)`.
@@ -157,7 +176,7 @@ macro_rules! sizes {
 sizes! {
     1 Dense { activation: Activation, rows: u32, x_zero: i8, y_zero: i8, range: [i8; 2] },
     2 Conv { conv: ConvStep, activation: Activation, x_zero: i8, y_zero: i8, range: [i8; 2] },
-    3 PackedConv { shape: Shape, x_zero: i8, range: [i8; 2] },
+    3 PackedConv { layout: Layout, shape: Shape, x_zero: i8, range: [i8; 2] },
     4 Pool (PoolStep),
     5 Function (Activation),
     6 FunctionI8 { zero: i8, rescale: InputRescale },
@@ -178,6 +197,7 @@ sizes! {
     21 PreluI8 (PreluStep),
     22 Embedding { steps: u32, index: DType, zero: i8 },
     23 RequantizeI8 (RequantizeStep),
+    24 PackedDense { layout: Layout, rows: u32, range: [i8; 2] },
 }
 
 /// One node, ready to run.

@@ -8,7 +8,7 @@ use crate::engine::arena_len;
 use crate::memory::{Buffer, PlanError, table_len};
 use crate::model::header::{ALIGN, checksum, layout};
 use crate::model::{HEADER_LEN, Header, Ids, LoadError, Model, Node, VERSION};
-use crate::tensor::Tensor;
+use crate::tensor::{DType, Tensor};
 use crate::train::TrainSpec;
 
 /// The graph section, to be written.
@@ -120,13 +120,14 @@ pub fn encode(
     Ok(end)
 }
 
-/// The plainest layout that has all operators.
+/// The plainest layout that has all operators. Loading refuses a graph of two packed ones.
 fn layout_of(graph: &Graph) -> u16 {
-    let mut nodes = graph.nodes.iter();
-    if nodes.any(|node| node.op.packed_table().is_some()) {
-        layout::ARMV7EM
-    } else {
-        layout::PLAIN
+    let packed = graph.nodes.iter().find_map(|node| node.op.packed());
+    let weight = packed.and_then(|[weight, _]| graph.tensors.get(usize::from(weight)));
+    match weight.map(|tensor| tensor.dtype) {
+        None => layout::PLAIN,
+        Some(DType::I8) => layout::ARMV7M,
+        Some(_) => layout::ARMV7EM,
     }
 }
 

@@ -130,7 +130,8 @@ impl fmt::Display for LoadError {
             ),
             Self::Layout { found } => write!(
                 f,
-                "weights layout {found}: this runtime's kernels know layouts 0 (plain) and 1 (armv7em); export the model again with `mote export --for` one of them"
+                "weights layout {found}: this runtime's kernels know layouts {}; export the model again with `mote export --for` one of them",
+                crate::model::layout::KNOWN
             ),
             Self::WeightsOffset { wanted, found } => {
                 write!(f, "weights at byte {found}: wanted {wanted}")

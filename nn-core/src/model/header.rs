@@ -13,12 +13,33 @@ pub(super) const CRC_AT: usize = 28;
 /// Alignment of the blob and of its weights section.
 pub(crate) const ALIGN: usize = 16;
 
-/// The layouts of weights that this crate knows: what a header may say.
+/// The layouts of weights: what a header may say.
 pub mod layout {
+    use crate::kernels::packed::Layout;
+
     /// Every weight as its operator's plain layout has it.
     pub const PLAIN: u16 = 0;
     /// int8 dense layers and convolutions may be packed for kernels of Cortex-M4 and M7.
-    pub const ARMV7EM: u16 = 1;
+    pub const ARMV7EM: u16 = Layout::Armv7em.number();
+    /// The same for kernels of Cortex-M3 and M0.
+    pub const ARMV7M: u16 = Layout::Armv7m.number();
+
+    /// Whether this target has kernels for it.
+    pub const fn is_known(layout: u16) -> bool {
+        match layout {
+            PLAIN => true,
+            ARMV7EM => Layout::Armv7em.is_known(),
+            ARMV7M => Layout::Armv7m.is_known(),
+            _ => false,
+        }
+    }
+
+    /// The layouts that this target has kernels for.
+    pub(crate) const KNOWN: &str = match (is_known(ARMV7EM), is_known(ARMV7M)) {
+        (true, false) => "0 (plain) and 1 (armv7em)",
+        (false, true) => "0 (plain) and 2 (armv7m)",
+        _ => "0 (plain), 1 (armv7em) and 2 (armv7m)",
+    };
 }
 
 /// The header's fields, in their order.

@@ -1,5 +1,6 @@
 //! The checks that a blob passes before anything runs.
 
+use crate::kernels::packed::Layout;
 use crate::model::header::{ALIGN, checksum, layout};
 use crate::model::{
     HEADER_LEN, Header, Ids, LoadError, MAGIC, Model, Node, NodeFault, Seq, TensorFault, VERSION,
@@ -40,7 +41,7 @@ fn sections(bytes: &[u8]) -> Result<(Header, &[u8], &[u8]), LoadError> {
             found: header.version,
         });
     }
-    if !matches!(header.layout, layout::PLAIN | layout::ARMV7EM) {
+    if !layout::is_known(header.layout) {
         return Err(LoadError::Layout {
             found: header.layout,
         });
@@ -227,13 +228,13 @@ fn check_nodes<K: OpSet>(model: &Model) -> Result<(), LoadError> {
         }
         let check = Check::new(model.tensors, &node.inputs, node.output).map_err(fail)?;
         node.op.check::<K>(&check).map_err(fail)?;
-        check_multipliers(model, &node).map_err(fail)?;
+        check_multipliers(model, &node, &check).map_err(fail)?;
     }
     Ok(())
 }
 
 /// Multipliers in [2³⁰, 2³¹) or 0, shifts in −31..=30, channel scales finite and positive.
-fn check_multipliers(model: &Model, node: &Node) -> Result<(), NodeFault> {
+fn check_multipliers(model: &Model, node: &Node, check: &Check) -> Result<(), NodeFault> {
     let words = |id: TensorId| -> Result<&[i32], NodeFault> {
         let tensor = model.tensor(id);
         let bytes = tensor.map_or(&[][..], |tensor| model.weight_bytes(&tensor));
@@ -243,10 +244,12 @@ fn check_multipliers(model: &Model, node: &Node) -> Result<(), NodeFault> {
         let valid = node.op.takes_table(words(table)?);
         return valid.then_some(()).ok_or(NodeFault::Quant);
     }
-    if let Some(table) = node.op.packed_table() {
-        if model.header.layout != layout::ARMV7EM {
+    if let Some([weight, table]) = node.op.packed() {
+        if Some(model.header.layout) != check.layout(weight).map(Layout::number) {
             return Err(NodeFault::Layout);
         }
+        // Bytes of words begin where words do.
+        words(weight)?;
         let valid = node.op.takes_packed(words(table)?);
         return valid.then_some(()).ok_or(NodeFault::Quant);
     }

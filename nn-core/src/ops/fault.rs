@@ -43,7 +43,7 @@ pub enum NodeFault {
     Activation,
     /// An operator that this image was built without.
     NotLinked,
-    /// Packed weights in a blob of the plain layout.
+    /// Packed weights in a blob of another layout.
     Layout,
 }
 
@@ -70,7 +70,7 @@ impl fmt::Display for NodeFault {
             Self::Geometry => f.write_str("kernel, stride or padding out of range"),
             Self::Quant => f.write_str("quantizations that do not go together"),
             Self::NotLinked => f.write_str("this image was built without its operator"),
-            Self::Layout => f.write_str("packed weights in a blob of the plain layout"),
+            Self::Layout => f.write_str("packed weights in a blob of another layout"),
             Self::Activation => f.write_str("a fused activation that this type does not have"),
         }
     }

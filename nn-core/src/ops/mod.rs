@@ -296,12 +296,12 @@ impl Op {
         }
     }
 
-    /// The table of a packed layer.
-    pub(crate) fn packed_table(&self) -> Option<TensorId> {
+    /// Weights and table of a packed layer.
+    pub(crate) fn packed(&self) -> Option<[TensorId; 2]> {
         match self {
-            Self::PackedDense(dense) => Some(dense.table),
-            Self::PackedConv2d(conv) => Some(conv.table),
-            Self::PackedLstm(lstm) => Some(lstm.table),
+            Self::PackedDense(dense) => Some([dense.weight, dense.table]),
+            Self::PackedConv2d(conv) => Some([conv.weight, conv.table]),
+            Self::PackedLstm(lstm) => Some([lstm.weight, lstm.table]),
             _ => None,
         }
     }

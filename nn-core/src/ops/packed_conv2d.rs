@@ -1,12 +1,12 @@
-//! An int8 convolution over packed weights: [`Conv2d`](super::Conv2d) in layout 1 of the blob, of one group or
-//! depthwise, without dilation, with the same outputs, and if wanted the largest of each 2x2 of them.
+//! An int8 convolution over packed weights: [`Conv2d`](super::Conv2d) in layout 1 or 2 of the blob, of one group
+//! or depthwise, without dilation, with the same outputs, and if wanted the largest of each 2x2 of them.
 //!
 //! See [`kernels::packed`](crate::kernels::packed) and `docs/int8-kernels.md`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Forward, Frame, Sizes};
-use crate::kernels::packed::conv2d;
+use crate::kernels::packed::{Layout, conv2d};
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::window::{Window, frames_and_map};
 use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, Output};
@@ -15,7 +15,7 @@ use crate::tensor::{DType, Shape, TensorId};
 /// Parameters of a packed convolution.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PackedConv2d {
-    /// int32, the words of [`conv2d::pack`].
+    /// The words of [`conv2d::pack`]: int32 in layout 1, their bytes in layout 2.
     pub weight: TensorId,
     /// int32, the table of [`conv2d::pack`].
     pub table: TensorId,
@@ -106,11 +106,13 @@ impl<K: OpSet> Operator<K> for PackedConv2d {
         if self.in_place && !(frames == Some(1) && shape.fits_in_place()) {
             return Err(NodeFault::Geometry);
         }
-        check.packed(self.weight, self.table, shape.sizes(), self.activation)
+        let sizes = shape.sizes(check.layout(self.weight).unwrap_or(Layout::Armv7em));
+        check.packed(self.weight, self.table, sizes, self.activation)
     }
 
     fn needs(&self, check: &Check) -> Needs {
-        let [_, _, scratch] = self.of(check).map_or([0; 3], |shape| shape.sizes());
+        let shape = self.of(check).zip(check.layout(self.weight));
+        let [_, _, scratch] = shape.map_or([0; 3], |(shape, layout)| shape.sizes(layout));
         Needs {
             scratch: scratch.saturating_mul(size_of::<i32>()),
             ..Needs::default()
@@ -119,6 +121,7 @@ impl<K: OpSet> Operator<K> for PackedConv2d {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         let sizes = Sizes::PackedConv {
+            layout: check.layout(self.weight)?,
             shape: self.of(check)?,
             // Checked when the model was loaded.
             x_zero: check.x.zero_point() as i8,
@@ -169,6 +172,7 @@ fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
 /// The layer of a step with its constants.
 fn layer_of<'m>(frame: &Frame, weights: &'m [u8], table: &'m [u8]) -> Option<conv2d::Layer<'m>> {
     let Sizes::PackedConv {
+        layout,
         shape,
         x_zero,
         range,
@@ -177,6 +181,7 @@ fn layer_of<'m>(frame: &Frame, weights: &'m [u8], table: &'m [u8]) -> Option<con
         return None;
     };
     Some(conv2d::Layer {
+        layout,
         shape,
         weights: numbers(weights)?,
         table: numbers(table)?,

@@ -1,11 +1,11 @@
-//! An int8 dense layer over packed weights: [`Dense`](super::Dense) in layout 1 of the blob, with the same outputs.
+//! An int8 dense layer over packed weights: [`Dense`](super::Dense) in layout 1 or 2 of the blob, with the same outputs.
 //!
 //! See [`kernels::packed`](crate::kernels::packed) and `docs/int8-kernels.md`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Forward, Frame, Sizes};
-use crate::kernels::packed::dense;
+use crate::kernels::packed::{Layout, dense};
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::dense::length;
 use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator};
@@ -14,7 +14,7 @@ use crate::tensor::{DType, Shape, TensorId};
 /// Parameters of a packed dense layer.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct PackedDense {
-    /// int32, the words of [`dense::pack`].
+    /// The words of [`dense::pack`]: int32 in layout 1, their bytes in layout 2.
     pub weight: TensorId,
     /// int32, the table of [`dense::pack`].
     pub table: TensorId,
@@ -66,12 +66,9 @@ impl<K: OpSet> Operator<K> for PackedDense {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        let sizes = Sizes::Dense {
-            activation: self.activation,
+        let sizes = Sizes::PackedDense {
+            layout: check.layout(self.weight)?,
             rows: check.x.shape.rows(),
-            // Checked when the model was loaded.
-            x_zero: check.x.zero_point() as i8,
-            y_zero: check.y.zero_point() as i8,
             range: check.range_i8(self.activation),
         };
         Some((code::<K>()?, sizes))
@@ -94,7 +91,12 @@ pub(super) const fn code<K: OpSet>() -> Option<Forward> {
 }
 
 fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let Sizes::Dense { rows, range, .. } = frame.step.sizes else {
+    let Sizes::PackedDense {
+        layout,
+        rows,
+        range,
+    } = frame.step.sizes
+    else {
         return None;
     };
     let reads = [frame.x(), frame.constant(0), frame.constant(1)];
@@ -103,12 +105,21 @@ fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let (x, y): (&[i8], &mut [i8]) = (numbers(x)?, numbers_mut(y)?);
     let (inputs, outputs) = (length(x, rows), length(y, rows));
     for (x, y) in x.chunks_exact(inputs).zip(y.chunks_exact_mut(outputs)) {
-        dense::forward(x, weights, table, range, scratch, y);
+        dense::forward(layout, x, weights, table, range, scratch, y);
     }
     Some(())
 }
 
 impl Check<'_> {
+    /// The layout of packed weights, by the type of their tensor.
+    pub(crate) fn layout(&self, weight: TensorId) -> Option<Layout> {
+        match self.tensor(weight)?.dtype {
+            DType::I32 => Some(Layout::Armv7em),
+            DType::I8 => Some(Layout::Armv7m),
+            _ => None,
+        }
+    }
+
     /// Weights and table of a packed layer, of such lengths, and its activation.
     pub(super) fn packed(
         &self,
@@ -117,9 +128,13 @@ impl Check<'_> {
         [words, numbers, _]: [usize; 3],
         activation: Activation,
     ) -> Result<(), NodeFault> {
-        for (id, len) in [(weight, words), (table, numbers)] {
+        let (dtype, len) = match self.layout(weight) {
+            Some(Layout::Armv7m) => (DType::I8, words.saturating_mul(4)),
+            _ => (DType::I32, words),
+        };
+        for (id, dtype, len) in [(weight, dtype, len), (table, DType::I32, numbers)] {
             let len = u32::try_from(len).map_err(|_| NodeFault::Geometry)?;
-            self.parameter(id, DType::I32, Shape::vector(len))?;
+            self.parameter(id, dtype, Shape::vector(len))?;
         }
         let fused = activation.is_valid() && activation.is_fused_i8();
         fused.then_some(()).ok_or(NodeFault::Activation)

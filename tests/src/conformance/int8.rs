@@ -2,6 +2,7 @@
 
 use host::export::{Affine, AlignedBytes, Builder, Gives, Int8Layer, Int8Recurrent, operators};
 use nn_core::fixed_point::{InputRescale, Rescale};
+use nn_core::kernels::packed::Layout;
 use nn_core::ops::{
     Activation, Add, AddRequant, Concat, Conv2d, Embedding, Gru, Lookup, Lstm, Mul, Op, Pad, Prelu,
     PreluRequant, Recurrent, Requantize, Rnn, Transpose, log_softmax, sigmoid, softmax, tanh,
@@ -21,7 +22,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("i8 from input to output", whole()),
         Case::new("i8 graph", graph()),
         Case::new("i8 log-softmax", log_softmax_of_rows()),
-        Case::new("i8 packed", packed()),
+        Case::new("i8 packed for Cortex-M4 and M7", packed(Layout::Armv7em)),
+        Case::new("i8 packed for Cortex-M3 and M0", packed(Layout::Armv7m)),
         Case::new("i8 packed LSTMs", packed_lstms()),
         Case::new("i8 embedding", embedding()),
         Case::new("i8 recurrent layers", recurrent()),
@@ -168,7 +170,7 @@ fn whole() -> AlignedBytes {
 }
 
 /// Convolutions of each packed kernel and a dense layer, packed.
-fn packed() -> AlignedBytes {
+fn packed(layout: Layout) -> AlignedBytes {
     let mut random = Random::new(67);
     let relu = Activation::Relu;
     let one = layer(&mut random, &[5, 5, 5, 1], 5, relu);
@@ -190,7 +192,7 @@ fn packed() -> AlignedBytes {
     let x = b.conv2d_i8("cell", x, &cell, [1, 1], [0; 4]).unwrap();
     let x = b.flatten("flat", x).unwrap();
     let x = b.dense_i8("dense", x, &dense).unwrap();
-    let packed = b.to_armv7em(&[x]).unwrap();
+    let packed = b.to_packed(layout, &[x]).unwrap();
     assert_eq!(packed.plain, []);
     packed.builder.finish(&packed.outputs, None).unwrap()
 }
@@ -221,7 +223,7 @@ fn packed_lstms() -> AlignedBytes {
         x = b.recurrent_i8(name, x, &weights, op, gives).unwrap();
         inputs = units;
     }
-    let packed = b.to_armv7em(&[x]).unwrap();
+    let packed = b.to_packed(Layout::Armv7em, &[x]).unwrap();
     assert_eq!(packed.plain, []);
     packed.builder.finish(&packed.outputs, None).unwrap()
 }

@@ -22,16 +22,16 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod armv7em;
 mod int8;
 mod layers;
+mod packed;
 mod q16;
 mod recurrent;
 #[cfg(test)]
 mod tests;
 
-pub use armv7em::Packed;
 pub use int8::Int8Layer;
+pub use packed::Packed;
 pub use q16::{InQ16, Saturated};
 pub use recurrent::Gives;
 

@@ -1,3 +1,4 @@
+use nn_core::kernels::packed::Layout;
 use nn_core::model::cost;
 use nn_core::ops::{Activation, Gru, Lstm, Op, Pool2d, Recurrent, Rnn};
 use nn_core::session::Session;
@@ -293,29 +294,34 @@ fn packed_graphs_give_the_same_bytes_in_less_memory() {
         let y = b
             .dense_i8("dense", y, &int8_layer(&[10, inputs], 10, &mut seed))
             .unwrap();
-        let plain = b.finish(&[y, z], None).unwrap();
-        let packed = b.to_armv7em(&[y, z]).unwrap();
-        assert_eq!(
-            (packed.plain.len(), &packed.nodes[..]),
-            (0, &[1, 2, 3, 4, 5, 6][..])
-        );
-        let blob = packed.builder.finish(&packed.outputs, None).unwrap();
-        assert_eq!(run_i8(&plain), run_i8(&blob));
-        let [plain, packed] = [&plain, &blob].map(|blob| Model::load(blob).unwrap());
-        assert_eq!([plain, packed].map(|model| model.header().layout), [0, 1]);
-        // A small map's rows take more, widened, than what pooling saves.
-        if height == 28 {
-            assert!(packed.arena_infer() < plain.arena_infer());
+        let plain_blob = b.finish(&[y, z], None).unwrap();
+        for layout in Layout::ALL {
+            let packed = b.to_packed(layout, &[y, z]).unwrap();
+            assert_eq!(
+                (packed.plain.len(), &packed.nodes[..]),
+                (0, &[1, 2, 3, 4, 5, 6][..])
+            );
+            let blob = packed.builder.finish(&packed.outputs, None).unwrap();
+            assert_eq!(run_i8(&plain_blob), run_i8(&blob));
+            let [plain, packed] = [&plain_blob, &blob].map(|blob| Model::load(blob).unwrap());
+            assert_eq!(
+                [plain, packed].map(|model| model.header().layout),
+                [0, layout.number()]
+            );
+            // A small map's rows take more, widened, than what pooling saves.
+            if height == 28 {
+                assert!(packed.arena_infer() < plain.arena_infer());
+            }
+            let name = packed.nodes().nth(0).map(|node| node.op.name());
+            assert_eq!(name, Some("conv2d_max_pool2d"));
+            let numbers = [plain, packed].map(|model| {
+                let costs = model.nodes().iter().map(|node| cost(&model, &node));
+                costs
+                    .map(|cost| [cost.parameters, cost.macs])
+                    .fold([0; 2], |a, b| [a[0] + b[0], a[1] + b[1]])
+            });
+            assert_eq!(numbers[0], numbers[1]);
         }
-        let name = packed.nodes().nth(0).map(|node| node.op.name());
-        assert_eq!(name, Some("conv2d_max_pool2d"));
-        let numbers = [plain, packed].map(|model| {
-            let costs = model.nodes().iter().map(|node| cost(&model, &node));
-            costs
-                .map(|cost| [cost.parameters, cost.macs])
-                .fold([0; 2], |a, b| [a[0] + b[0], a[1] + b[1]])
-        });
-        assert_eq!(numbers[0], numbers[1]);
     }
 }
 
@@ -359,7 +365,7 @@ fn packed_lstms_give_the_same_bytes() {
         let x = b.input(&[6, inputs], DType::I8, quant).unwrap();
         let op = Op::Lstm(Lstm { layer: node });
         let y = b.recurrent_i8("lstm", x, &layer, op, gives).unwrap();
-        let packed = b.to_armv7em(&[y]).unwrap();
+        let packed = b.to_packed(Layout::Armv7em, &[y]).unwrap();
         assert_eq!(packed.plain, []);
         let plain = b.finish(&[y], None).unwrap();
         let blob = packed.builder.finish(&packed.outputs, None).unwrap();
@@ -414,7 +420,7 @@ fn what_cannot_be_packed_stays() {
     let mut layer = int8_layer(&[3, 4], 3, &mut seed);
     layer.shifts[1] = 2;
     let y = b.dense_i8("large", x, &layer).unwrap();
-    let packed = b.to_armv7em(&[y]).unwrap();
+    let packed = b.to_packed(Layout::Armv7em, &[y]).unwrap();
     let reasons: Vec<String> = packed
         .plain
         .iter()
@@ -441,16 +447,15 @@ fn the_cnn_runs_packed_in_four_kilobytes() {
     let plain = AlignedBytes::copy_of(&std::fs::read(path).unwrap());
     let (builder, outputs) = Builder::of(&Model::load(&plain).unwrap());
     assert_eq!(builder.finish(&outputs, None).unwrap()[..], plain[..]);
-    let packed = builder.to_armv7em(&outputs).unwrap();
-    assert_eq!(packed.plain, []);
-    let blob = packed.builder.finish(&packed.outputs, None).unwrap();
-    assert_eq!(run_i8(&plain), run_i8(&blob));
-    let model = Model::load(&blob).unwrap();
-    let names = model.nodes().iter().map(|node| node.op.name());
-    let names: Vec<_> = names.collect();
-    assert_eq!(names[..2], ["conv2d_max_pool2d"; 2]);
-    if let Some(out) = std::env::var_os("MOTE_OUT") {
-        std::fs::write(out, &blob[..]).unwrap();
+    for layout in Layout::ALL {
+        let packed = builder.to_packed(layout, &outputs).unwrap();
+        assert_eq!(packed.plain, []);
+        let blob = packed.builder.finish(&packed.outputs, None).unwrap();
+        assert_eq!(run_i8(&plain), run_i8(&blob));
+        let model = Model::load(&blob).unwrap();
+        let names = model.nodes().iter().map(|node| node.op.name());
+        let names: Vec<_> = names.collect();
+        assert_eq!(names[..2], ["conv2d_max_pool2d"; 2]);
+        assert!(model.arena_infer() <= 4096, "{} bytes", model.arena_infer());
     }
-    assert!(model.arena_infer() <= 4096, "{} bytes", model.arena_infer());
 }

@@ -1,5 +1,6 @@
 //! Which kernels run a layer of int8 weights, and why not packed ones.
 
+use nn_core::kernels::packed::Layout;
 use nn_core::model::{Model, Node, layout};
 use nn_core::ops::Op;
 use nn_core::tensor::DType;
@@ -11,14 +12,19 @@ pub(super) fn layout_name(number: u16) -> &'static str {
     match number {
         layout::PLAIN => "plain",
         layout::ARMV7EM => "armv7em",
+        layout::ARMV7M => "armv7m",
         _ => "unknown",
     }
 }
 
-/// The layers that a packed layout would leave plain, and why.
+/// The layers that a packed layout leaves plain, the model's own or else that of Cortex-M4, and why.
 pub(super) fn unpacked(model: &Model) -> Vec<(String, String)> {
     let (builder, outputs) = Builder::of(model);
-    let packed = builder.to_armv7em(&outputs);
+    let layout = match model.header().layout {
+        layout::ARMV7M => Layout::Armv7m,
+        _ => Layout::Armv7em,
+    };
+    let packed = builder.to_packed(layout, &outputs);
     let plain = packed.map_or(Vec::new(), |packed| packed.plain);
     let reasons = plain.into_iter();
     reasons

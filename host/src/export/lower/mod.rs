@@ -5,6 +5,7 @@ mod int8;
 mod recurrent;
 mod walk;
 
+use nn_core::kernels::packed::Layout;
 use nn_core::ops;
 use nn_core::train::{Head, Loss, Method, Optimizer, Part, TrainSpec, Trainable};
 
@@ -24,14 +25,20 @@ pub struct Lowered {
 }
 
 /// For whose kernels int8 weights are laid out. The outputs are the same.
+///
+/// For a Cortex-M int8 dense layers and convolutions are packed, with 2x2 max poolings in them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Target {
     /// Workstations: the plain layout.
     #[default]
     Host,
-    /// Cortex-M4 and M7: int8 dense layers and convolutions packed, with 2x2 max poolings in them.
+    /// Cortex-M4.
     M4,
-    /// Cortex-M0 and M3: the plain layout.
+    /// Cortex-M7, as M4.
+    M7,
+    /// Cortex-M3.
+    M3,
+    /// Cortex-M0 and M0+, as M3.
     M0,
 }
 
@@ -39,8 +46,20 @@ impl Target {
     /// What names of blobs that are laid out for it end in.
     pub(super) fn suffix(self) -> &'static str {
         match self {
+            Self::Host => "",
             Self::M4 => "-m4",
-            Self::Host | Self::M0 => "",
+            Self::M7 => "-m7",
+            Self::M3 => "-m3",
+            Self::M0 => "-m0",
+        }
+    }
+
+    /// The packed layout that it has kernels for.
+    fn layout(self) -> Option<Layout> {
+        match self {
+            Self::Host => None,
+            Self::M4 | Self::M7 => Some(Layout::Armv7em),
+            Self::M3 | Self::M0 => Some(Layout::Armv7m),
         }
     }
 }
@@ -134,8 +153,8 @@ impl Network {
         if matches!(format, Format::Q16 | Format::HeadQ16) {
             graph.builder = graph.builder.to_q16().exact()?;
         }
-        if target == Target::M4 {
-            graph = graph.into_armv7em()?;
+        if let Some(layout) = target.layout() {
+            graph = graph.into_packed(layout)?;
         }
         let spec = train.map(|train| spec(recipe, train, &graph)).transpose()?;
         graph.finish(spec)

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use nn_core::kernels::packed::Layout;
 use nn_core::ops::{self, Op};
 use nn_core::tensor::{DType, Quant, TensorId};
 use nn_core::train::TrainSpec;
@@ -67,8 +68,8 @@ impl Graph {
     }
 
     /// The graph with its int8 layers packed for Cortex-M4 and M7.
-    pub(super) fn into_armv7em(self) -> Result<Self, ExportError> {
-        let packed = self.builder.to_armv7em(&self.heads)?;
+    pub(super) fn into_packed(self, layout: Layout) -> Result<Self, ExportError> {
+        let packed = self.builder.to_packed(layout, &self.heads)?;
         let new = |old: usize| packed.nodes.iter().position(|&node| node == old);
         let learning = self.learning.into_iter();
         let learning = learning.filter_map(|(node, layer)| Some((new(node)?, layer)));

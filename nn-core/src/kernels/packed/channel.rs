@@ -9,7 +9,7 @@
 //! h = 0, and there 2^(s−1) − 1 and 2^(s−1) give the same. So s is at least 1.
 
 use super::PackError;
-#[cfg(not(mote_armv7em))]
+#[cfg(not(any(mote_armv7em, mote_armv7m)))]
 use crate::fixed_point::saturate_i8;
 
 /// Numbers of a channel in the table: bias₂, multiplier, offset, shift.
@@ -81,7 +81,7 @@ pub(super) fn high_mul_add(x: i32, multiplier: i32, offset: i32) -> i32 {
 }
 
 /// The output for x₂.
-#[cfg(not(mote_armv7em))]
+#[cfg(not(any(mote_armv7em, mote_armv7m)))]
 #[inline(always)]
 pub(crate) fn requantize(x2: i32, [_, multiplier, offset, shift]: [i32; LEN]) -> i8 {
     let high = high_mul_add(x2, multiplier, offset).wrapping_add(x2 >> 31);

@@ -5,8 +5,8 @@
 //! a word for each column; of each four channels 0 and 2, and 1 and 3, are pairs. With one input channel a word holds two
 //! columns instead.
 //!
-//! Weights: for each block of four output channels (padded with zeros) the taps of a row, of a pair of channels, of a
-//! column; of each two words, the channels' pairs 0 and 1. With one input channel: of a row, of a pair of columns.
+//! Weights: for each block of four output channels (padded with zeros) the two taps of a row, of a pair of channels, of
+//! a column, in two words. With one input channel: of a row, of a pair of columns.
 //! Depthwise, words of two 16-bit weights: for each block of channels 0 and 2, then of 1 and 3, the taps in their order.
 
 mod pack;
@@ -18,12 +18,14 @@ pub use shape::Shape;
 use super::channel::{self, LEN};
 use super::tile::{Blocks, CHANNELS, Kernel, Lines, Output, Pool};
 use super::widen::{halves, in_order, move_up, quads};
-use super::word;
+use super::{Layout, word};
 use crate::kernels::part;
 
 /// What a run reads besides the input.
 #[derive(Debug, Clone, Copy)]
 pub struct Layer<'w> {
+    /// For whose kernels it is packed.
+    pub layout: Layout,
     /// Sizes.
     pub shape: Shape,
     /// As [`pack`] writes them.
@@ -47,7 +49,7 @@ pub fn forward_in_place(layer: &Layer, map: &mut [i8], scratch: &mut [i32]) {
 }
 
 fn run(layer: &Layer, map: Map, scratch: &mut [i32]) {
-    let [weights_len, table_len, scratch_len] = layer.shape.sizes();
+    let [weights_len, table_len, scratch_len] = layer.shape.sizes(layer.layout);
     let short = layer.weights.len() < weights_len || layer.table.len() < table_len;
     let Some(scratch) = scratch.get_mut(..scratch_len).filter(|_| !short) else {
         return;
@@ -102,25 +104,47 @@ impl Layer<'_> {
             false => Kernel::lines(&tile, blocks),
         });
         let kept = kernel_rows.saturating_sub(down);
+        let gone = (kernel_rows - kept) * row_words;
+        let rows = scratch.len().min(kernel_rows * row_words);
+        let (scratch, columns) = scratch.split_at_mut(rows);
+        columns.fill(0);
+        // Inputs that a column's sum is of, and columns of a pixel.
+        let (column, len) = if shape.is_single() {
+            (1, 2 * words)
+        } else {
+            (2, words)
+        };
         for row in 0..self.rows_to_sum() {
             let first = row * down;
-            let fresh = if row == 0 {
-                0
-            } else {
-                move_up(scratch, (kernel_rows - kept) * row_words);
-                kept
-            };
+            let mut fresh = 0;
+            if row > 0 {
+                for row in scratch
+                    .chunks_exact(row_words.max(1))
+                    .take(kernel_rows - kept)
+                {
+                    shape.sum_columns(row, columns, i32::wrapping_sub);
+                }
+                move_up(scratch, gone);
+                fresh = kept;
+            }
             let places = scratch.chunks_exact_mut(row_words.max(1)).enumerate();
             for (index, place) in places.skip(fresh) {
                 self.widen_row(map.x(), first + index, place);
+                shape.sum_columns(place, columns, i32::wrapping_add);
             }
             let Some((pooled, out)) = self.output_row(map.y, row) else {
                 return;
             };
             let mut wide: &[i16] = bytemuck::cast_slice(scratch);
+            let mut columns = &*columns;
             for pair in out.chunks_mut(self.pair_len()) {
-                kernels.run(wide, pooled, pair);
+                let inputs = [0, distance / column].map(|at| {
+                    let columns = part(columns, at, len).iter();
+                    columns.fold(0i32, |sum, column| sum.wrapping_add(*column))
+                });
+                kernels.run(wide, inputs, pooled, pair);
                 wide = wide.get(2 * distance..).unwrap_or(&[]);
+                columns = columns.get(2 * distance / column..).unwrap_or(&[]);
             }
         }
     }
@@ -191,8 +215,13 @@ impl Layer<'_> {
             for pair in out.chunks_mut(self.pair_len()) {
                 let first = pixels.next().unwrap_or(&[]);
                 let second = pixels.next().unwrap_or(first);
-                alternate(first, second, scratch);
-                kernels.run(bytemuck::cast_slice(scratch), pooled, pair);
+                let inputs = if self.layout.is_armv7m() {
+                    one_by_one([first, second], scratch)
+                } else {
+                    alternate(first, second, scratch);
+                    [0; 2]
+                };
+                kernels.run(bytemuck::cast_slice(scratch), inputs, pooled, pair);
             }
         }
     }
@@ -237,12 +266,14 @@ impl Layer<'_> {
             .unwrap_or_default();
         let words = table.len() * self.shape.block();
         let (weights, last) = self.weights.split_at_checked(words).unwrap_or_default();
-        let whole = Blocks { weights, table };
-        let first = table.len();
-        let (weights, table) = (last, rest);
+        let blocks = |weights, table| Blocks {
+            layout: self.layout,
+            weights,
+            table,
+        };
         Kernels {
-            whole: make(0, &whole),
-            rest: make(first, &Blocks { weights, table }),
+            whole: make(0, &blocks(weights, table)),
+            rest: make(table.len(), &blocks(last, rest)),
             outputs,
             pool: self.shape.pool,
         }
@@ -262,7 +293,7 @@ struct Kernels<'w> {
 impl Kernels<'_> {
     /// All channels of two pixels.
     #[inline(always)]
-    fn run(&mut self, x: &[i16], pooled: bool, out: &mut [i8]) {
+    fn run(&mut self, x: &[i16], inputs: [i32; 2], pooled: bool, out: &mut [i8]) {
         // The second pixel is there but at the end of an odd row.
         let second = if out.len() > self.outputs {
             self.outputs
@@ -276,24 +307,30 @@ impl Kernels<'_> {
         };
         if let Some(whole) = &mut self.whole {
             let y = &mut *out;
-            whole.run(x, Output { y, second, pool });
+            whole.run(x, inputs, Output { y, second, pool });
         }
         if let Some(rest) = &mut self.rest {
-            rest_of(rest, x, pool, out, self.outputs);
+            rest_of(rest, (x, inputs), pool, out, self.outputs);
         }
     }
 }
 
 /// The channels past the last whole block.
 #[inline(never)]
-fn rest_of(rest: &mut Kernel, x: &[i16], pool: Pool, out: &mut [i8], outputs: usize) {
+fn rest_of(
+    rest: &mut Kernel,
+    (x, inputs): (&[i16], [i32; 2]),
+    pool: Pool,
+    out: &mut [i8],
+    outputs: usize,
+) {
     let at = outputs / CHANNELS * CHANNELS;
     let mut both = [0; 2 * CHANNELS];
     for (place, there) in both.iter_mut().zip(out.get(at..).unwrap_or(&[])) {
         *place = *there;
     }
     let (y, second) = (&mut both[..], CHANNELS);
-    rest.run(x, Output { y, second, pool });
+    rest.run(x, inputs, Output { y, second, pool });
     let (pixels, both) = (
         out.chunks_mut(outputs.max(1)),
         both.as_chunks::<CHANNELS>().0,
@@ -317,6 +354,22 @@ fn quad(pixel: &[i8], first: usize, depthwise: bool) -> [i32; 2] {
         [a] => halves([a, 0, 0, 0]),
         [] => [0, 0],
     }
+}
+
+/// The words of two pixels, one after the other, and the sums of their inputs.
+#[inline]
+fn one_by_one(pixels: [&[i8]; 2], out: &mut [i32]) -> [i32; 2] {
+    let mut halves = out.chunks_mut((out.len() / 2).max(1));
+    pixels.map(|pixel| {
+        let words = halves.next().unwrap_or_default().chunks_mut(2);
+        for (words, at) in words.zip((0..).step_by(4)) {
+            for (out, word) in words.iter_mut().zip(quad(pixel, at, false)) {
+                *out = word;
+            }
+        }
+        let sum = |sum: i32, x: &i8| sum.wrapping_add(i32::from(*x));
+        pixel.iter().fold(0, sum)
+    })
 }
 
 /// The words of two pixels in turn.

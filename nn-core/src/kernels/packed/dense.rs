@@ -1,13 +1,13 @@
 //! A dense layer over packed weights.
 //!
-//! Blocks of four channels, padded with zeros, and of each block four taps a step, padded with zeros: four words, the
-//! channels' pairs 0 and 1 of the first two taps, then of the other two. The taps of a step are in the order 0, 2, 1,
-//! 3, as two SXTB16 leave four bytes.
+//! Blocks of four channels, padded with zeros, and of each block four taps a step, padded with zeros: four words, those
+//! of the first two taps, then of the other two. The taps of a step are in the order 0, 2, 1, 3, as two SXTB16 leave
+//! four bytes.
 
 use super::channel::{self, LEN, Plain};
 use super::tile::{self, Blocks, CHANNELS};
 use super::widen::{permuted, permuted_tap};
-use super::{PackError, pair, word};
+use super::{Layout, PackError};
 
 /// Words of weights, numbers in the table and words of scratch for so many inputs and outputs.
 pub const fn sizes(inputs: usize, outputs: usize) -> [usize; 3] {
@@ -19,6 +19,7 @@ pub const fn sizes(inputs: usize, outputs: usize) -> [usize; 3] {
 
 /// Packs a layer with the weights `[outputs, inputs]`. `zeros` are the zero points of input and output.
 pub fn pack(
+    layout: Layout,
     weight: &[i8],
     inputs: usize,
     channels: &[Plain],
@@ -42,19 +43,11 @@ pub fn pack(
         true => weight.get(channel * inputs + tap).copied().unwrap_or(0),
         false => 0,
     };
-    let steps = inputs.div_ceil(4);
-    for (step, words) in words.as_chunks_mut::<CHANNELS>().0.iter_mut().enumerate() {
-        let (block, step) = (step / steps.max(1), step % steps.max(1));
-        for (index, out) in words.iter_mut().enumerate() {
-            let channel = block * CHANNELS + 2 * (index % 2);
-            let place = 4 * step + 2 * (index / 2);
-            let half = |place: usize| {
-                let tap = permuted_tap(place);
-                let pair = pair(at(channel, tap), at(channel + 1, tap));
-                pair.ok_or(PackError::Weight { channel })
-            };
-            *out = word(half(place)?, half(place + 1)?);
-        }
+    let places = 2 * inputs.div_ceil(4).max(1);
+    for (place, words) in words.as_chunks_mut::<2>().0.iter_mut().enumerate() {
+        let (block, place) = (place / places * CHANNELS, 2 * (place % places));
+        let weight = |channel, half| at(channel, permuted_tap(place + half));
+        *words = layout.words(block, weight)?;
     }
     Ok(())
 }
@@ -80,6 +73,7 @@ pub(super) fn pack_table(
 
 /// y of one vector. `scratch` has the words that [`sizes`] tells of; outputs are held to `range`.
 pub fn forward(
+    layout: Layout,
     x: &[i8],
     weights: &[i32],
     table: &[i32],
@@ -97,9 +91,15 @@ pub fn forward(
     let (table, rest) = tables.split_at_checked(whole.len()).unwrap_or_default();
     let words = whole.len() * 2 * scratch_len;
     let (weights, last_weights) = weights.split_at_checked(words).unwrap_or_default();
-    tile::vector(wide, &Blocks { weights, table }, whole.as_flattened_mut());
+    let blocks = Blocks {
+        layout,
+        weights,
+        table,
+    };
+    tile::vector(wide, &blocks, whole.as_flattened_mut());
     if !last.is_empty() {
         let blocks = Blocks {
+            layout,
             weights: last_weights,
             table: rest,
         };

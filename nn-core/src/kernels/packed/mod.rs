@@ -30,6 +30,84 @@ pub mod lstm;
 mod tile;
 mod widen;
 
+use crate::stored::{Reader, Writer};
+
+/// For whose kernels weights are packed. The sizes of weights, table and scratch are the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// Cortex-M4 and M7: two channels in a halfword.
+    Armv7em,
+    /// Cortex-M3 and M0: four channels in a word.
+    Armv7m,
+}
+
+impl Layout {
+    /// All.
+    pub const ALL: [Self; 2] = [Self::Armv7em, Self::Armv7m];
+
+    /// Its number in a blob.
+    pub const fn number(self) -> u16 {
+        match self {
+            Self::Armv7em => 1,
+            Self::Armv7m => 2,
+        }
+    }
+
+    /// Whether there are kernels for it here: a Cortex-M has those of its own layout, a workstation has all.
+    pub const fn is_known(self) -> bool {
+        match self {
+            Self::Armv7em => !cfg!(any(mote_armv7m, mote_armv6m)),
+            Self::Armv7m => !cfg!(mote_armv7em),
+        }
+    }
+
+    pub(crate) const fn read(from: &mut Reader) -> Self {
+        match from.u8() {
+            2 => Self::Armv7m,
+            _ => Self::Armv7em,
+        }
+    }
+
+    pub(crate) fn write(self, to: &mut Writer) {
+        match self {
+            Self::Armv7em => to.u8(1),
+            Self::Armv7m => to.u8(2),
+        }
+    }
+
+    /// Which of both it is; where only one is known, that one, so that nothing of the other is linked.
+    const fn is_armv7m(self) -> bool {
+        if Self::Armv7m.is_known() && Self::Armv7em.is_known() {
+            matches!(self, Self::Armv7m)
+        } else {
+            Self::Armv7m.is_known()
+        }
+    }
+
+    /// The words of two taps of a block of four channels; `weight` gives that of a channel and tap.
+    fn words(
+        self,
+        block: usize,
+        weight: impl Fn(usize, usize) -> i8,
+    ) -> Result<[i32; 2], PackError> {
+        let pair_of = |channel: usize| -> Result<i32, PackError> {
+            let half = |tap| {
+                let [low, high] = [channel, channel + 1].map(|channel| weight(channel, tap));
+                pair(low, high).ok_or(PackError::Weight { channel })
+            };
+            Ok(word(half(0)?, half(1)?))
+        };
+        let quad_of = |tap| {
+            let byte = |offset| weight(block + offset, tap).cast_unsigned() ^ 0x80;
+            i32::from_le_bytes([byte(0), byte(1), byte(2), byte(3)])
+        };
+        match self {
+            Self::Armv7em => Ok([pair_of(block)?, pair_of(block + 2)?]),
+            Self::Armv7m => Ok([quad_of(0), quad_of(1)]),
+        }
+    }
+}
+
 /// The bytes of weights of a pair of channels: `low` + 256 · `high`; `None` where that is no 16-bit number.
 fn pair(low: i8, high: i8) -> Option<i16> {
     i16::try_from(256 * i32::from(high) + i32::from(low)).ok()

@@ -4,22 +4,23 @@ use super::Shape;
 use crate::kernels::packed::channel::Plain;
 use crate::kernels::packed::dense::pack_table;
 use crate::kernels::packed::tile::CHANNELS;
-use crate::kernels::packed::{PackError, pair, word};
+use crate::kernels::packed::{Layout, PackError, word};
 
 /// Packs a layer with the weights `[outputs, kernel_h, kernel_w, inputs]`, depthwise `[kernel_h, kernel_w, outputs]`.
 /// `zeros` are the zero points of input and output.
 pub fn pack(
+    layout: Layout,
     weight: &[i8],
     shape: &Shape,
     channels: &[Plain],
     zeros: [i8; 2],
     (words, table): (&mut [i32], &mut [i32]),
 ) -> Result<(), PackError> {
-    let [weights_len, table_len, _] = shape.sizes();
+    let [weights_len, table_len, _] = shape.sizes(layout);
     let [rows, columns] = shape.kernel.map(usize::from);
     let (inputs, outputs) = (shape.inputs(), usize::from(shape.outputs));
     if shape.depthwise {
-        return pack_depthwise(weight, shape, channels, zeros, (words, table));
+        return pack_depthwise(layout, weight, shape, channels, zeros, (words, table));
     }
     let filter = rows * columns * inputs;
     let found = [words.len(), table.len(), channels.len(), weight.len()];
@@ -51,15 +52,10 @@ pub fn pack(
                     1 => (row, 2 * index + half, 0),
                     _ => (row, index, shape.channel_of(plane, half)),
                 };
-                for (out, channel) in place.iter_mut().zip((block * CHANNELS..).step_by(2)) {
-                    let half = |half: usize| {
-                        let (row, column, input) = tap(half);
-                        let low = at(channel, row, column, input);
-                        let high = at(channel + 1, row, column, input);
-                        pair(low, high).ok_or(PackError::Weight { channel })
-                    };
-                    *out = word(half(0)?, half(1)?);
-                }
+                *place = layout.words(block * CHANNELS, |channel, half| {
+                    let (row, column, input) = tap(half);
+                    at(channel, row, column, input)
+                })?;
             }
         }
     }
@@ -67,13 +63,14 @@ pub fn pack(
 }
 
 fn pack_depthwise(
+    layout: Layout,
     weight: &[i8],
     shape: &Shape,
     channels: &[Plain],
     zeros: [i8; 2],
     (words, table): (&mut [i32], &mut [i32]),
 ) -> Result<(), PackError> {
-    let [weights_len, table_len, _] = shape.sizes();
+    let [weights_len, table_len, _] = shape.sizes(layout);
     let [rows, columns] = shape.kernel.map(usize::from);
     let (outputs, taps) = (usize::from(shape.outputs), rows * columns);
     let found = [words.len(), table.len(), channels.len(), weight.len()];

@@ -1,5 +1,6 @@
 //! The sizes of a packed convolution, and what follows from them.
 
+use crate::kernels::packed::Layout;
 use crate::kernels::packed::channel::LEN;
 use crate::kernels::packed::tile::CHANNELS;
 
@@ -124,14 +125,50 @@ impl Shape {
         usize::from(self.outputs).div_ceil(CHANNELS)
     }
 
+    /// Columns of the widened rows whose inputs are summed.
+    fn columns(&self, layout: Layout) -> usize {
+        let (_, _, halves) = self.line();
+        match layout {
+            Layout::Armv7m if self.is_single() => halves,
+            Layout::Armv7m if !self.depthwise => halves / 2,
+            _ => 0,
+        }
+    }
+
+    /// Adds each input of a widened row to the sum of its column, or takes it away.
+    #[inline(always)]
+    pub(super) fn sum_columns(
+        &self,
+        row: &[i32],
+        columns: &mut [i32],
+        change: impl Fn(i32, i32) -> i32,
+    ) {
+        if columns.is_empty() {
+            return;
+        }
+        let halves: &[i16] = bytemuck::cast_slice(row);
+        if self.is_single() {
+            for (sum, x) in columns.iter_mut().zip(halves) {
+                *sum = change(*sum, i32::from(*x));
+            }
+            return;
+        }
+        for line in halves.chunks_exact(2 * columns.len()) {
+            for (sum, [low, high]) in columns.iter_mut().zip(line.as_chunks::<2>().0) {
+                *sum = change(*sum, i32::from(*low) + i32::from(*high));
+            }
+        }
+    }
+
     /// Words of weights, numbers in the table and words of scratch. What no memory holds is the largest number.
-    pub fn sizes(&self) -> [usize; 3] {
+    pub fn sizes(&self, layout: Layout) -> [usize; 3] {
         let (lines, _, halves) = self.line();
         let scratch = if self.is_pointwise() {
             2 * self.planes()
         } else {
             let row = lines.saturating_mul(halves / 2);
-            row.saturating_mul(usize::from(self.kernel[0]))
+            let rows = row.saturating_mul(usize::from(self.kernel[0]));
+            rows.saturating_add(self.columns(layout))
         };
         let blocks = self.blocks();
         let weights = blocks.saturating_mul(self.block());

@@ -8,10 +8,11 @@
 mod outputs;
 
 use core::arch::naked_asm;
-use core::marker::PhantomData;
 
 use self::outputs::{finish, finish_each, finish_single};
-use super::{Blocks, CHANNELS, Lines, Output, Pool};
+use super::frame::Frame;
+pub(in super::super) use super::frame::Kernel;
+use super::{Blocks, Lines, Output, Pool};
 
 /// Two taps of four channels at two pixels, whose inputs are in two registers: 10 instructions, 16 MACs.
 /// r12 and lr hold the weights of channels 0, 1 and 2, 3.
@@ -54,39 +55,6 @@ macro_rules! clear_sums {
     };
 }
 
-/// What a convolution's loop keeps on its stack: the words in the order in which assembly reads them.
-#[derive(Debug, Clone, Copy)]
-#[repr(C)]
-struct Frame {
-    /// 0: bytes from where a line was left to the next line.
-    skip: isize,
-    /// 4: the end of the block's weights.
-    block_end: *const i32,
-    /// 8: the end of the line; `alternating`, `single`: of what is whole fours of steps.
-    line_end: *const i16,
-    /// 12: bytes from line to line; `alternating`, `single`: the end of the inputs.
-    pitch: usize,
-    /// 16: inputs.
-    x: *const i16,
-    /// 20: the table, from the block's channels on.
-    table: *const i32,
-    /// 24: outputs of the block, first pixel; 28: bytes to the second's.
-    y: *mut i8,
-    second: usize,
-    /// 32: blocks to go.
-    blocks: usize,
-    /// 36: bytes of a block's weights.
-    block: usize,
-    /// 40: 0 where both pixels are stored, 1 the larger, 2 the larger where it is above what is there.
-    pool: usize,
-    /// 44: weights.
-    weights: *const i32,
-    /// 48: bytes from pixel to pixel.
-    distance: usize,
-    /// 52: `each`: bytes from plane to plane.
-    plane: usize,
-}
-
 /// Bytes of [`Frame`].
 macro_rules! frame_bytes {
     () => {
@@ -95,26 +63,10 @@ macro_rules! frame_bytes {
 }
 const _: () = assert!(size_of::<Frame>() == 56);
 
-/// A loop over blocks at two pixels, with all that is the same at each pair of pixels.
-#[derive(Debug)]
-pub(in super::super) struct Kernel<'w> {
-    frame: Frame,
-    run: unsafe extern "C" fn(&Frame),
-    /// Halves before the first input.
-    from: usize,
-    /// Halves to the end of the last input.
-    reach: usize,
-    /// Outputs of a pixel.
-    outputs: usize,
-    /// Halves of the inputs that are whole fours of steps, and of all, where words alternate.
-    steps: Option<[usize; 2]>,
-    blocks: PhantomData<Blocks<'w>>,
-}
-
 impl<'w> Kernel<'w> {
     /// The inputs lie in lines.
     pub(in super::super) fn lines(lines: &Lines, blocks: &Blocks<'w>) -> Option<Self> {
-        let kernel = Self::new(lines, blocks, lines.weights(), lines.weights())?;
+        let kernel = Self::new(spaced::<0>, lines, blocks, [lines.weights(); 2])?;
         // The word that serves both pixels is read once more.
         let shared = Frame {
             skip: kernel.frame.skip - 4,
@@ -142,7 +94,7 @@ impl<'w> Kernel<'w> {
         blocks: &Blocks<'w>,
     ) -> Option<Self> {
         let half = lines.count as usize * lines.words as usize;
-        let kernel = Self::new(lines, blocks, 2 * half, half)?;
+        let kernel = Self::new(each::<0>, lines, blocks, [2 * half, half])?;
         let planes = (2 * blocks.table.len()).saturating_sub(1);
         let from = 2 * first * plane;
         let shared = (lines.distance, lines.words) == (2, 3);
@@ -171,67 +123,11 @@ impl<'w> Kernel<'w> {
             distance: 0,
         };
         Some(Self {
-            run: alternating,
             reach: halves,
             // A step is two words.
             steps: Some([halves & !15, halves & !3]),
-            ..Self::new(&lines, blocks, words, words)?
+            ..Self::new(alternating, &lines, blocks, [words; 2])?
         })
-    }
-
-    /// `block` words of weights a block, of which `part` are read at a time; `None` where there are not so many.
-    fn new(lines: &Lines, blocks: &Blocks<'w>, block: usize, part: usize) -> Option<Self> {
-        let count = blocks.table.len();
-        if count == 0 || block == 0 || blocks.weights.len() < block * count {
-            return None;
-        }
-        let (pitch, words) = (2 * lines.pitch as usize, lines.words as usize);
-        let weights = blocks.weights.as_ptr();
-        let frame = Frame {
-            skip: pitch.wrapping_sub(4 * words).cast_signed(),
-            block_end: weights.wrapping_add(part),
-            line_end: core::ptr::null(),
-            pitch,
-            x: core::ptr::null(),
-            table: blocks.table.as_ptr().cast(),
-            y: core::ptr::null_mut(),
-            second: 0,
-            blocks: count,
-            block: 4 * part,
-            pool: 0,
-            weights,
-            distance: 2 * lines.distance as usize,
-            plane: 0,
-        };
-        Some(Self {
-            frame,
-            run: spaced::<0>,
-            from: 0,
-            reach: lines.reach(),
-            outputs: CHANNELS * count,
-            steps: None,
-            blocks: PhantomData,
-        })
-    }
-
-    /// Runs it at two pixels.
-    #[inline(always)]
-    pub(in super::super) fn run(&mut self, x: &[i16], out: Output) {
-        if x.len() < self.reach || out.y.len() < out.second + self.outputs {
-            return;
-        }
-        let x = x.as_ptr();
-        self.frame.x = x.wrapping_add(self.from);
-        if let Some([whole, all]) = self.steps {
-            self.frame.line_end = x.wrapping_add(whole);
-            self.frame.pitch = x.wrapping_add(all).addr();
-        }
-        self.frame.y = out.y.as_mut_ptr();
-        self.frame.second = out.second;
-        self.frame.pool = out.pool as usize;
-        // SAFETY: inputs are read up to `reach`, outputs written up to the second pixel's last (both checked above);
-        // the weights and the table, which `blocks` borrows, are as long as the blocks want (checked by `new`).
-        unsafe { (self.run)(&self.frame) };
     }
 }
 
@@ -521,7 +417,7 @@ pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
         kernel.reach = halves.len();
         kernel.steps = Some([halves.len() & !15, halves.len() & !3]);
         let (second, pool) = (0, Pool::Both);
-        kernel.run(halves, Output { y, second, pool });
+        kernel.run(halves, [0; 2], Output { y, second, pool });
     }
 }
 

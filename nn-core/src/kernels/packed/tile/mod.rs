@@ -1,17 +1,26 @@
 //! The innermost loops over packed weights. `armv7em` and `portable` give the same numbers.
 
+use super::Layout;
 use super::channel::LEN;
 
 #[cfg(mote_armv7em)]
 mod armv7em;
-#[cfg(not(mote_armv7em))]
+#[cfg(mote_armv7m)]
+mod armv7m;
+#[cfg(any(mote_armv7em, mote_armv7m))]
+mod frame;
+#[cfg(not(any(mote_armv7em, mote_armv7m)))]
 mod portable;
 #[cfg(not(mote_armv7em))]
+mod quads;
+#[cfg(not(any(mote_armv7em, mote_armv7m)))]
 mod sums;
 
 #[cfg(mote_armv7em)]
 pub(super) use armv7em::{Kernel, lstm_step, vector};
-#[cfg(not(mote_armv7em))]
+#[cfg(mote_armv7m)]
+pub(super) use armv7m::{Kernel, vector};
+#[cfg(not(any(mote_armv7em, mote_armv7m)))]
 pub(super) use portable::{Kernel, vector};
 
 /// Channels of a block.
@@ -19,6 +28,12 @@ pub(super) const CHANNELS: usize = 4;
 /// Blocks of four channels.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Blocks<'w> {
+    /// How the weights lie.
+    #[cfg_attr(
+        any(mote_armv7em, mote_armv7m),
+        expect(dead_code, reason = "there is one")
+    )]
+    pub(super) layout: Layout,
     /// Each block's weights.
     pub(super) weights: &'w [i32],
     /// Each block's channels.
@@ -61,13 +76,24 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Halves from the first to the end of the last that is read.
-    #[cfg_attr(
-        not(mote_armv7em),
-        expect(dead_code, reason = "slices check themselves")
-    )]
+    #[cfg(any(mote_armv7em, mote_armv7m))]
     pub(super) fn reach(&self) -> usize {
         let lines = self.count.saturating_sub(1) as usize * self.pitch as usize;
         lines + 2 * self.words as usize + self.distance as usize
+    }
+
+    /// Of a kernel of one cell: the inputs of both pixels, of so many halves, lie one after the other.
+    #[cfg(not(mote_armv7em))]
+    pub(super) fn pointwise(halves: usize) -> Self {
+        // What lies in memory fits.
+        let (words, distance) = ((halves / 4) as u32, (halves / 2) as u32);
+        let (pitch, count) = (0, 1);
+        Self {
+            pitch,
+            words,
+            count,
+            distance,
+        }
     }
 
     /// Words of a block's weights.

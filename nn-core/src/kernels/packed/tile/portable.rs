@@ -1,8 +1,46 @@
 //! The innermost loops in Rust.
 
-use super::sums::{BlockSums, PixelSums, Sums, parts};
+use super::quads::{self, QuadSums};
+use super::sums::{BlockSums, PixelSums, parts};
 use super::{Blocks, CHANNELS, Lines, Output, Pool};
 use crate::kernels::packed::channel::{LEN, requantize};
+
+/// The sums of a block at two pixels, in a layout's form.
+trait Pair: Default {
+    /// Goes on by two taps.
+    fn step(&mut self, weights: &[i32; 2], x: [[i16; 2]; 2]);
+
+    /// Twice the channels' sums, given the sums of the inputs.
+    fn doubled(self, inputs: [i32; 2]) -> [[i32; CHANNELS]; 2];
+}
+
+impl Pair for BlockSums {
+    #[inline(always)]
+    fn step(&mut self, weights: &[i32; 2], x: [[i16; 2]; 2]) {
+        self.step(weights, x);
+    }
+
+    #[inline(always)]
+    fn doubled(self, _: [i32; 2]) -> [[i32; CHANNELS]; 2] {
+        let [a0, b0, a1, b1, c0, d0, c1, d1] = self.sums();
+        [doubled([a0, a1, c0, c1]), doubled([b0, b1, d0, d1])]
+    }
+}
+
+impl Pair for [QuadSums; 2] {
+    #[inline(always)]
+    fn step(&mut self, weights: &[i32; 2], x: [[i16; 2]; 2]) {
+        for (sums, x) in self.iter_mut().zip(x) {
+            sums.step(weights, x);
+        }
+    }
+
+    #[inline(always)]
+    fn doubled(self, [first, second]: [i32; 2]) -> [[i32; CHANNELS]; 2] {
+        let [a, b] = self;
+        [a.doubled(first), b.doubled(second)]
+    }
+}
 
 /// A loop over blocks at two pixels, with all that is the same at each pair of pixels.
 #[derive(Debug)]
@@ -17,7 +55,7 @@ enum Inputs {
     Lines(Lines),
     /// Depthwise: the lines of a plane, halves from plane to plane, the first plane.
     Planes(Lines, usize, usize),
-    /// The words of both pixels alternate: so many.
+    /// The words of both pixels alternate: so many of both.
     Pairs(usize),
 }
 
@@ -38,8 +76,11 @@ impl<'w> Kernel<'w> {
         Self::new(Inputs::Planes(*lines, plane, 2 * first), blocks)
     }
 
-    /// The words of both pixels alternate: so many halves.
+    /// The words of both pixels alternate, or lie one after the other: so many halves of both.
     pub(in super::super) fn pairs(halves: usize, blocks: &Blocks<'w>) -> Option<Self> {
+        if blocks.layout.is_armv7m() {
+            return Self::lines(&Lines::pointwise(halves), blocks);
+        }
         Self::new(Inputs::Pairs(halves / 2), blocks)
     }
 
@@ -48,11 +89,11 @@ impl<'w> Kernel<'w> {
         (!blocks.table.is_empty()).then_some(Self { inputs, blocks })
     }
 
-    /// Runs it at two pixels.
+    /// Runs it at two pixels, the sums of whose inputs are known where the layout wants them.
     #[inline]
-    pub(in super::super) fn run(&mut self, x: &[i16], out: Output) {
+    pub(in super::super) fn run(&mut self, x: &[i16], inputs: [i32; 2], out: Output) {
         match &self.inputs {
-            Inputs::Lines(lines) => self.run_lines(lines, x, out),
+            Inputs::Lines(lines) => self.run_lines(lines, x, inputs, out),
             Inputs::Planes(lines, plane, first) => self.run_planes(lines, *plane, *first, x, out),
             Inputs::Pairs(words) => self.run_pairs(*words, x, out),
         }
@@ -61,9 +102,15 @@ impl<'w> Kernel<'w> {
     // Each in a frame of its own: in one, they would take the stack of all.
 
     #[inline(never)]
-    fn run_lines(&self, lines: &Lines, x: &[i16], mut out: Output) {
+    fn run_lines(&self, lines: &Lines, x: &[i16], inputs: [i32; 2], mut out: Output) {
+        let quads = self.blocks.layout.is_armv7m();
         for (index, (weights, table)) in self.blocks.iter(lines.weights()).enumerate() {
-            out.put(index * CHANNELS, lines_of(x, lines, weights), table);
+            let sums = if quads {
+                lines_of::<[QuadSums; 2]>(x, lines, weights, inputs)
+            } else {
+                lines_of::<BlockSums>(x, lines, weights, inputs)
+            };
+            out.put_doubled(index * CHANNELS, sums, table);
         }
     }
 
@@ -88,15 +135,20 @@ impl<'w> Kernel<'w> {
             for (x, weights) in steps.zip(weights.as_chunks::<2>().0) {
                 sums.step(weights, *x);
             }
-            out.put(index * CHANNELS, sums.sums(), table);
+            out.put_doubled(index * CHANNELS, sums.doubled([0; 2]), table);
         }
     }
 }
 
-/// The sums of a block at two pixels whose inputs lie in lines.
+/// Twice the sums of a block at two pixels whose inputs lie in lines.
 #[inline(always)]
-fn lines_of(x: &[i16], lines: &Lines, weights: &[i32]) -> Sums {
-    let mut sums = BlockSums::default();
+fn lines_of<S: Pair>(
+    x: &[i16],
+    lines: &Lines,
+    weights: &[i32],
+    inputs: [i32; 2],
+) -> [[i32; CHANNELS]; 2] {
+    let mut sums = S::default();
     // Counts of 16 bits, or of what lies in memory.
     let (pitch, words) = (lines.pitch as usize, lines.words as usize);
     let distance = lines.distance as usize;
@@ -109,7 +161,7 @@ fn lines_of(x: &[i16], lines: &Lines, weights: &[i32]) -> Sums {
             sums.step(weights, [*first, *second]);
         }
     }
-    sums.sums()
+    sums.doubled(inputs)
 }
 
 /// Twice the sums of a block of a depthwise convolution at two pixels.
@@ -145,17 +197,6 @@ impl<'w> Blocks<'w> {
 }
 
 impl Output<'_> {
-    /// Stores the outputs of a block's sums from `at`.
-    #[inline(always)]
-    fn put(&mut self, at: usize, sums: Sums, table: &[[i32; LEN]; CHANNELS]) {
-        let [a0, b0, a1, b1, c0, d0, c1, d1] = sums;
-        self.put_doubled(
-            at,
-            [doubled([a0, a1, c0, c1]), doubled([b0, b1, d0, d1])],
-            table,
-        );
-    }
-
     /// Stores the outputs of a block's doubled sums at two pixels from `at`.
     #[inline(always)]
     fn put_doubled(
@@ -216,13 +257,24 @@ fn outputs([a, b, c, d]: [i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8
 /// All blocks of a dense layer. The inputs are whole steps of two words.
 #[inline]
 pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
+    let quads = blocks.layout.is_armv7m();
+    let inputs = if quads { quads::sum(x) } else { 0 };
     let blocks = blocks.iter(2 * x.len());
     for ((weights, table), y) in blocks.zip(y.as_chunks_mut::<CHANNELS>().0) {
-        let mut sums = PixelSums::default();
-        let steps = x.as_chunks::<2>().0.iter();
-        for (x, weights) in steps.zip(weights.as_chunks::<4>().0) {
-            sums.step(weights, *x);
-        }
-        *y = outputs(doubled(sums.sums()), table);
+        let doubled = if quads {
+            let mut sums = QuadSums::default();
+            for (x, weights) in x.iter().zip(weights.as_chunks::<2>().0) {
+                sums.step(weights, parts(*x));
+            }
+            sums.doubled(inputs)
+        } else {
+            let mut sums = PixelSums::default();
+            let steps = x.as_chunks::<2>().0.iter();
+            for (x, weights) in steps.zip(weights.as_chunks::<4>().0) {
+                sums.step(weights, *x);
+            }
+            doubled(sums.sums())
+        };
+        *y = outputs(doubled, table);
     }
 }

@@ -1,4 +1,5 @@
-//! A graph with its int8 dense layers, convolutions and LSTMs packed for Cortex-M4 and M7, in layout 1 of the blob.
+//! A graph with its int8 dense layers and convolutions packed for a Cortex-M, in layout 1 or 2 of the blob; for Cortex-M4
+//! and M7 its LSTMs, too.
 //!
 //! A max pooling of 2x2 cells becomes part of the convolution that it alone reads. What cannot be packed stays as it
 //! is: the outputs are the same, to the bit.
@@ -6,7 +7,7 @@
 use std::collections::HashMap;
 
 use nn_core::kernels::packed::channel::Plain;
-use nn_core::kernels::packed::{PackError, conv2d, dense, lstm};
+use nn_core::kernels::packed::{Layout, PackError, conv2d, dense, lstm};
 use nn_core::ops::{
     Conv2d, Dense, Lstm, Op, PackedConv2d, PackedDense, PackedLstm, Pool2d, Recurrent,
 };
@@ -14,7 +15,7 @@ use nn_core::tensor::{DType, Quant, Source, Tensor, TensorId};
 
 use super::{BuildError, Builder, Entry};
 
-/// A graph in layout 1, and what became of its nodes.
+/// A packed graph, and what became of its nodes.
 #[derive(Debug, Clone)]
 pub struct Packed {
     /// The graph.
@@ -35,12 +36,13 @@ const POOL: Pool2d = Pool2d {
 };
 
 impl Builder {
-    /// The graph with these outputs in layout 1.
+    /// The graph with these outputs in a packed layout.
     ///
     /// # Errors
     /// [`BuildError::TooMany`].
-    pub fn to_armv7em(&self, outputs: &[TensorId]) -> Result<Packed, BuildError> {
+    pub fn to_packed(&self, layout: Layout, outputs: &[TensorId]) -> Result<Packed, BuildError> {
         let mut pass = Pass {
+            layout,
             plain: self,
             packed: Self::new(&self.name),
             ids: HashMap::new(),
@@ -117,6 +119,7 @@ impl Builder {
 
 /// A pass under way.
 struct Pass<'b> {
+    layout: Layout,
     plain: &'b Builder,
     packed: Builder,
     /// New ids of tensors.
@@ -186,7 +189,9 @@ impl Pass<'_> {
                 let fits = conv.groups == 1 || each;
                 fits.then(|| self.conv2d(entry, pool, conv, x, &tensor))
             }
-            Op::Lstm(Lstm { layer }) => Some(self.lstm(entry, layer, x, &tensor)),
+            Op::Lstm(Lstm { layer }) if self.layout == Layout::Armv7em => {
+                Some(self.lstm(entry, layer, x, &tensor))
+            }
             _ => None,
         }
     }
@@ -199,9 +204,10 @@ impl Pass<'_> {
         let (mut words, mut table) = (vec![0; words], vec![0; table]);
         let weight: &[i8] = bytemuck::cast_slice(self.plain.bytes(layer.weight));
         let places = (&mut words[..], &mut table[..]);
-        dense::pack(weight, inputs, &channels, zeros(tensor, &output), places)?;
+        let zeros = zeros(tensor, &output);
+        dense::pack(self.layout, weight, inputs, &channels, zeros, places)?;
         Ok((|| {
-            let (weight, table) = (self.push(&words)?, self.push(&table)?);
+            let (weight, table) = (self.push_weights(&words)?, self.push(&table)?);
             let op = Op::PackedDense(PackedDense {
                 weight,
                 table,
@@ -242,17 +248,18 @@ impl Pass<'_> {
             .shape(tensor.shape, outputs)
             .ok_or(PackError::Shape)?;
         packed.in_place = shape.fits_in_place() && tensor.shape.dims().len() < 4;
-        let [words, table, _] = shape.sizes();
+        let [words, table, _] = shape.sizes(self.layout);
         let (mut words, mut table) = (vec![0; words], vec![0; table]);
         let weight: &[i8] = bytemuck::cast_slice(self.plain.bytes(layer.weight));
         let places = (&mut words[..], &mut table[..]);
-        conv2d::pack(weight, &shape, &channels, zeros(tensor, &output), places)?;
+        let zeros = zeros(tensor, &output);
+        conv2d::pack(self.layout, weight, &shape, &channels, zeros, places)?;
         let name = match pool {
             Some(pool) => format!("{}+{}", entry.name, pool.name),
             None => entry.name.clone(),
         };
         Ok((|| {
-            (packed.weight, packed.table) = (self.push(&words)?, self.push(&table)?);
+            (packed.weight, packed.table) = (self.push_weights(&words)?, self.push(&table)?);
             let x = self.id(x)?;
             self.packed.node(&name, Op::PackedConv2d(packed), x, output)
         })())
@@ -285,6 +292,18 @@ impl Pass<'_> {
             let x = self.id(x)?;
             self.packed.node(&entry.name, op, x, output)
         })())
+    }
+
+    /// The type tells the layout.
+    fn push_weights(&mut self, words: &[i32]) -> Result<TensorId, BuildError> {
+        match self.layout {
+            Layout::Armv7em => self.push(words),
+            Layout::Armv7m => {
+                let bytes: &[u8] = bytemuck::cast_slice(words);
+                self.packed
+                    .weight(&[bytes.len()], DType::I8, Quant::None, bytes)
+            }
+        }
     }
 
     fn push(&mut self, words: &[i32]) -> Result<TensorId, BuildError> {

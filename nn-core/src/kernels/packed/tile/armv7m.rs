@@ -1,0 +1,512 @@
+//! The innermost loops in assembly, for Cortex-M3.
+//!
+//! Three sums for four channels (see `quads`): of each word of weights, of its bytes reversed, of the bytes of its
+//! halves swapped. Sums of a convolution: r2, r3 of the word at both pixels, r4, r5 reversed, r6, r7 swapped; a
+//! reversed word turned by 16 bits is the swapped one. Counts are instructions; MLA and loads take two cycles, LDRD and
+//! LDM one and one more for each register.
+#![allow(unsafe_code)]
+
+mod outputs;
+
+use core::arch::naked_asm;
+
+use self::outputs::{finish, finish_each, finish_single};
+use super::frame::Frame;
+pub(in super::super) use super::frame::Kernel;
+use super::{Blocks, Lines, Output, Pool, quads};
+
+/// A tap of four channels at two pixels, whose inputs are in two registers: 8 instructions, 8 MACs.
+macro_rules! tap {
+    ($w:literal, $x0:literal, $x1:literal) => {
+        concat!(
+            multiplied!("r2", "r3", $w, $x0, $x1),
+            "rev ",
+            $w,
+            ", ",
+            $w,
+            "\n",
+            multiplied!("r4", "r5", $w, $x0, $x1),
+            "ror ",
+            $w,
+            ", ",
+            $w,
+            ", #16\n",
+            multiplied!("r6", "r7", $w, $x0, $x1),
+        )
+    };
+}
+
+/// The products of a weight and the inputs of both pixels: 2 instructions.
+macro_rules! multiplied {
+    ($sum0:literal, $sum1:literal, $w:literal, $x0:literal, $x1:literal) => {
+        concat!(
+            "mla ", $sum0, ", ", $w, ", ", $x0, ", ", $sum0, "\n", "mla ", $sum1, ", ", $w, ", ",
+            $x1, ", ", $sum1, "\n",
+        )
+    };
+}
+const _: () = assert!(size_of::<Frame>() == 64);
+
+impl<'w> Kernel<'w> {
+    /// The inputs lie in lines.
+    pub(in super::super) fn lines(lines: &Lines, blocks: &Blocks<'w>) -> Option<Self> {
+        let kernel = Self::new(spaced::<1>, lines, blocks, [lines.weights(); 2])?;
+        // What serves both pixels is read once more: so many bytes.
+        let (read, run): (_, unsafe extern "C" fn(&Frame)) = match (lines.distance, lines.words) {
+            (2, 3) => (4, words::<3>),
+            (2, 5) => (4, words::<5>),
+            (1, 2) => (2, halves::<2>),
+            (1, 3) => (2, halves::<3>),
+            (_, words) if words.is_multiple_of(4) => (0, spaced::<4>),
+            _ => (0, spaced::<1>),
+        };
+        Some(Self {
+            frame: Frame {
+                skip: kernel.frame.skip - read,
+                ..kernel.frame
+            },
+            run,
+            ..kernel
+        })
+    }
+
+    /// Depthwise: the inputs lie in lines of two planes for each block, `plane` halves from one to the next. Block 0 is
+    /// number `first` of them.
+    pub(in super::super) fn depthwise(
+        lines: &Lines,
+        plane: usize,
+        first: usize,
+        blocks: &Blocks<'w>,
+    ) -> Option<Self> {
+        let half = lines.count as usize * lines.words as usize;
+        let shared = (lines.distance, lines.words) == (2, 3);
+        let run = if shared { each::<3> } else { each::<0> };
+        let kernel = Self::new(run, lines, blocks, [2 * half, half])?;
+        let planes = (2 * blocks.table.len()).saturating_sub(1);
+        let from = 2 * first * plane;
+        Some(Self {
+            frame: Frame {
+                plane: 2 * plane,
+                ..kernel.frame
+            },
+            from,
+            reach: from + planes * plane + lines.reach(),
+            ..kernel
+        })
+    }
+
+    /// Of a kernel of one cell: the inputs of both pixels, of so many halves, lie one after the other.
+    pub(in super::super) fn pairs(halves: usize, blocks: &Blocks<'w>) -> Option<Self> {
+        Self::lines(&Lines::pointwise(halves), blocks)
+    }
+}
+
+/// Takes the frame to the stack; then, for each block, r0 inputs, r1 weights.
+macro_rules! begin {
+    () => {
+        concat!(
+            "push {{r4-r11, lr}}\n",
+            "sub sp, sp, #64\n",
+            "mov r12, sp\n",
+            "ldm r0!, {{r1-r8}}\n",
+            "stm r12!, {{r1-r8}}\n",
+            "ldm r0, {{r1-r8}}\n",
+            "stm r12, {{r1-r8}}\n",
+            "mov r1, r4\n",
+            "8:\n",
+            "ldr r0, [sp, #16]\n",
+        )
+    };
+}
+
+/// What the sums begin with.
+macro_rules! start {
+    () => {
+        concat!(
+            "ldrd r2, r3, [sp, #56]\n",
+            "mov r4, r2\n",
+            "mov r5, r3\n",
+            "mov r6, r2\n",
+            "mov r7, r3\n",
+        )
+    };
+}
+
+/// Ends a block and goes on to the next.
+macro_rules! end {
+    () => {
+        concat!(
+            "bl {finish}\n",
+            "ldrd r11, r12, [sp, #32]\n",
+            "ldr r10, [sp, #4]\n",
+            "add r10, r10, r12\n",
+            "str r10, [sp, #4]\n",
+            "subs r11, r11, #1\n",
+            "str r11, [sp, #32]\n",
+            "bne 8b\n",
+            "add sp, sp, #64\n",
+            "pop {{r4-r11, pc}}\n",
+        )
+    };
+}
+
+/// Two taps whose inputs at the first pixel are in two registers, and at the second, a word further, read to two
+/// others: 19 instructions, 16 MACs.
+macro_rules! word {
+    ($a0:literal, $b0:literal, $a1:literal, $b1:literal) => {
+        concat!(
+            "ldrsh ",
+            $a1,
+            ", [r0], #2\n",
+            "ldrsh ",
+            $b1,
+            ", [r0], #2\n",
+            "ldrd r12, lr, [r1], #8\n",
+            tap!("r12", $a0, $a1),
+            tap!("lr", $b0, $b1),
+        )
+    };
+}
+
+/// The second pixel lies a word further, so that a word serves both: 19 instructions a word and two a line, 16 MACs.
+///
+/// r0 inputs, r1 weights, r8, r9 and r10, r11 the halves of two words of inputs in turn, r12, lr weights. `WORDS` is how
+/// many a line has.
+///
+/// # Safety
+/// What the frame tells of lies behind its pointers.
+#[unsafe(naked)]
+unsafe extern "C" fn words<const WORDS: u32>(frame: &Frame) {
+    naked_asm!(
+        begin!(),
+        start!(),
+        "1:",
+        "ldrsh r8, [r0], #2",
+        "ldrsh r9, [r0], #2",
+        ".rept {words} / 2",
+        word!("r8", "r9", "r10", "r11"),
+        word!("r10", "r11", "r8", "r9"),
+        ".endr",
+        ".rept {words} & 1",
+        word!("r8", "r9", "r10", "r11"),
+        ".endr",
+        "ldrd r10, r11, [sp]",
+        "add r0, r0, r10",
+        "cmp r1, r11",
+        "bne 1b",
+        end!(),
+        words = const WORDS,
+        finish = sym finish,
+    )
+}
+
+/// Two taps of the only input channel, whose first input at the first pixel is in a register; that of the next two taps
+/// is read to another: 19 instructions, 16 MACs.
+macro_rules! two_halves {
+    ($first:literal, $third:literal) => {
+        concat!(
+            "ldrsh r9, [r0], #2\n",
+            "ldrsh ",
+            $third,
+            ", [r0], #2\n",
+            "ldrd r12, lr, [r1], #8\n",
+            tap!("r12", $first, "r9"),
+            tap!("lr", "r9", $third),
+        )
+    };
+}
+
+/// The second pixel lies a half further, so that a half serves both: 19 instructions a word and one a line, 16 MACs.
+///
+/// r0 inputs, r1 weights, r8, r9, r10 inputs, r12, lr weights. `WORDS` is how many a line has.
+///
+/// # Safety
+/// What the frame tells of lies behind its pointers.
+#[unsafe(naked)]
+unsafe extern "C" fn halves<const WORDS: u32>(frame: &Frame) {
+    naked_asm!(
+        begin!(),
+        start!(),
+        "1:",
+        "ldrsh r8, [r0], #2",
+        ".rept {words} / 2",
+        two_halves!("r8", "r10"),
+        two_halves!("r10", "r8"),
+        ".endr",
+        ".rept {words} & 1",
+        two_halves!("r8", "r10"),
+        ".endr",
+        "ldrd r10, r11, [sp]",
+        "add r0, r0, r10",
+        "cmp r1, r11",
+        "bne 1b",
+        end!(),
+        words = const WORDS,
+        finish = sym finish,
+    )
+}
+
+/// The second pixel lies at any distance: 21 instructions a word, 16 MACs; 2 more for `UNROLLED` words, of which lines
+/// are whole multiples.
+///
+/// r0 inputs, r1 weights, r8, r9 inputs of both pixels, r10 the end of the line, r11 the distance in bytes, r12, lr
+/// weights.
+///
+/// # Safety
+/// What the frame tells of lies behind its pointers.
+#[unsafe(naked)]
+unsafe extern "C" fn spaced<const UNROLLED: u32>(frame: &Frame) {
+    naked_asm!(
+        begin!(),
+        start!(),
+        "ldr r8, [sp]",
+        "ldr r10, [sp, #12]",
+        "ldr r11, [sp, #48]",
+        "sub r10, r10, r8",
+        "add r10, r10, r0",
+        "1:",
+        ".rept {unrolled}",
+        "ldrd r12, lr, [r1], #8",
+        "ldrsh r9, [r0, r11]",
+        "ldrsh r8, [r0], #2",
+        tap!("r12", "r8", "r9"),
+        "ldrsh r9, [r0, r11]",
+        "ldrsh r8, [r0], #2",
+        tap!("lr", "r8", "r9"),
+        ".endr",
+        "cmp r0, r10",
+        "bne 1b",
+        "ldrd r8, r12, [sp]",
+        "ldr r9, [sp, #12]",
+        "add r0, r0, r8",
+        "add r10, r10, r9",
+        "cmp r1, r12",
+        "bne 1b",
+        end!(),
+        unrolled = const UNROLLED,
+        finish = sym finish,
+    )
+}
+
+/// A tap of two channels of a depthwise convolution at two pixels: 10 instructions, 4 MACs. r10, r11 inputs, r12 weight,
+/// lr the distance in bytes.
+macro_rules! one_tap {
+    ($low0:literal, $low1:literal, $high0:literal, $high1:literal) => {
+        concat!(one_product!($low0, $low1), one_product!($high0, $high1),)
+    };
+}
+
+macro_rules! one_product {
+    ($sum0:literal, $sum1:literal) => {
+        concat!(
+            "ldrsh r12, [r1], #2\n",
+            "ldrsh r11, [r0, lr]\n",
+            "ldrsh r10, [r0], #2\n",
+            multiplied!($sum0, $sum1, "r12", "r10", "r11"),
+        )
+    };
+}
+
+/// Three taps of a channel at two pixels a word apart: 13 instructions, 6 MACs.
+macro_rules! three_taps {
+    ($at:literal, $sum0:literal, $sum1:literal) => {
+        concat!(
+            "ldrsh r10, [r0, #",
+            $at,
+            "]\n",
+            "ldrsh r11, [r0, #",
+            $at,
+            " + 4]\n",
+            "ldrsh r12, [r1, #",
+            $at,
+            "]\n",
+            multiplied!($sum0, $sum1, "r12", "r10", "r11"),
+            "ldrsh r10, [r0, #",
+            $at,
+            " + 8]\n",
+            "ldrsh r12, [r1, #",
+            $at,
+            " + 4]\n",
+            multiplied!($sum0, $sum1, "r12", "r11", "r10"),
+            "ldrsh r11, [r0, #",
+            $at,
+            " + 12]\n",
+            "ldrsh r12, [r1, #",
+            $at,
+            " + 8]\n",
+            multiplied!($sum0, $sum1, "r12", "r10", "r11"),
+        )
+    };
+}
+
+/// A plane of two channels of a depthwise convolution, given their sums at both pixels.
+macro_rules! plane {
+    ($low0:literal, $low1:literal, $high0:literal, $high1:literal) => {
+        concat!(
+            ".if {words} == 0\n",
+            "ldr lr, [sp, #48]\n",
+            "ldr r10, [sp]\n",
+            "ldr r11, [sp, #12]\n",
+            "sub r11, r11, r10\n",
+            "add r11, r11, r0\n",
+            "str r11, [sp, #8]\n",
+            "1:\n",
+            one_tap!($low0, $low1, $high0, $high1),
+            "ldr r12, [sp, #8]\n",
+            "cmp r0, r12\n",
+            "bne 1b\n",
+            "ldr r10, [sp, #12]\n",
+            "add r12, r12, r10\n",
+            "str r12, [sp, #8]\n",
+            "ldr r10, [sp]\n",
+            "add r0, r0, r10\n",
+            ".else\n",
+            "ldr lr, [sp, #12]\n",
+            "1:\n",
+            three_taps!("0", $low0, $low1),
+            three_taps!("2", $high0, $high1),
+            "add r0, r0, lr\n",
+            "add r1, r1, #12\n",
+            ".endif\n",
+            "ldr r11, [sp, #4]\n",
+            "cmp r1, r11\n",
+            "bne 1b\n",
+            "ldr r10, [sp, #36]\n",
+            "add r11, r11, r10\n",
+            "str r11, [sp, #4]\n",
+            "ldr r0, [sp, #16]\n",
+            "ldr r10, [sp, #52]\n",
+            "add r0, r0, r10\n",
+            "str r0, [sp, #16]\n",
+        )
+    };
+}
+
+/// A depthwise convolution: for a row of three taps at stride 1, pixels a word apart, 26 instructions and 5, 12 MACs;
+/// else 10 for a tap and 3 more, 4 MACs.
+///
+/// r0 inputs, r1 weights; r2, r3 channel 0 at both pixels, r4, r5 channel 2, r6, r7 channel 1, r8, r9 channel 3; r10,
+/// r11 inputs, r12 weights. `WORDS` is 3, or 0 for any number and distance.
+///
+/// # Safety
+/// What the frame tells of lies behind its pointers.
+#[unsafe(naked)]
+unsafe extern "C" fn each<const WORDS: u32>(frame: &Frame) {
+    naked_asm!(
+        begin!(),
+        "mov r2, #0",
+        "mov r3, #0",
+        "mov r4, #0",
+        "mov r5, #0",
+        "mov r6, #0",
+        "mov r7, #0",
+        "mov r8, #0",
+        "mov r9, #0",
+        plane!("r2", "r3", "r4", "r5"),
+        plane!("r6", "r7", "r8", "r9"),
+        "bl {finish}",
+        "ldr r11, [sp, #32]",
+        "subs r11, r11, #1",
+        "str r11, [sp, #32]",
+        "bne 8b",
+        "add sp, sp, #64",
+        "pop {{r4-r11, pc}}",
+        words = const WORDS,
+        finish = sym finish_each,
+    )
+}
+
+/// All blocks of a dense layer. The inputs are whole steps of two words.
+#[inline]
+pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
+    let halves: &[i16] = bytemuck::cast_slice(x);
+    let lines = Lines {
+        pitch: 0,
+        // Of what lies in memory.
+        words: x.len() as u32,
+        count: 1,
+        distance: 0,
+    };
+    let kernel = Kernel::new(single, &lines, blocks, [lines.weights(); 2]);
+    if let Some(mut kernel) = kernel {
+        kernel.steps = Some([halves.len() & !15, halves.len() & !3]);
+        let (second, pool) = (0, Pool::Both);
+        kernel.run(halves, [quads::sum(x); 2], Output { y, second, pool });
+    }
+}
+
+/// A tap of four channels: 6 instructions, 4 MACs.
+macro_rules! single_tap {
+    ($w:literal) => {
+        concat!(
+            "ldrsh r5, [r0], #2\n",
+            "mla r2, ",
+            $w,
+            ", r5, r2\n",
+            "rev ",
+            $w,
+            ", ",
+            $w,
+            "\n",
+            "mla r4, ",
+            $w,
+            ", r5, r4\n",
+            "ror ",
+            $w,
+            ", ",
+            $w,
+            ", #16\n",
+            "mla r6, ",
+            $w,
+            ", r5, r6\n",
+        )
+    };
+}
+
+/// Four taps of four channels: 25 instructions, 16 MACs.
+macro_rules! four_taps {
+    () => {
+        concat!(
+            "ldm r1!, {{r10-r12, lr}}\n",
+            single_tap!("r10"),
+            single_tap!("r11"),
+            single_tap!("r12"),
+            single_tap!("lr"),
+        )
+    };
+}
+
+/// One vector: 25 instructions for four taps, 16 MACs; 2 more for sixteen taps, and for each four of the rest.
+///
+/// r0 inputs, r1 weights, r2, r4, r6 sums, r5 an input, r8 the end of what is whole sixteens, r9 of all, r10–r12, lr
+/// weights.
+///
+/// # Safety
+/// What the frame tells of lies behind its pointers.
+#[unsafe(naked)]
+unsafe extern "C" fn single(frame: &Frame) {
+    naked_asm!(
+        begin!(),
+        "ldr r2, [sp, #56]",
+        "ldrd r8, r9, [sp, #8]",
+        "mov r4, r2",
+        "mov r6, r2",
+        "b 2f",
+        "1:",
+        four_taps!(),
+        four_taps!(),
+        four_taps!(),
+        four_taps!(),
+        "2:",
+        "cmp r0, r8",
+        "bne 1b",
+        "b 4f",
+        "3:",
+        four_taps!(),
+        "4:",
+        "cmp r0, r9",
+        "bne 3b",
+        end!(),
+        finish = sym finish_single,
+    )
+}
