@@ -18,5 +18,7 @@ pub(crate) use portable::{
     accumulate_row, dot, dot_rows_i8, keep_larger_i8, part, start, vector_matrix,
 };
 pub use products::Products;
-pub(crate) use products::{add_products, add_products_f32, sum_products, sum_products_f32};
+pub(crate) use products::{
+    add_products, add_products_f32, subtract_products_f32, sum_products, sum_products_f32,
+};
 pub use requant::Requant;

@@ -124,6 +124,19 @@ pub(crate) fn sum_products_f32(products: &Products<'_, f32>, bias: &[f32], out: 
     rest_f32(products, out, at);
 }
 
+/// w\[i\] −= x · delta\[i\], each rounded.
+#[inline]
+pub(crate) fn subtract_products_f32(x: f32, delta: &[f32], weights: &mut [f32]) {
+    #[cfg(mote_vfp)]
+    let at = super::vfp::subtract_products(x, delta, weights);
+    #[cfg(not(mote_vfp))]
+    let at = 0;
+    let weights = weights.get_mut(at..).unwrap_or(&mut []);
+    for (weight, delta) in weights.iter_mut().zip(delta.get(at..).unwrap_or(&[])) {
+        *weight -= x * delta;
+    }
+}
+
 /// Whole blocks of `N` outputs from `at` on; gives the first output that is left.
 #[inline(always)]
 fn in_blocks<S: Scalar, const N: usize>(

@@ -192,6 +192,11 @@ impl Scalar for f32 {
     fn descend_product(self, rate: f32, x: f32, delta: f32, _: &mut XorShift32) -> f32 {
         self - (rate * x) * delta
     }
+
+    #[inline]
+    fn descend_row(weights: &mut [f32], rate: f32, x: f32, delta: &[f32], _: &mut XorShift32) {
+        kernels::subtract_products_f32(rate * x, delta, weights);
+    }
 }
 
 fn largest(values: &[f32]) -> f32 {

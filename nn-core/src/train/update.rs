@@ -121,24 +121,7 @@ impl<'w, S: Scalar> Update<'w, S> {
         // In locals, as the compiler cannot tell that no weight is a rate.
         let (rate, mut rng) = (self.rule.learning_rate, self.rule.rng);
         let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
-        let mut learn = |weight: &mut [S], delta: &[S]| {
-            for (weight, delta) in weight.iter_mut().zip(delta) {
-                *weight = weight.descend_product(rate, x, *delta, &mut rng);
-            }
-        };
-        let (mut weight, mut delta) = (weight, delta);
-        if size_of::<S::Acc>() == size_of::<f32>() && delta.len() >= RUN {
-            // Unrolled: a float's loop costs as much as its arithmetic.
-            let whole = delta.len().min(weight.len()) / RUN * RUN;
-            let (weights, rest) = weight.split_at_mut_checked(whole).unwrap_or_default();
-            let (deltas, delta_rest) = delta.split_at_checked(whole).unwrap_or_default();
-            let chunks = weights.as_chunks_mut::<RUN>().0.iter_mut();
-            for (weight, delta) in chunks.zip(deltas.as_chunks::<RUN>().0) {
-                learn(weight, delta);
-            }
-            (weight, delta) = (rest, delta_rest);
-        }
-        learn(weight, delta);
+        S::descend_row(weight, rate, x, delta, &mut rng);
         self.rule.rng = rng;
     }
 
