@@ -4,6 +4,7 @@
 mod conv2d;
 mod dense;
 mod lstm;
+mod operators;
 mod pool;
 
 use nn_core::fixed_point::rescale;
@@ -26,6 +27,9 @@ pub const KERNELS: &[(&str, Trial)] = &[
     ("max_pool2d", Trials::max_pool2d),
     ("avg_pool2d", Trials::avg_pool2d),
     ("lstm", Trials::lstm),
+    ("softmax", Trials::softmax),
+    ("add", Trials::add),
+    ("mul", Trials::mul),
 ];
 
 /// Numbers of the largest tensor of a trial; small where RAM is.

@@ -107,6 +107,41 @@ impl Rescale {
     }
 }
 
+/// A factor of at most 1, as [`Rescale`], ready for many numbers: no branch depends on its shift.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reduction {
+    multiplier: i32,
+    /// Half of what is shifted out.
+    half: i32,
+    /// All bits, where anything is shifted out.
+    sign: i32,
+    shift: u32,
+}
+
+impl Reduction {
+    /// `None` where the factor is above 1.
+    #[inline(always)]
+    pub(crate) fn new(factor: Rescale) -> Option<Self> {
+        let shift = u32::from(factor.shift.unsigned_abs());
+        (factor.shift <= 0 && shift < 32).then(|| Self {
+            multiplier: factor.multiplier,
+            half: 1i32.checked_shl(shift.wrapping_sub(1)).unwrap_or(0),
+            sign: if shift > 0 { -1 } else { 0 },
+            shift,
+        })
+    }
+
+    /// [`Rescale::apply`] of half of `doubled`, which is even.
+    ///
+    /// The sign is that of the product, which differs from that of its upper half only where the latter is 0; there half
+    /// of what is shifted out, and one less, both give 0.
+    #[inline(always)]
+    pub(crate) fn apply(self, doubled: i32) -> i32 {
+        let upper = upper_mul_add(self.half, doubled, self.multiplier);
+        upper.wrapping_add(doubled >> 31 & self.sign) >> (self.shift & 31)
+    }
+}
+
 /// `value` within −128..=127, as an `i8`.
 #[inline(always)]
 pub fn saturate_i8(value: i32) -> i8 {
@@ -273,6 +308,25 @@ pub(crate) fn tanh(a: i32) -> i32 {
 mod tests {
     use super::*;
     use crate::scalar::XorShift32;
+
+    #[test]
+    fn a_reduction_is_the_rescaling() {
+        let mut rng = XorShift32::new(3);
+        for _ in 0..200_000 {
+            let factor = Rescale {
+                multiplier: match rng.draw() % 4 {
+                    0 => 0,
+                    1 => i32::MAX,
+                    _ => (rng.draw() >> 1) as i32,
+                },
+                shift: -((rng.draw() % 32) as i8),
+            };
+            // Half of 31 bits, so that the sum of its upper half and of half of what is shifted out has 31.
+            let x = rng.draw() as i32 >> (2 + rng.draw() % 28);
+            let reduction = Reduction::new(factor).unwrap();
+            assert_eq!(reduction.apply(2 * x), factor.apply(x), "{x} {factor:?}");
+        }
+    }
 
     /// x / 2^e, halves away from zero, from the definition.
     fn divided(x: i32, e: u32) -> i64 {

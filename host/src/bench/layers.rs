@@ -3,9 +3,13 @@
 
 use std::path::Path;
 
+use nn_core::fixed_point::Rescale;
 use nn_core::kernels::packed::Layout;
-use nn_core::ops::{Activation, Conv2d, Lstm, Op, Pool2d, Recurrent, softmax};
-use nn_core::tensor::{DType, Quant, TensorId};
+use nn_core::ops::{
+    Activation, Add, AddRequant, Concat, Conv2d, Lstm, Mul, Op, Pool2d, Recurrent, sigmoid,
+    softmax, tanh,
+};
+use nn_core::tensor::{DType, Quant, Shape, Tensor, TensorId};
 
 use super::BenchError;
 use crate::blob::Blob;
@@ -18,7 +22,7 @@ use crate::export::{
 type Result<T> = core::result::Result<T, BuildError>;
 
 /// What can be measured by name, besides models.
-pub const NAMES: [&str; 9] = [
+pub const NAMES: [&str; 14] = [
     "conv1_i8",
     "conv2_i8",
     "pool1_i8",
@@ -28,6 +32,11 @@ pub const NAMES: [&str; 9] = [
     "lstm_i8",
     "depthwise_i8",
     "pointwise_i8",
+    "sigmoid_i8",
+    "tanh_i8",
+    "add_i8",
+    "mul_i8",
+    "concat_i8",
 ];
 
 /// Of inputs, and of outputs but those of a ReLU.
@@ -68,6 +77,8 @@ fn build(name: &'static str, layout: Option<Layout>) -> Result<AlignedBytes> {
         "pool2_i8" => draft.pool([14, 14, 16])?,
         "dense1_i8" => draft.dense(784, 100)?,
         "softmax_i8" => draft.softmax(10)?,
+        "sigmoid_i8" | "tanh_i8" => draft.curve(name, 1024)?,
+        "add_i8" | "mul_i8" | "concat_i8" => draft.join(name, 1024)?,
         _ => draft.lstm(30, 33, 30)?,
     };
     if let Some(layout) = layout {
@@ -174,6 +185,60 @@ impl Draft {
             .convert("layer", Op::Softmax(rescale), x, DType::I8, quant)
     }
 
+    /// A function of each number.
+    fn curve(&mut self, name: &str, count: usize) -> Result<TensorId> {
+        let x = self.input(&[count])?;
+        let rescale = input_rescale(STEP.scale, sigmoid::INPUT_INTEGER_BITS);
+        let (op, (scale, zero_point)) = match name {
+            "tanh_i8" => (Op::Tanh(rescale), tanh::OUTPUT_I8),
+            _ => (Op::Sigmoid(rescale), sigmoid::OUTPUT_I8),
+        };
+        let quant = Quant::PerTensor { scale, zero_point };
+        self.builder.convert("layer", op, x, DType::I8, quant)
+    }
+
+    /// Two vectors to one.
+    fn join(&mut self, name: &str, count: usize) -> Result<TensorId> {
+        let inputs = [self.input(&[count])?, self.input(&[count])?];
+        let factor = |factor: f64| {
+            let (multiplier, shift) = quantize_multiplier(factor);
+            // −31 to 30.
+            let shift = shift as i8;
+            Rescale { multiplier, shift }
+        };
+        let none = Activation::None;
+        let (op, count) = match name {
+            "add_i8" => {
+                let (x0, x1) = (factor(0.5), factor(0.5));
+                let y = factor(1.5 / f64::from(1 << 20));
+                let requant = Some(AddRequant { x0, x1, y });
+                let activation = none;
+                (
+                    Op::Add(Add {
+                        requant,
+                        activation,
+                    }),
+                    count,
+                )
+            }
+            "mul_i8" => {
+                let requant = Some(factor(0.02));
+                let activation = none;
+                (
+                    Op::Mul(Mul {
+                        requant,
+                        activation,
+                    }),
+                    count,
+                )
+            }
+            _ => (Op::Concat(Concat { axis: 0 }), 2 * count),
+        };
+        let shape = Shape::vector(count as u32);
+        let output = Tensor::activation(shape, DType::I8, STEP.quant());
+        self.builder.node_of("layer", op, &inputs, output)
+    }
+
     /// A sequence to its last state.
     fn lstm(&mut self, steps: usize, inputs: usize, units: usize) -> Result<TensorId> {
         let x = self.input(&[steps, inputs])?;
@@ -215,7 +280,7 @@ mod tests {
     #[test]
     fn each_is_the_layer_that_its_name_says() {
         let macs = [
-            156_800, 627_200, 0, 0, 78_400, 0, 226_800, 331_776, 1_179_648,
+            156_800, 627_200, 0, 0, 78_400, 0, 226_800, 331_776, 1_179_648, 0, 0, 0, 0, 0,
         ];
         for (name, wanted) in NAMES.into_iter().zip(macs) {
             for layout in [None, Some(Layout::Armv7em), Some(Layout::Armv7m)] {

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes, hand_down};
-use crate::fixed_point::Rescale;
+use crate::fixed_point::{Reduction, Rescale};
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::{
     Activation, Check, Facts, NodeFault, OpSet, Operator, Output, backward_by_scalar, broadcast,
@@ -84,6 +84,54 @@ impl AddStep {
             shift: s,
         };
         within(rescale.apply(sum).wrapping_add(zero), self.range)
+    }
+}
+
+/// [`AddStep`] for four numbers at a time, where no factor is above 1.
+#[derive(Debug, Clone, Copy)]
+struct Quick {
+    inputs: [Reduction; 2],
+    /// Their zero points, shifted as the inputs are, twice.
+    zeros: [i32; 2],
+    sum: Reduction,
+    zero: i32,
+    range: [i8; 2],
+}
+
+impl AddStep {
+    #[inline(always)]
+    fn quick(&self) -> Option<Quick> {
+        let [x0, x1, sum] = [0, 1, 2].map(|index: usize| {
+            let multiplier = self.multipliers.get(index).copied()?;
+            let shift = self.shifts.get(index).copied()?;
+            Reduction::new(Rescale { multiplier, shift })
+        });
+        let [zero_0, zero_1, zero] = self.zeros.map(i32::from);
+        Some(Quick {
+            inputs: [x0?, x1?],
+            zeros: [zero_0 << (LEFT_SHIFT + 1), zero_1 << (LEFT_SHIFT + 1)],
+            sum: sum?,
+            zero,
+            range: self.range,
+        })
+    }
+}
+
+impl Quick {
+    /// Stage by stage, so that the numbers of a stage stay in registers for all four.
+    #[inline(always)]
+    fn apply(&self, x0: [i8; 4], x1: [i8; 4]) -> [i8; 4] {
+        let ([first, second], [zero_0, zero_1]) = (self.inputs, self.zeros);
+        // Nine bits and 21.
+        let doubled = |x: i8, zero: i32| (i32::from(x) << (LEFT_SHIFT + 1)) - zero;
+        let x0 = x0.map(|x| first.apply(doubled(x, zero_0)));
+        let [a, b, c, d] = x1.map(|x| second.apply(doubled(x, zero_1)));
+        // Of 29 bits each.
+        let sums = [x0[0] + a, x0[1] + b, x0[2] + c, x0[3] + d];
+        sums.map(|sum| {
+            let value = self.sum.apply(sum.wrapping_mul(2));
+            within(value.wrapping_add(self.zero), self.range)
+        })
     }
 }
 
@@ -181,7 +229,11 @@ pub fn forward<S: Scalar>(y: &mut [S], x1: &[S], activation: Activation) {
 
 /// int8, in place: `y` holds x0.
 pub fn forward_i8(y: &mut [i8], x1: &[i8], step: &AddStep) {
-    broadcast::each(y, x1, |x0, x1| step.apply(x0, x1));
+    let one = |x0, x1| step.apply(x0, x1);
+    match step.quick() {
+        Some(quick) => broadcast::each_four(y, x1, |x0, x1| quick.apply(x0, x1), one),
+        None => broadcast::each(y, x1, one),
+    }
 }
 
 /// The second operand is overwritten by its gradient Σ δ, times the derivative of `below`.

@@ -36,6 +36,32 @@ pub(crate) fn each<T: Copy>(y: &mut [T], x1: &[T], function: impl Fn(T, T) -> T)
     }
 }
 
+/// [`each`] in int8: `four` does it for four numbers at a time, `one` for those that are left over.
+#[inline(always)]
+pub(crate) fn each_four(
+    y: &mut [i8],
+    x1: &[i8],
+    four: impl Fn([i8; 4], [i8; 4]) -> [i8; 4],
+    one: impl Fn(i8, i8) -> i8,
+) {
+    if let [x1] = *x1 {
+        let (quads, rest) = y.as_chunks_mut();
+        for y in quads {
+            *y = four(*y, [x1; 4]);
+        }
+        return each(rest, &[x1], one);
+    }
+    for y in y.chunks_mut(x1.len().max(1)) {
+        let ((quads, rest), (quads_1, rest_1)) = (y.as_chunks_mut(), x1.as_chunks());
+        for (y, x1) in quads.iter_mut().zip(quads_1) {
+            *y = four(*y, *x1);
+        }
+        for (y, x1) in rest.iter_mut().zip(rest_1) {
+            *y = one(*y, *x1);
+        }
+    }
+}
+
 /// Σ over the rows of `values`, in order from 0, of the numbers at `column`; a row has `columns` numbers.
 pub(crate) fn column_sum<S: Scalar>(values: &[S], column: usize, columns: usize) -> S::Acc {
     let mut sum = S::ZERO_ACC;

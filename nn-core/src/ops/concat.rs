@@ -140,8 +140,9 @@ pub fn forward<T: Copy>(x: &[T], runs: u32, at: usize, y: &mut [T]) -> usize {
         .chunks_exact(from.max(1))
         .zip(y.chunks_exact_mut(to.max(1)))
     {
-        for (x, y) in x.iter().zip(y.iter_mut().skip(at)) {
-            *y = *x;
+        // Of the same length, so that words are copied.
+        if let Some(y) = y.get_mut(at..).and_then(|y| y.get_mut(..x.len())) {
+            y.copy_from_slice(x);
         }
     }
     from

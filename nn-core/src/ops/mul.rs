@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
-use crate::fixed_point::Rescale;
+use crate::fixed_point::{Reduction, Rescale};
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::add::within;
 use crate::ops::{
@@ -142,11 +142,20 @@ pub fn forward<S: Scalar>(y: &mut [S], x1: &[S], activation: Activation) {
 /// int8, in place: `y` holds x0.
 pub fn forward_i8(y: &mut [i8], x1: &[i8], step: &MulStep) {
     let [zero_0, zero_1, zero] = step.zeros.map(i32::from);
-    broadcast::each(y, x1, |x0, x1| {
-        // Nine bits each.
-        let product = (i32::from(x0) - zero_0) * (i32::from(x1) - zero_1);
-        within(step.rescale.apply(product).wrapping_add(zero), step.range)
-    });
+    let finish = |value: i32| within(value.wrapping_add(zero), step.range);
+    // Nine bits each.
+    let product = |x0: i8, x1: i8| (i32::from(x0) - zero_0) * (i32::from(x1) - zero_1);
+    let one = |x0: i8, x1: i8| finish(step.rescale.apply(product(x0, x1)));
+    match Reduction::new(step.rescale) {
+        Some(quick) => {
+            let two = |x0: i8, x1: i8| finish(quick.apply(2 * product(x0, x1)));
+            let four = |[a, b, c, d]: [i8; 4], [e, f, g, h]: [i8; 4]| {
+                [two(a, e), two(b, f), two(c, g), two(d, h)]
+            };
+            broadcast::each_four(y, x1, four, one);
+        }
+        None => broadcast::each(y, x1, one),
+    }
 }
 
 /// Both operands are overwritten by their gradients, each times the derivative of what made it.

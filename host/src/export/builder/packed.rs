@@ -1,15 +1,16 @@
 //! A graph with its int8 dense layers and convolutions packed for a Cortex-M, in layout 1 or 2 of the blob; for Cortex-M4
 //! and M7 its LSTMs, too.
 //!
-//! A max pooling of 2x2 cells becomes part of the convolution that it alone reads. What cannot be packed stays as it
-//! is: the outputs are the same, to the bit.
+//! A max pooling of 2x2 cells becomes part of the convolution that it alone reads; sigmoid and tanh become tables. What
+//! cannot be packed stays as it is: the outputs are the same, to the bit.
 
 use std::collections::HashMap;
 
 use nn_core::kernels::packed::channel::Plain;
 use nn_core::kernels::packed::{Layout, PackError, conv2d, dense, lstm};
 use nn_core::ops::{
-    Conv2d, Dense, Lstm, Op, PackedConv2d, PackedDense, PackedLstm, Pool2d, Recurrent,
+    Conv2d, Dense, Lookup, Lstm, Op, PackedConv2d, PackedDense, PackedLstm, Pool2d, Recurrent,
+    sigmoid, tanh,
 };
 use nn_core::tensor::{DType, Quant, Source, Tensor, TensorId};
 
@@ -189,6 +190,12 @@ impl Pass<'_> {
                 let fits = conv.groups == 1 || each;
                 fits.then(|| self.conv2d(entry, pool, conv, x, &tensor))
             }
+            Op::Sigmoid(Some(input)) => Some(self.curve(entry, x, &tensor, |table, zero| {
+                sigmoid::forward_i8(table, zero, &input);
+            })),
+            Op::Tanh(Some(input)) => Some(self.curve(entry, x, &tensor, |table, zero| {
+                tanh::forward_i8(table, zero, &input);
+            })),
             Op::Lstm(Lstm { layer }) if self.layout == Layout::Armv7em => {
                 Some(self.lstm(entry, layer, x, &tensor))
             }
@@ -262,6 +269,28 @@ impl Pass<'_> {
             (packed.weight, packed.table) = (self.push_weights(&words)?, self.push(&table)?);
             let x = self.id(x)?;
             self.packed.node(&name, Op::PackedConv2d(packed), x, output)
+        })())
+    }
+
+    /// A function of each number, as a table: a look-up for some hundred instructions.
+    fn curve(
+        &mut self,
+        entry: &Entry,
+        x: TensorId,
+        tensor: &Tensor,
+        function: impl Fn(&mut [i8], i32),
+    ) -> Outcome {
+        let mut values: Vec<i8> = (i8::MIN..=i8::MAX).collect();
+        function(&mut values, tensor.zero_point());
+        let output = self.plain.tensor(entry.output);
+        let bytes = bytemuck::cast_slice(&values);
+        Ok((|| {
+            let table = self
+                .packed
+                .weight(&[values.len()], DType::I8, Quant::None, bytes)?;
+            let x = self.id(x)?;
+            let op = Op::Lookup(Lookup { table });
+            self.packed.node(&entry.name, op, x, output)
         })())
     }
 
