@@ -231,6 +231,6 @@ mod tests {
                 assert_eq!(parameters, wanted, "{name}");
             }
         }
-        assert!(lesson("mlp_f64", false).is_err());
+        assert!(lesson("mlp_f64", None).is_err());
     }
 }
