@@ -2,6 +2,8 @@
 
 #[cfg(mote_armv7em)]
 mod armv7em;
+#[cfg(mote_armv7em)]
+pub(crate) mod fixed;
 mod lstm_unit;
 pub mod packed;
 mod portable;
@@ -18,6 +20,8 @@ pub(crate) use portable::{
     accumulate_row, dot, dot_rows_i8, keep_larger_i8, part, start, vector_matrix,
 };
 pub use products::Products;
+#[cfg(mote_armv7em)]
+pub(crate) use products::sum_products_by;
 pub(crate) use products::{
     add_products, add_products_f32, subtract_products_f32, sum_products, sum_products_f32,
 };

@@ -28,7 +28,7 @@ pub struct Products<'p, S> {
     pub(crate) sparse: bool,
 }
 
-impl<'p, S: Scalar> Products<'p, S> {
+impl<'p, S> Products<'p, S> {
     /// A vector times a matrix; inputs of 0 are passed over.
     #[inline(always)]
     pub(crate) fn of_vector(x: &'p [S], weight: &'p [S], columns: usize) -> Self {
@@ -54,7 +54,7 @@ impl<'p, S: Scalar> Products<'p, S> {
     }
 
     /// Whether all inputs, and all weights of `outputs` outputs, are there; and there is at least one.
-    #[cfg(mote_vfp)]
+    #[cfg(mote_armv7em)]
     pub(super) fn are_there(&self, outputs: usize) -> bool {
         if self.rows == 0 || self.run == 0 {
             return false;
@@ -65,6 +65,41 @@ impl<'p, S: Scalar> Products<'p, S> {
         let row = run.wrapping_mul(self.columns).wrapping_add(outputs);
         let w_len = rows.wrapping_mul(self.w_step).wrapping_add(row);
         x_len <= self.x.len() && w_len <= self.weight.len()
+    }
+}
+
+#[cfg(mote_armv7em)]
+impl<'p, S: bytemuck::Pod> Products<'p, S> {
+    /// The same numbers of another type of the same size; none where the sizes differ.
+    pub(crate) fn cast<T: bytemuck::Pod>(&self) -> Option<Products<'p, T>> {
+        if size_of::<T>() != size_of::<S>() {
+            return None;
+        }
+        let Self {
+            columns,
+            run,
+            rows,
+            x_step,
+            w_step,
+            sparse,
+            ..
+        } = *self;
+        Some(Products {
+            x: bytemuck::try_cast_slice(self.x).ok()?,
+            weight: bytemuck::try_cast_slice(self.weight).ok()?,
+            columns,
+            run,
+            rows,
+            x_step,
+            w_step,
+            sparse,
+        })
+    }
+
+    /// All inputs.
+    pub(super) fn inputs(&self) -> impl Iterator<Item = &'p S> {
+        let Self { x, run, x_step, .. } = *self;
+        (0..self.rows).flat_map(move |row| part(x, row * x_step, run))
     }
 }
 
@@ -80,11 +115,22 @@ pub(crate) fn add_products<S: Scalar>(products: &Products<'_, S>, sums: &mut [S:
 /// out\[i\] = bias\[i\] + the products of output i; from 0 where there are no biases.
 #[inline(always)]
 pub(crate) fn sum_products<S: Scalar>(products: &Products<'_, S>, bias: &[S], out: &mut [S]) {
+    sum_products_by(products, bias, out, S::add_products);
+}
+
+/// [`sum_products`], where `add` is [`add_products`].
+#[inline(always)]
+pub(crate) fn sum_products_by<S: Scalar>(
+    products: &Products<'_, S>,
+    bias: &[S],
+    out: &mut [S],
+    add: impl Fn(&Products<'_, S>, &mut [S::Acc]),
+) {
     for (block, out) in out.chunks_mut(WIDE).enumerate() {
         let first = block * WIDE;
         let mut sums: [S::Acc; WIDE] = start(bias, first);
         let sums = sums.get_mut(..out.len()).unwrap_or(&mut []);
-        S::add_products(&products.from(first), sums);
+        add(&products.from(first), sums);
         for (out, sum) in out.iter_mut().zip(sums) {
             *out = S::narrow(*sum);
         }

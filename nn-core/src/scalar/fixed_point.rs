@@ -6,6 +6,9 @@
 use fixed::types::extra::{LeEqU16, LeEqU32, Unsigned};
 use fixed::{FixedI16, FixedI32};
 
+#[cfg(mote_armv7em)]
+use crate::kernels::{self, Products};
+
 use super::rate::FixedRate;
 use super::{Scalar, XorShift32, functions};
 
@@ -201,6 +204,19 @@ macro_rules! fixed_scalar {
                 self.descend(rate, gradient, rng)
             }
 
+            #[cfg(mote_armv7em)]
+            fn add_products(products: &Products<'_, Self>, sums: &mut [i64]) {
+                add_products(products, are_small(products), sums);
+            }
+
+            #[cfg(mote_armv7em)]
+            fn sum_products(products: &Products<'_, Self>, bias: &[Self], out: &mut [Self]) {
+                let small = are_small(products);
+                kernels::sum_products_by(products, bias, out, |products, sums| {
+                    add_products(products, small, sums);
+                });
+            }
+
             fn descend_row(
                 weights: &mut [Self],
                 rate: FixedRate,
@@ -211,6 +227,12 @@ macro_rules! fixed_scalar {
                 let mut local = *rng;
                 match rate.row(x.to_bits().into(), Self::FRAC_NBITS) {
                     Some(row) => {
+                        #[cfg(mote_armv7em)]
+                        let (weights, delta) = {
+                            let at = row.descend(weights, delta, &mut local);
+                            let weights = weights.get_mut(at..).unwrap_or(&mut []);
+                            (weights, delta.get(at..).unwrap_or(&[]))
+                        };
                         for (weight, delta) in weights.iter_mut().zip(delta) {
                             let step = row.step(delta.to_bits().into(), &mut local);
                             let bits = i32::from(weight.to_bits()).saturating_sub(step);
@@ -238,6 +260,23 @@ macro_rules! fixed_scalar {
             }
         }
     };
+}
+
+/// Whether no sum saturates, and numbers have 32 bits.
+#[cfg(mote_armv7em)]
+fn are_small<S: Scalar>(products: &Products<'_, S>) -> bool {
+    let bits = products.cast::<i32>();
+    bits.is_some_and(|bits| kernels::fixed::are_small(&bits))
+}
+
+#[cfg(mote_armv7em)]
+fn add_products<S: Scalar<Acc = i64>>(products: &Products<'_, S>, small: bool, sums: &mut [i64]) {
+    let bits = products.cast::<i32>().filter(|_| small);
+    let at = bits.map_or(0, |bits| kernels::fixed::add_products(&bits, sums));
+    let rest = sums.get_mut(at..).unwrap_or(&mut []);
+    if !rest.is_empty() {
+        kernels::add_products(&products.from(at), rest);
+    }
 }
 
 trait Saturate {

@@ -1,6 +1,8 @@
 //! Factors in fixed point, and how a product with one is rounded.
 
 use super::XorShift32;
+#[cfg(mote_armv7em)]
+use crate::kernels;
 
 /// A factor in fixed point: `mantissa` · 2^−`exponent`, the mantissa odd (or 0) and of at most 15 bits.
 ///
@@ -127,6 +129,27 @@ pub(super) struct Row {
 }
 
 impl Row {
+    /// [`step`](Self::step) of many weights of 32 bits, each subtracted; gives how many.
+    #[cfg(mote_armv7em)]
+    pub(super) fn descend<T: bytemuck::Pod>(
+        self,
+        weights: &mut [T],
+        delta: &[T],
+        rng: &mut XorShift32,
+    ) -> usize {
+        if size_of::<T>() != size_of::<i32>() {
+            return 0;
+        }
+        let weights = bytemuck::try_cast_slice_mut(weights).unwrap_or(&mut []);
+        let delta = bytemuck::try_cast_slice(delta).unwrap_or(&[]);
+        // At most 31.
+        let factors = [self.factor, self.up as i32];
+        let (state, count) = kernels::fixed::subtract_row(factors, rng.state(), delta, weights);
+        // Never 0, as it was not.
+        *rng = XorShift32::new(state);
+        count
+    }
+
     #[inline(always)]
     pub(super) fn step(self, delta: i32, rng: &mut XorShift32) -> i32 {
         let odds = i64::from(rng.draw() << self.up);
