@@ -109,6 +109,7 @@ impl Rescale {
 
 /// A factor of at most 1, as [`Rescale`], ready for many numbers: no branch depends on its shift.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub(crate) struct Reduction {
     multiplier: i32,
     /// Half of what is shifted out.

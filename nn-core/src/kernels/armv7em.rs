@@ -3,7 +3,7 @@
 
 use core::arch::{asm, naked_asm};
 
-use super::ROWS_I8;
+use super::{ROWS_I8, Sums};
 
 /// sums\[r\] += Σ (x − zero) · rows\[r\] of whole fours of x, for each row that is there.
 ///
@@ -128,4 +128,150 @@ pub(super) fn larger(a: [i8; 4], b: [i8; 4]) -> [i8; 4] {
         );
     }
     larger.to_le_bytes().map(u8::cast_signed)
+}
+
+/// [`Sums`] of whole fours: y holds x0; x1 has as many, or one that meets all.
+#[inline]
+pub(super) fn sums(sums: &Sums, y: &mut [[i8; 4]], x1: &[[i8; 4]]) {
+    let step = if x1.len() == 1 { 0 } else { 4 };
+    if y.is_empty() || !(x1.len() == 1 || x1.len() == y.len()) {
+        return;
+    }
+    let y = y.as_mut_ptr_range();
+    // SAFETY: y is not empty; x1 has a four for each step of y, or one, which is not left (checked above).
+    unsafe { four_sums(y.start, x1.as_ptr(), y.end, sums, step) };
+}
+
+/// Four sums: 95 instructions.
+///
+/// r0 y, r1 x1, r2 what is the same for all, r3 a number of x1, r4–r7 those of x0, then the sums; r8–r12 zero point or none,
+/// multiplier, half, sign, shift; lr scratch. Stack: the end of y, the sums' numbers, (saved registers), the step of x1.
+///
+/// # Safety
+/// `y` has at least one four up to `end`; `x1` has one at each `step` bytes for each of them.
+#[unsafe(naked)]
+unsafe extern "C" fn four_sums(
+    y: *mut [i8; 4],
+    x1: *const [i8; 4],
+    end: *mut [i8; 4],
+    sums: *const Sums,
+    step: usize,
+) {
+    macro_rules! scaled {
+        ($x:literal) => {
+            concat!(
+                "add ",
+                $x,
+                ", r8, ",
+                $x,
+                ", lsl #21\n",
+                "and lr, r11, ",
+                $x,
+                ", asr #31\n",
+                "smmlar ",
+                $x,
+                ", ",
+                $x,
+                ", r9, r10\n",
+                "add ",
+                $x,
+                ", ",
+                $x,
+                ", lr\n",
+                "asr ",
+                $x,
+                ", ",
+                $x,
+                ", r12\n",
+            )
+        };
+    }
+    macro_rules! added {
+        ($sum:literal, $at:literal) => {
+            concat!(
+                "ldrsb r3, [r1, #",
+                $at,
+                "]\n",
+                scaled!("r3"),
+                "add ",
+                $sum,
+                ", ",
+                $sum,
+                ", r3\n",
+            )
+        };
+    }
+    macro_rules! finished {
+        ($sum:literal) => {
+            concat!(
+                "lsl ",
+                $sum,
+                ", ",
+                $sum,
+                ", #1\n",
+                "and lr, r10, ",
+                $sum,
+                ", asr #31\n",
+                "smmlar ",
+                $sum,
+                ", ",
+                $sum,
+                ", r8, r9\n",
+                "add ",
+                $sum,
+                ", ",
+                $sum,
+                ", lr\n",
+                "asr ",
+                $sum,
+                ", ",
+                $sum,
+                ", r11\n",
+                "add ",
+                $sum,
+                ", ",
+                $sum,
+                ", r12\n",
+                "ssat ",
+                $sum,
+                ", #8, ",
+                $sum,
+                "\n",
+            )
+        };
+    }
+    naked_asm!(
+        "push {{r2-r11, lr}}",
+        "1:",
+        "ldr r2, [sp, #4]",
+        "ldm r2!, {{r8-r12}}",
+        "ldrsb r4, [r0]",
+        "ldrsb r5, [r0, #1]",
+        "ldrsb r6, [r0, #2]",
+        "ldrsb r7, [r0, #3]",
+        scaled!("r4"),
+        scaled!("r5"),
+        scaled!("r6"),
+        scaled!("r7"),
+        "ldm r2!, {{r8-r12}}",
+        added!("r4", "0"),
+        added!("r5", "1"),
+        added!("r6", "2"),
+        added!("r7", "3"),
+        "ldm r2, {{r8-r12}}",
+        finished!("r4"),
+        finished!("r5"),
+        finished!("r6"),
+        finished!("r7"),
+        "bfi r4, r5, #8, #8",
+        "bfi r4, r6, #16, #8",
+        "bfi r4, r7, #24, #8",
+        "str r4, [r0], #4",
+        "ldr r3, [sp, #44]",
+        "add r1, r1, r3",
+        "ldr lr, [sp]",
+        "cmp r0, lr",
+        "bne 1b",
+        "pop {{r2-r11, pc}}",
+    )
 }

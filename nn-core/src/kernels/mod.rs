@@ -11,6 +11,7 @@ mod products;
 mod requant;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
+mod sums;
 #[cfg(mote_vfp)]
 mod vfp;
 
@@ -26,3 +27,4 @@ pub(crate) use products::{
     add_products, add_products_f32, subtract_products_f32, sum_products, sum_products_f32,
 };
 pub use requant::Requant;
+pub(crate) use sums::{Sums, each_repeated};

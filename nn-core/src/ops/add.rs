@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes, hand_down};
 use crate::fixed_point::{Reduction, Rescale};
+use crate::kernels::Sums;
+use crate::kernels::packed::channel::clamp;
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::{
     Activation, Check, Facts, NodeFault, OpSet, Operator, Output, backward_by_scalar, broadcast,
@@ -38,7 +40,7 @@ pub struct AddRequant {
 }
 
 /// Bits by which the inputs of an int8 sum are shifted left.
-pub const LEFT_SHIFT: u32 = 20;
+pub const LEFT_SHIFT: u32 = Sums::SHIFT - 1;
 
 /// All that an int8 sum takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -87,50 +89,23 @@ impl AddStep {
     }
 }
 
-/// [`AddStep`] for four numbers at a time, where no factor is above 1.
-#[derive(Debug, Clone, Copy)]
-struct Quick {
-    inputs: [Reduction; 2],
-    /// Their zero points, shifted as the inputs are, twice.
-    zeros: [i32; 2],
-    sum: Reduction,
-    zero: i32,
-    range: [i8; 2],
-}
-
 impl AddStep {
+    /// For four numbers at a time, where no factor is above 1.
     #[inline(always)]
-    fn quick(&self) -> Option<Quick> {
+    fn sums(&self) -> Option<Sums> {
         let [x0, x1, sum] = [0, 1, 2].map(|index: usize| {
             let multiplier = self.multipliers.get(index).copied()?;
             let shift = self.shifts.get(index).copied()?;
             Reduction::new(Rescale { multiplier, shift })
         });
         let [zero_0, zero_1, zero] = self.zeros.map(i32::from);
-        Some(Quick {
-            inputs: [x0?, x1?],
-            zeros: [zero_0 << (LEFT_SHIFT + 1), zero_1 << (LEFT_SHIFT + 1)],
+        Some(Sums {
+            zero_0: -zero_0 << Sums::SHIFT,
+            x0: x0?,
+            zero_1: -zero_1 << Sums::SHIFT,
+            x1: x1?,
             sum: sum?,
             zero,
-            range: self.range,
-        })
-    }
-}
-
-impl Quick {
-    /// Stage by stage, so that the numbers of a stage stay in registers for all four.
-    #[inline(always)]
-    fn apply(&self, x0: [i8; 4], x1: [i8; 4]) -> [i8; 4] {
-        let ([first, second], [zero_0, zero_1]) = (self.inputs, self.zeros);
-        // Nine bits and 21.
-        let doubled = |x: i8, zero: i32| (i32::from(x) << (LEFT_SHIFT + 1)) - zero;
-        let x0 = x0.map(|x| first.apply(doubled(x, zero_0)));
-        let [a, b, c, d] = x1.map(|x| second.apply(doubled(x, zero_1)));
-        // Of 29 bits each.
-        let sums = [x0[0] + a, x0[1] + b, x0[2] + c, x0[3] + d];
-        sums.map(|sum| {
-            let value = self.sum.apply(sum.wrapping_mul(2));
-            within(value.wrapping_add(self.zero), self.range)
         })
     }
 }
@@ -230,8 +205,14 @@ pub fn forward<S: Scalar>(y: &mut [S], x1: &[S], activation: Activation) {
 /// int8, in place: `y` holds x0.
 pub fn forward_i8(y: &mut [i8], x1: &[i8], step: &AddStep) {
     let one = |x0, x1| step.apply(x0, x1);
-    match step.quick() {
-        Some(quick) => broadcast::each_four(y, x1, |x0, x1| quick.apply(x0, x1), one),
+    match step.sums() {
+        Some(sums) => {
+            let fours = |y: &mut [[i8; 4]], x1: &[[i8; 4]]| {
+                sums.fours(y, x1);
+                clamp(y.as_flattened_mut(), step.range);
+            };
+            broadcast::each_four(y, x1, fours, one);
+        }
         None => broadcast::each(y, x1, one),
     }
 }

@@ -36,28 +36,27 @@ pub(crate) fn each<T: Copy>(y: &mut [T], x1: &[T], function: impl Fn(T, T) -> T)
     }
 }
 
-/// [`each`] in int8: `four` does it for four numbers at a time, `one` for those that are left over.
+/// [`each`] in int8: `fours` does it for rows of four numbers at a time, of which the second may be one that meets all;
+/// `one` for those that are left over.
 #[inline(always)]
 pub(crate) fn each_four(
     y: &mut [i8],
     x1: &[i8],
-    four: impl Fn([i8; 4], [i8; 4]) -> [i8; 4],
+    fours: impl Fn(&mut [[i8; 4]], &[[i8; 4]]),
     one: impl Fn(i8, i8) -> i8,
 ) {
-    if let [x1] = *x1 {
+    let single = x1.first().map_or(0, |x1| *x1);
+    let repeated = [[single; 4]];
+    let row = if x1.len() == 1 { y.len() } else { x1.len() };
+    for y in y.chunks_mut(row.max(1)) {
         let (quads, rest) = y.as_chunks_mut();
-        for y in quads {
-            *y = four(*y, [x1; 4]);
-        }
-        return each(rest, &[x1], one);
-    }
-    for y in y.chunks_mut(x1.len().max(1)) {
-        let ((quads, rest), (quads_1, rest_1)) = (y.as_chunks_mut(), x1.as_chunks());
-        for (y, x1) in quads.iter_mut().zip(quads_1) {
-            *y = four(*y, *x1);
-        }
-        for (y, x1) in rest.iter_mut().zip(rest_1) {
-            *y = one(*y, *x1);
+        if x1.len() == 1 {
+            fours(quads, &repeated);
+            each(rest, x1, &one);
+        } else {
+            let (quads_1, rest_1) = x1.as_chunks();
+            fours(quads, quads_1);
+            each(rest, rest_1, &one);
         }
     }
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::fixed_point::{Reduction, Rescale};
+use crate::kernels::each_repeated;
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::add::within;
 use crate::ops::{
@@ -149,10 +150,12 @@ pub fn forward_i8(y: &mut [i8], x1: &[i8], step: &MulStep) {
     match Reduction::new(step.rescale) {
         Some(quick) => {
             let two = |x0: i8, x1: i8| finish(quick.apply(2 * product(x0, x1)));
-            let four = |[a, b, c, d]: [i8; 4], [e, f, g, h]: [i8; 4]| {
-                [two(a, e), two(b, f), two(c, g), two(d, h)]
+            let fours = |y: &mut [[i8; 4]], x1: &[[i8; 4]]| {
+                each_repeated(y, x1, |[a, b, c, d], [e, f, g, h]| {
+                    [two(a, e), two(b, f), two(c, g), two(d, h)]
+                });
             };
-            broadcast::each_four(y, x1, four, one);
+            broadcast::each_four(y, x1, fours, one);
         }
         None => broadcast::each(y, x1, one),
     }
