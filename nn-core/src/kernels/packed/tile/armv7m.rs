@@ -420,13 +420,7 @@ unsafe extern "C" fn each<const WORDS: u32>(frame: &Frame) {
 #[inline]
 pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
     let halves: &[i16] = bytemuck::cast_slice(x);
-    let lines = Lines {
-        pitch: 0,
-        // Of what lies in memory.
-        words: x.len() as u32,
-        count: 1,
-        distance: 0,
-    };
+    let lines = Lines::of_vector(x);
     let kernel = Kernel::new(single, &lines, blocks, [lines.weights(); 2]);
     if let Some(mut kernel) = kernel {
         kernel.steps = Some([halves.len() & !15, halves.len() & !3]);

@@ -3,6 +3,8 @@
 use super::Layout;
 use super::channel::LEN;
 
+#[cfg(mote_armv6m)]
+mod armv6m;
 #[cfg(mote_armv7em)]
 mod armv7em;
 #[cfg(mote_armv7m)]
@@ -76,7 +78,7 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Halves from the first to the end of the last that is read.
-    #[cfg(any(mote_armv7em, mote_armv7m))]
+    #[cfg(any(mote_armv7em, mote_armv7m, mote_armv6m))]
     pub(super) fn reach(&self) -> usize {
         let lines = self.count.saturating_sub(1) as usize * self.pitch as usize;
         lines + 2 * self.words as usize + self.distance as usize
@@ -93,6 +95,18 @@ impl Lines {
             words,
             count,
             distance,
+        }
+    }
+
+    /// Of one vector.
+    #[cfg(any(mote_armv7m, mote_armv6m))]
+    pub(super) fn of_vector(x: &[i32]) -> Self {
+        Self {
+            pitch: 0,
+            // Of what lies in memory.
+            words: x.len() as u32,
+            count: 1,
+            distance: 0,
         }
     }
 

@@ -1,6 +1,8 @@
 //! The innermost loops in Rust.
 
-use super::quads::{self, QuadSums};
+use super::quads;
+#[cfg(not(mote_armv6m))]
+use super::quads::QuadSums;
 use super::sums::{BlockSums, PixelSums, parts};
 use super::{Blocks, CHANNELS, Lines, Output, Pool};
 use crate::kernels::packed::channel::{LEN, requantize};
@@ -27,6 +29,7 @@ impl Pair for BlockSums {
     }
 }
 
+#[cfg(not(mote_armv6m))]
 impl Pair for [QuadSums; 2] {
     #[inline(always)]
     fn step(&mut self, weights: &[i32; 2], x: [[i16; 2]; 2]) {
@@ -106,7 +109,7 @@ impl<'w> Kernel<'w> {
         let quads = self.blocks.layout.is_armv7m();
         for (index, (weights, table)) in self.blocks.iter(lines.weights()).enumerate() {
             let sums = if quads {
-                lines_of::<[QuadSums; 2]>(x, lines, weights, inputs)
+                quads_of(x, lines, weights, inputs)
             } else {
                 lines_of::<BlockSums>(x, lines, weights, inputs)
             };
@@ -137,6 +140,24 @@ impl<'w> Kernel<'w> {
             }
             out.put_doubled(index * CHANNELS, sums.doubled([0; 2]), table);
         }
+    }
+}
+
+/// Twice the sums of a block at two pixels whose inputs lie in lines, of weights of four channels a word.
+#[inline(always)]
+fn quads_of(x: &[i16], lines: &Lines, weights: &[i32], inputs: [i32; 2]) -> [[i32; CHANNELS]; 2] {
+    #[cfg(not(mote_armv6m))]
+    {
+        lines_of::<[QuadSums; 2]>(x, lines, weights, inputs)
+    }
+    #[cfg(mote_armv6m)]
+    {
+        let mut at = [0, lines.distance as usize].into_iter();
+        inputs.map(|inputs| {
+            let x = x.get(at.next().unwrap_or(0)..).unwrap_or(&[]);
+            let start = quads::start(inputs);
+            quads::split(super::armv6m::sums(x, lines, weights, start))
+        })
     }
 }
 
@@ -262,11 +283,7 @@ pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
     let blocks = blocks.iter(2 * x.len());
     for ((weights, table), y) in blocks.zip(y.as_chunks_mut::<CHANNELS>().0) {
         let doubled = if quads {
-            let mut sums = QuadSums::default();
-            for (x, weights) in x.iter().zip(weights.as_chunks::<2>().0) {
-                sums.step(weights, parts(*x));
-            }
-            sums.doubled(inputs)
+            quads_of_vector(x, weights, inputs)
         } else {
             let mut sums = PixelSums::default();
             let steps = x.as_chunks::<2>().0.iter();
@@ -276,5 +293,25 @@ pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
             doubled(sums.sums())
         };
         *y = outputs(doubled, table);
+    }
+}
+
+/// Twice the sums of a block of a vector, of weights of four channels a word.
+#[inline(always)]
+fn quads_of_vector(x: &[i32], weights: &[i32], inputs: i32) -> [i32; CHANNELS] {
+    #[cfg(not(mote_armv6m))]
+    {
+        let mut sums = QuadSums::default();
+        for (x, weights) in x.iter().zip(weights.as_chunks::<2>().0) {
+            sums.step(weights, parts(*x));
+        }
+        sums.doubled(inputs)
+    }
+    #[cfg(mote_armv6m)]
+    {
+        let line = Lines::of_vector(x);
+        let start = quads::start(inputs);
+        let sums = super::armv6m::sums(bytemuck::cast_slice(x), &line, weights, start);
+        quads::split(sums)
     }
 }

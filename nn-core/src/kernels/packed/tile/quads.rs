@@ -36,7 +36,7 @@ pub(super) fn sum(words: &[i32]) -> i32 {
 /// Twice the channels' sums, from the three sums: 14 operations, where shifts are free.
 #[cfg(not(mote_armv7m))]
 #[inline(always)]
-const fn split([g, r, h]: [i32; 3]) -> [i32; CHANNELS] {
+pub(super) const fn split([g, r, h]: [i32; 3]) -> [i32; CHANNELS] {
     let u = g.wrapping_sub(h << 8);
     let v = h.wrapping_sub(g << 8);
     // d + 2⁸·c.
@@ -57,11 +57,11 @@ const fn split([g, r, h]: [i32; 3]) -> [i32; CHANNELS] {
 }
 
 /// The three sums while they are formed.
-#[cfg(not(mote_armv7m))]
+#[cfg(not(any(mote_armv7m, mote_armv6m)))]
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct QuadSums([i32; 3]);
 
-#[cfg(not(mote_armv7m))]
+#[cfg(not(any(mote_armv7m, mote_armv6m)))]
 impl QuadSums {
     /// Two taps.
     #[inline(always)]
