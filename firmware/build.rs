@@ -40,6 +40,7 @@ fn main() -> ExitCode {
     println!("cargo::rerun-if-env-changed=MOTE_MODEL");
     println!("cargo::rerun-if-env-changed=MOTE_CASES");
     println!("cargo::rerun-if-env-changed=MOTE_TRAIN");
+    println!("cargo::rerun-if-env-changed=MOTE_FRAME");
     // On a workstation the library builds without board and model, for its tests.
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
         return ExitCode::SUCCESS;
@@ -267,14 +268,20 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
             board.name
         ));
     }
-    let wanted = arena + frame + output + STATICS + board.stack as usize;
+    // An app that serves nobody has neither a frame nor a copy of the output: MOTE_FRAME is 0.
+    let served = match env::var("MOTE_FRAME").as_deref() {
+        Ok("0") => [0, 0],
+        _ => [frame, output],
+    };
+    let wanted = arena + served[0] + served[1] + STATICS + board.stack as usize;
     if wanted > ram {
         return Err(format!(
-            "{} wants {wanted} bytes of RAM (arena {arena}, frame {frame}, stack {}, other {}), {} \
+            "{} wants {wanted} bytes of RAM (arena {arena}, frame {}, stack {}, other {}), {} \
              has {ram}: take a smaller model, quantize it or let fewer layers learn",
             path.display(),
+            served[0],
             board.stack,
-            STATICS + output,
+            STATICS + served[1],
             board.name
         ));
     }

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use host::bench::{Cost, LESSONS, NAMES, layer, lesson, measure, measure_lesson};
+use host::bench::{BenchError, Cost, LESSONS, NAMES, layer, lesson, measure, measure_lesson};
 use host::blob::Blob;
-use host::device::Place;
+use host::device::{BuildError, Place};
 use host::export::Builder;
 use host::paths;
 use host::ui::Ui;
 use nn_core::kernels::packed::Layout;
+use serde::Serialize;
 
 /// The whole network of the layers that are measured by name.
 const CNN: &str = "cnn_i8";
@@ -37,7 +38,7 @@ Examples:
 Keys of --json, a list of: name, board, core, math (the functions of f32), macs, instructions,
 cycles (of a modelled Cortex-M4 without wait states; null on other cores), flash (an image that only runs this), text (its code and constants without the model), ram (all of
 it, stack included), arena, stack (that a run took), layers (a list of: name, op, macs, instructions,
-cycles).";
+cycles). Of several, one that the board has no room for has name, board, error.";
 
 /// Arguments of `mote bench`.
 #[derive(clap::Args)]
@@ -80,18 +81,47 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         .iter()
         .map(|what| open(what, layout, args.train))
         .collect::<Result<_, _>>()?;
-    let mut costs = Vec::new();
+    let mut rows = Vec::new();
     for (name, blob) in &models {
-        costs.push(match args.train {
-            true => measure_lesson(name, blob, board, ui)?,
-            false => measure(name, blob, board, ui)?,
+        let measured = match args.train {
+            true => measure_lesson(name, blob, board, ui),
+            false => measure(name, blob, board, ui),
+        };
+        rows.push(match measured {
+            Ok(cost) => Row::Measured(cost),
+            // One that the board has no room for leaves the others their figures.
+            Err(BenchError::Build(error @ BuildError::TooLarge { .. })) if models.len() > 1 => {
+                let (name, error) = (name.clone(), error.to_string());
+                ui.warn(format_args!("{name}: {error}"));
+                let board = board.name;
+                Row::TooLarge { name, board, error }
+            }
+            Err(error) => return Err(error.into()),
         });
     }
     if args.json {
-        return ui.json(&costs).context("cannot print the figures");
+        return ui.json(&rows).context("cannot print the figures");
     }
+    let measured = rows.into_iter().filter_map(|row| match row {
+        Row::Measured(cost) => Some(cost),
+        Row::TooLarge { .. } => None,
+    });
+    let costs: Vec<Cost> = measured.collect();
     print(&costs, ui);
     Ok(())
+}
+
+/// What came of a model.
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Row {
+    Measured(Cost),
+    /// The board has no room for it.
+    TooLarge {
+        name: String,
+        board: &'static str,
+        error: String,
+    },
 }
 
 /// A model, or the model of a layer or of a training step.

@@ -173,7 +173,7 @@ pub enum BuildError {
         source: io::Error,
     },
     /// The image is larger than the board's memory.
-    #[error("the image does not fit {board}: {reason}; take a smaller model, or quantize it")]
+    #[error("the image does not fit {board}: {reason}")]
     TooLarge {
         /// The board.
         board: &'static str,

@@ -203,6 +203,7 @@ fn compile(
         .env_remove("MOTE_MODEL")
         .env_remove("MOTE_CASES")
         .env_remove("MOTE_TRAIN")
+        .env_remove("MOTE_FRAME")
         .env(content.variable().0, file)
         // What this process may have from a cargo that runs it.
         .env_remove("CARGO_BUILD_TARGET")
@@ -210,6 +211,10 @@ fn compile(
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
     if matches!(content, Content::Inference(_)) {
         cargo.env("MOTE_TRAIN", "0");
+    }
+    // It serves nobody.
+    if app == "profile" {
+        cargo.env("MOTE_FRAME", "0");
     }
     let output = cargo.output().map_err(|source| BuildError::Cargo {
         program: cargo.get_program().into(),
@@ -241,7 +246,9 @@ fn failure(board: &'static Board, log: &str) -> BuildError {
         let (flash, ram) = (board.flash.len, board.ram.len);
         return BuildError::TooLarge {
             board: board.name,
-            reason: format!("{what} (it has {flash} bytes of flash, {ram} of RAM)"),
+            reason: format!(
+                "{what} (it has {flash} bytes of flash, {ram} of RAM): take a smaller model, or quantize it"
+            ),
         };
     }
     // The firmware's build script says what it wants in one line of this form.
@@ -249,6 +256,14 @@ fn failure(board: &'static Board, log: &str) -> BuildError {
         .lines()
         .find_map(|line| line.strip_prefix("error: firmware@")?.split_once(": "));
     let log = match said {
+        Some((_, message))
+            if [" bytes of RAM (", " bytes of flash, "]
+                .iter()
+                .any(|says| message.contains(says)) =>
+        {
+            let (board, reason) = (board.name, message.to_owned());
+            return BuildError::TooLarge { board, reason };
+        }
         Some((_, message)) => message.to_owned(),
         None => log
             .lines()
