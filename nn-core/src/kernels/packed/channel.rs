@@ -9,7 +9,7 @@
 //! h = 0, and there 2^(s−1) − 1 and 2^(s−1) give the same. So s is at least 1.
 
 use super::PackError;
-#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 use crate::fixed_point::saturate_i8;
 
 /// Numbers of a channel in the table: bias₂, multiplier, offset, shift.
@@ -106,7 +106,7 @@ fn high_mul_of_halves(x: i32, multiplier: i32) -> i32 {
 use high_mul_of_halves as high_mul;
 
 /// The output for x₂.
-#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 #[inline(always)]
 pub(crate) fn requantize(x2: i32, [_, multiplier, offset, shift]: [i32; LEN]) -> i8 {
     let high = high_mul_add(x2, multiplier, offset).wrapping_add(x2 >> 31);

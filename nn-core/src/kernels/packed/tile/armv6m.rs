@@ -6,10 +6,25 @@
 
 use core::arch::naked_asm;
 
-use super::Lines;
+use super::{CHANNELS, Lines};
+use crate::kernels::packed::channel::LEN;
 
-/// Words of a round of a loop over a line.
-const ROUND: usize = 6;
+/// Words of a round of a loop over a line: a power of two, as division takes long.
+const ROUND: usize = 8;
+
+/// A loop over blocks, with all that is the same at each pixel and block.
+#[derive(Debug)]
+pub(super) struct Loop {
+    frame: Frame,
+    /// Halves to the end of the last input.
+    reach: usize,
+    /// Words of a block's weights.
+    weights: usize,
+    /// Words of a round that the first leaves out.
+    left_out: usize,
+    /// Whether each line begins on a boundary of words where the first does.
+    aligned: bool,
+}
 
 /// What a loop is given, in the order in which assembly reads it.
 #[derive(Debug)]
@@ -26,44 +41,57 @@ struct Frame {
     left_out: usize,
     /// 24: the end of the weights.
     end: *const i32,
-    /// 28: sums of the word, of the reversed one, of the swapped one.
-    sums: [i32; 3],
+    /// 28: what the three sums begin with; then twice the channels' sums.
+    sums: [i32; CHANNELS],
 }
 
-/// The three sums of the inputs that lie in lines, each begun with `start`.
-#[inline]
-pub(super) fn sums(x: &[i16], lines: &Lines, weights: &[i32], start: i32) -> [i32; 3] {
-    // Counts of 16 bits, or of what lies in memory.
-    let (words, pitch) = (lines.words as usize, lines.pitch as usize);
-    let reach = lines.reach() - lines.distance as usize;
-    if words == 0 || lines.count == 0 || x.len() < reach || weights.len() < lines.weights() {
-        return [0; 3];
-    }
-    let aligned = x.as_ptr().addr().is_multiple_of(4) && pitch.is_multiple_of(2);
-    let bytes = if aligned { 40 } else { 42 };
-    let left_out = match words % ROUND {
-        0 => 0,
-        first => bytes * (ROUND - first),
-    };
-    let mut frame = Frame {
-        x: x.as_ptr(),
-        weights: weights.as_ptr(),
-        line: 4 * words,
-        skip: (2 * pitch).wrapping_sub(4 * words).cast_signed(),
-        pitch: 2 * pitch,
-        left_out,
-        end: weights.as_ptr().wrapping_add(lines.weights()),
-        sums: [start; 3],
-    };
-    // SAFETY: all inputs of the lines and all weights lie behind their pointers (checked above).
-    unsafe {
-        if aligned {
-            of_words(&mut frame);
-        } else {
-            of_halves(&mut frame);
+impl Loop {
+    /// Over inputs that lie in lines.
+    pub(super) fn new(lines: &Lines) -> Self {
+        // Counts of 16 bits, or of what lies in memory.
+        let (words, pitch) = (lines.words as usize, 2 * lines.pitch as usize);
+        let left_out = words.wrapping_neg() % ROUND;
+        let frame = Frame {
+            x: core::ptr::null(),
+            weights: core::ptr::null(),
+            line: 4 * words,
+            skip: pitch.wrapping_sub(4 * words).cast_signed(),
+            pitch,
+            left_out: 0,
+            end: core::ptr::null(),
+            sums: [0; CHANNELS],
+        };
+        Self {
+            frame,
+            reach: lines.reach() - lines.distance as usize,
+            weights: lines.weights(),
+            left_out,
+            aligned: pitch.is_multiple_of(4),
         }
     }
-    frame.sums
+
+    /// Twice the sums of a block at the pixel whose inputs begin here; `start` is what the three sums begin with.
+    #[inline]
+    pub(super) fn doubled(&mut self, x: &[i16], weights: &[i32], start: i32) -> [i32; CHANNELS] {
+        if x.len() < self.reach || weights.len() < self.weights || self.weights == 0 {
+            return [0; CHANNELS];
+        }
+        let frame = &mut self.frame;
+        (frame.x, frame.weights) = (x.as_ptr(), weights.as_ptr());
+        frame.end = weights.as_ptr().wrapping_add(self.weights);
+        frame.sums[0] = start;
+        // SAFETY: all inputs of the lines and all weights lie behind their pointers (checked above).
+        unsafe {
+            if self.aligned && x.as_ptr().addr().is_multiple_of(4) {
+                frame.left_out = 40 * self.left_out;
+                of_words(frame);
+            } else {
+                frame.left_out = 42 * self.left_out;
+                of_halves(frame);
+            }
+        }
+        frame.sums
+    }
 }
 
 /// A tap of four channels: 8 instructions, 4 MACs. r5 is lost, and the weights.
@@ -127,7 +155,8 @@ macro_rules! halves {
     };
 }
 
-/// All lines: besides the taps, 8 instructions for each, and 2 for six words.
+/// All lines, and then the channels' sums as `quads::split` tells them apart, in 33 instructions: besides the taps, 8
+/// instructions for each line, and 3 for eight words.
 ///
 /// r0 inputs, r1 weights, r7 the end of the line; r8, r9, r10 sums, r11 where a line begins in the loop, r12 bytes from
 /// the end of a line to the next, lr from line to line. Stack: the end of the weights, the frame.
@@ -183,8 +212,38 @@ macro_rules! run {
             "mov r2, r8\n",
             "mov r3, r9\n",
             "mov r4, r10\n",
+            "lsls r5, r4, #8\n",
+            "subs r5, r2, r5\n",
+            "lsls r6, r2, #8\n",
+            "subs r6, r4, r6\n",
+            "lsls r7, r5, #24\n",
+            "subs r3, r3, r7\n",
+            "lsls r7, r6, #16\n",
+            "subs r3, r3, r7\n",
+            "lsls r7, r5, #16\n",
+            "adds r5, r5, r7\n",
+            "lsls r7, r6, #16\n",
+            "adds r6, r6, r7\n",
+            "lsls r7, r3, #16\n",
+            "subs r6, r6, r7\n",
+            "lsls r7, r5, #8\n",
+            "adds r7, r6, r7\n",
+            "lsls r6, r6, #8\n",
+            "asrs r6, r6, #8\n",
+            "subs r7, r7, r6\n",
+            "asrs r4, r7, #8\n",
+            "subs r5, r5, r4\n",
+            "lsrs r5, r5, #8\n",
+            "subs r5, r3, r5\n",
+            "lsls r5, r5, #8\n",
+            "asrs r5, r5, #8\n",
+            "subs r3, r3, r5\n",
+            "asrs r4, r7, #7\n",
+            "lsls r7, r5, #1\n",
+            "lsls r5, r6, #1\n",
+            "asrs r6, r3, #7\n",
             "adds r1, #28\n",
-            "stm r1!, {{r2-r4}}\n",
+            "stm r1!, {{r4-r7}}\n",
             "pop {{r4-r7}}\n",
             "mov r8, r4\n",
             "mov r9, r5\n",
@@ -211,4 +270,87 @@ unsafe extern "C" fn of_words(frame: &mut Frame) {
 #[unsafe(naked)]
 unsafe extern "C" fn of_halves(frame: &mut Frame) {
     naked_asm!(run!(halves!()), round = const ROUND)
+}
+
+/// The outputs of a block's doubled sums.
+#[inline(always)]
+pub(super) fn outputs(doubled: [i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8; CHANNELS] {
+    let mut outputs = [0; CHANNELS];
+    // SAFETY: sums, table and outputs of a block are as long as it wants.
+    unsafe { requantize(&doubled, table, &mut outputs) };
+    outputs
+}
+
+/// Requantizes four sums as `channel::requantize` does, with upper halves of products from four products of halves: 37
+/// instructions for each.
+///
+/// r0 sums, r1 table, r2 outputs, r3 the sum and then its sign; x the sum with its bias, m the multiplier: r4 the lower
+/// half of x, r5 the upper of m, r6 the lower of m, r7 the upper of x; r8 2¹⁵, r9 the end of the outputs.
+///
+/// # Safety
+/// None that the types do not give.
+#[unsafe(naked)]
+unsafe extern "C" fn requantize(
+    sums: &[i32; CHANNELS],
+    table: &[[i32; LEN]; CHANNELS],
+    outputs: &mut [i8; CHANNELS],
+) {
+    naked_asm!(
+        "push {{r4-r7, lr}}",
+        "mov r4, r8",
+        "mov r5, r9",
+        "push {{r4, r5}}",
+        "movs r4, #128",
+        "lsls r4, r4, #8",
+        "mov r8, r4",
+        "adds r4, r2, #4",
+        "mov r9, r4",
+        "1:",
+        "ldm r0!, {{r3}}",
+        "ldm r1!, {{r4, r5}}",
+        "adds r3, r3, r4",
+        "uxth r4, r3",
+        "uxth r6, r5",
+        "lsrs r5, r5, #16",
+        "asrs r7, r3, #16",
+        "asrs r3, r3, #31",
+        "mov r12, r7",
+        // Upper half of x, lower of m, and what the lower halves carry: of 32 bits.
+        "muls r7, r6, r7",
+        "muls r6, r4, r6",
+        "lsrs r6, r6, #16",
+        "adds r7, r7, r6",
+        // Lower half of x, upper of m: below 2^31.
+        "muls r4, r5, r4",
+        "mov r6, r12",
+        "muls r5, r6, r5",
+        // Both and 2^15, of 32 bits without a sign but for the upper half of the first.
+        "uxth r6, r7",
+        "asrs r7, r7, #16",
+        "adds r4, r4, r6",
+        "add r4, r8",
+        "lsrs r4, r4, #16",
+        "adds r5, r5, r7",
+        "adds r5, r5, r4",
+        // Offset, sign, shift.
+        "ldm r1!, {{r4, r6}}",
+        "adds r5, r5, r4",
+        "adds r5, r5, r3",
+        "asrs r5, r6",
+        "sxtb r4, r5",
+        "cmp r4, r5",
+        "beq 2f",
+        "asrs r5, r5, #31",
+        "movs r4, #127",
+        "eors r4, r5",
+        "2:",
+        "strb r4, [r2]",
+        "adds r2, #1",
+        "cmp r2, r9",
+        "bne 1b",
+        "pop {{r4, r5}}",
+        "mov r8, r4",
+        "mov r9, r5",
+        "pop {{r4-r7, pc}}",
+    )
 }

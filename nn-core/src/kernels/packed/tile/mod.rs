@@ -15,7 +15,7 @@ mod frame;
 mod portable;
 #[cfg(not(mote_armv7em))]
 mod quads;
-#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 mod sums;
 
 #[cfg(mote_armv7em)]
@@ -32,7 +32,7 @@ pub(super) const CHANNELS: usize = 4;
 pub(super) struct Blocks<'w> {
     /// How the weights lie.
     #[cfg_attr(
-        any(mote_armv7em, mote_armv7m),
+        any(mote_armv7em, mote_armv7m, mote_armv6m),
         expect(dead_code, reason = "there is one")
     )]
     pub(super) layout: Layout,
@@ -114,4 +114,12 @@ impl Lines {
     pub(super) fn weights(&self) -> usize {
         2 * self.words as usize * self.count as usize
     }
+}
+
+/// Both halves of a word.
+#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+#[inline(always)]
+pub(super) const fn parts(word: i32) -> [i16; 2] {
+    // Its bits, taken apart.
+    [word as i16, (word >> 16) as i16]
 }

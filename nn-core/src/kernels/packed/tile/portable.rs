@@ -1,13 +1,19 @@
 //! The innermost loops in Rust.
 
+#[cfg(mote_armv6m)]
+use super::armv6m::{Loop, outputs};
 use super::quads;
 #[cfg(not(mote_armv6m))]
 use super::quads::QuadSums;
-use super::sums::{BlockSums, PixelSums, parts};
-use super::{Blocks, CHANNELS, Lines, Output, Pool};
-use crate::kernels::packed::channel::{LEN, requantize};
+#[cfg(not(mote_armv6m))]
+use super::sums::{BlockSums, PixelSums};
+use super::{Blocks, CHANNELS, Lines, Output, Pool, parts};
+use crate::kernels::packed::channel::LEN;
+#[cfg(not(mote_armv6m))]
+use crate::kernels::packed::channel::requantize;
 
 /// The sums of a block at two pixels, in a layout's form.
+#[cfg(not(mote_armv6m))]
 trait Pair: Default {
     /// Goes on by two taps.
     fn step(&mut self, weights: &[i32; 2], x: [[i16; 2]; 2]);
@@ -16,6 +22,7 @@ trait Pair: Default {
     fn doubled(self, inputs: [i32; 2]) -> [[i32; CHANNELS]; 2];
 }
 
+#[cfg(not(mote_armv6m))]
 impl Pair for BlockSums {
     #[inline(always)]
     fn step(&mut self, weights: &[i32; 2], x: [[i16; 2]; 2]) {
@@ -59,6 +66,7 @@ enum Inputs {
     /// Depthwise: the lines of a plane, halves from plane to plane, the first plane.
     Planes(Lines, usize, usize),
     /// The words of both pixels alternate: so many of both.
+    #[cfg(not(mote_armv6m))]
     Pairs(usize),
 }
 
@@ -81,10 +89,11 @@ impl<'w> Kernel<'w> {
 
     /// The words of both pixels alternate, or lie one after the other: so many halves of both.
     pub(in super::super) fn pairs(halves: usize, blocks: &Blocks<'w>) -> Option<Self> {
-        if blocks.layout.is_armv7m() {
-            return Self::lines(&Lines::pointwise(halves), blocks);
+        #[cfg(not(mote_armv6m))]
+        if !blocks.layout.is_armv7m() {
+            return Self::new(Inputs::Pairs(halves / 2), blocks);
         }
-        Self::new(Inputs::Pairs(halves / 2), blocks)
+        Self::lines(&Lines::pointwise(halves), blocks)
     }
 
     fn new(inputs: Inputs, blocks: &Blocks<'w>) -> Option<Self> {
@@ -98,6 +107,7 @@ impl<'w> Kernel<'w> {
         match &self.inputs {
             Inputs::Lines(lines) => self.run_lines(lines, x, inputs, out),
             Inputs::Planes(lines, plane, first) => self.run_planes(lines, *plane, *first, x, out),
+            #[cfg(not(mote_armv6m))]
             Inputs::Pairs(words) => self.run_pairs(*words, x, out),
         }
     }
@@ -106,10 +116,21 @@ impl<'w> Kernel<'w> {
 
     #[inline(never)]
     fn run_lines(&self, lines: &Lines, x: &[i16], inputs: [i32; 2], mut out: Output) {
+        #[cfg(not(mote_armv6m))]
         let quads = self.blocks.layout.is_armv7m();
+        #[cfg(mote_armv6m)]
+        let (mut run, starts) = (Loop::new(lines), inputs.map(quads::start));
+        #[cfg(mote_armv6m)]
+        let second = x.get(lines.distance as usize..).unwrap_or(&[]);
         for (index, (weights, table)) in self.blocks.iter(lines.weights()).enumerate() {
+            #[cfg(mote_armv6m)]
+            let sums = [
+                run.doubled(x, weights, starts[0]),
+                run.doubled(second, weights, starts[1]),
+            ];
+            #[cfg(not(mote_armv6m))]
             let sums = if quads {
-                quads_of(x, lines, weights, inputs)
+                lines_of::<[QuadSums; 2]>(x, lines, weights, inputs)
             } else {
                 lines_of::<BlockSums>(x, lines, weights, inputs)
             };
@@ -129,6 +150,7 @@ impl<'w> Kernel<'w> {
         }
     }
 
+    #[cfg(not(mote_armv6m))]
     #[inline(never)]
     fn run_pairs(&self, words: usize, x: &[i16], mut out: Output) {
         for (index, (weights, table)) in self.blocks.iter(words).enumerate() {
@@ -143,25 +165,8 @@ impl<'w> Kernel<'w> {
     }
 }
 
-/// Twice the sums of a block at two pixels whose inputs lie in lines, of weights of four channels a word.
-#[inline(always)]
-fn quads_of(x: &[i16], lines: &Lines, weights: &[i32], inputs: [i32; 2]) -> [[i32; CHANNELS]; 2] {
-    #[cfg(not(mote_armv6m))]
-    {
-        lines_of::<[QuadSums; 2]>(x, lines, weights, inputs)
-    }
-    #[cfg(mote_armv6m)]
-    {
-        let mut at = [0, lines.distance as usize].into_iter();
-        inputs.map(|inputs| {
-            let x = x.get(at.next().unwrap_or(0)..).unwrap_or(&[]);
-            let start = quads::start(inputs);
-            quads::split(super::armv6m::sums(x, lines, weights, start))
-        })
-    }
-}
-
 /// Twice the sums of a block at two pixels whose inputs lie in lines.
+#[cfg(not(mote_armv6m))]
 #[inline(always)]
 fn lines_of<S: Pair>(
     x: &[i16],
@@ -255,6 +260,7 @@ impl Output<'_> {
 }
 
 /// Twice the sums of S₀, 256·S₁ + S₀, S₂, 256·S₃ + S₂.
+#[cfg(not(mote_armv6m))]
 #[inline(always)]
 fn doubled([low, raw, low2, raw2]: [i32; CHANNELS]) -> [i32; CHANNELS] {
     let upper = |raw: i32, low: i32| raw.wrapping_sub(low) >> 7;
@@ -263,27 +269,36 @@ fn doubled([low, raw, low2, raw2]: [i32; CHANNELS]) -> [i32; CHANNELS] {
 }
 
 /// The outputs of a block's doubled sums.
+#[cfg(not(mote_armv6m))]
 #[inline(always)]
-fn outputs([a, b, c, d]: [i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8; CHANNELS] {
-    let output = |sum: i32, table: [i32; LEN]| requantize(table[0].wrapping_add(sum), table);
-    let [first, second, third, fourth] = *table;
-    [
-        output(a, first),
-        output(b, second),
-        output(c, third),
-        output(d, fourth),
-    ]
+fn outputs(doubled: [i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8; CHANNELS] {
+    let mut outputs = [0; CHANNELS];
+    for ((output, sum), table) in outputs.iter_mut().zip(doubled).zip(table) {
+        *output = requantize(table[0].wrapping_add(sum), *table);
+    }
+    outputs
 }
 
 /// All blocks of a dense layer. The inputs are whole steps of two words.
 #[inline]
 pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
+    #[cfg(not(mote_armv6m))]
     let quads = blocks.layout.is_armv7m();
+    #[cfg(not(mote_armv6m))]
     let inputs = if quads { quads::sum(x) } else { 0 };
+    #[cfg(mote_armv6m)]
+    let (mut run, start) = (Loop::new(&Lines::of_vector(x)), quads::start(quads::sum(x)));
     let blocks = blocks.iter(2 * x.len());
     for ((weights, table), y) in blocks.zip(y.as_chunks_mut::<CHANNELS>().0) {
+        #[cfg(mote_armv6m)]
+        let doubled = run.doubled(bytemuck::cast_slice(x), weights, start);
+        #[cfg(not(mote_armv6m))]
         let doubled = if quads {
-            quads_of_vector(x, weights, inputs)
+            let mut sums = QuadSums::default();
+            for (x, weights) in x.iter().zip(weights.as_chunks::<2>().0) {
+                sums.step(weights, parts(*x));
+            }
+            sums.doubled(inputs)
         } else {
             let mut sums = PixelSums::default();
             let steps = x.as_chunks::<2>().0.iter();
@@ -293,25 +308,5 @@ pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
             doubled(sums.sums())
         };
         *y = outputs(doubled, table);
-    }
-}
-
-/// Twice the sums of a block of a vector, of weights of four channels a word.
-#[inline(always)]
-fn quads_of_vector(x: &[i32], weights: &[i32], inputs: i32) -> [i32; CHANNELS] {
-    #[cfg(not(mote_armv6m))]
-    {
-        let mut sums = QuadSums::default();
-        for (x, weights) in x.iter().zip(weights.as_chunks::<2>().0) {
-            sums.step(weights, parts(*x));
-        }
-        sums.doubled(inputs)
-    }
-    #[cfg(mote_armv6m)]
-    {
-        let line = Lines::of_vector(x);
-        let start = quads::start(inputs);
-        let sums = super::armv6m::sums(bytemuck::cast_slice(x), &line, weights, start);
-        quads::split(sums)
     }
 }

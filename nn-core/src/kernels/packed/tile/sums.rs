@@ -13,16 +13,10 @@ pub(super) use sse2::{BlockSums, PixelSums};
 /// The sums at two pixels: S₀ and 256·S₁ + S₀ at each, then S₂ and 256·S₃ + S₂ at each.
 pub(super) type Sums = [i32; 8];
 
-/// Both halves of a word.
-#[inline(always)]
-pub(super) const fn parts(word: i32) -> [i16; 2] {
-    // Its bits, taken apart.
-    [word as i16, (word >> 16) as i16]
-}
-
 #[cfg(all(test, target_arch = "x86_64"))]
 mod tests {
-    use super::{parts, plain, sse2};
+    use super::{plain, sse2};
+    use crate::kernels::packed::tile::parts;
     use crate::scalar::XorShift32;
 
     /// Any words, the extremes among them: both wrap.

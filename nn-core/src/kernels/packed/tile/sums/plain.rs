@@ -1,6 +1,7 @@
 //! One product at a time.
 
-use super::{Sums, parts};
+use super::Sums;
+use crate::kernels::packed::tile::parts;
 
 /// [`Sums`] while they are formed.
 #[derive(Debug, Default)]
