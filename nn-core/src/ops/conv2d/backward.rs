@@ -16,6 +16,44 @@ pub(crate) struct Maps<'b, S: Scalar> {
     pub(crate) plane: &'b mut [S::Acc],
 }
 
+/// The most numbers other than 0 that are listed.
+const LISTED: usize = 8;
+
+/// The numbers of δ that are not 0, and their places, where they are few: below a max pooling they are.
+struct Sparse<S: Scalar>([(usize, S); LISTED]);
+
+impl<S: Scalar> Sparse<S> {
+    #[inline(always)]
+    fn new() -> Self {
+        Self([(0, S::ZERO); LISTED])
+    }
+
+    /// Lists δ; none where there are too many.
+    #[inline(always)]
+    fn fill(&mut self, delta: &[S]) -> Option<&[(usize, S)]> {
+        let mut count = 0;
+        for (index, &delta) in delta.iter().enumerate() {
+            if delta != S::ZERO {
+                *self.0.get_mut(count)? = (index, delta);
+                count += 1;
+            }
+        }
+        self.0.get(..count)
+    }
+}
+
+/// Σ row\[i\] · δ\[i\], in order, of what is listed: terms of 0 add nothing.
+#[inline(always)]
+fn sparse_dot<S: Scalar>(row: &[S], list: &[(usize, S)]) -> S::Acc {
+    let mut sum = S::ZERO_ACC;
+    for &(index, delta) in list {
+        if let Some(&weight) = row.get(index) {
+            sum = S::mul_acc(sum, weight, delta);
+        }
+    }
+    sum
+}
+
 impl ConvStep {
     /// Backward and update in place, one input channel after the other.
     ///
@@ -107,7 +145,9 @@ impl ConvStep {
                 let columns = self.window.columns.taps(column);
                 let Some(delta) = pixels.next() else { return };
                 let delta = kernels::part(delta, first, len);
-                if delta.iter().all(|&d| d == S::ZERO) {
+                let mut sparse = Sparse::new();
+                let list = sparse.fill(delta);
+                if list.is_some_and(<[_]>::is_empty) {
                     continue;
                 }
                 for tap in 0..rows.len {
@@ -117,7 +157,11 @@ impl ConvStep {
                     let cells = cells.iter_mut().step_by(along.max(1)).take(columns.len);
                     for (index, cell) in cells.enumerate() {
                         let row = kernels::part(weight, (w_at + index) * tap_len + row_at, len);
-                        *cell = S::sum_acc(*cell, kernels::dot(row, delta));
+                        let sum = match list {
+                            Some(list) => sparse_dot(row, list),
+                            None => kernels::dot(row, delta),
+                        };
+                        *cell = S::sum_acc(*cell, sum);
                     }
                 }
             }
