@@ -1,16 +1,19 @@
 # Thin on purpose: each target is a line or two that calls the CLI, cargo or a script.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test
+.PHONY: help setup demo test performance
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## bring what this machine lacks
 	scripts/setup
 
 demo: setup ## the whole path once: train, quantize, run and fine-tune on an emulated Cortex-M4F (SHIFT=invert …)
 	cargo run -q -p host -- demo $(if $(SHIFT),--shift $(SHIFT))
+
+performance: setup ## measure all on emulated cores, and write docs/performance.md
+	cargo run -q -p host -- bench --doc docs/performance.md
 
 test: setup ## everything that the project tests
 	cargo test --workspace --exclude firmware

@@ -3,9 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use host::bench::{BenchError, Cost, LESSONS, NAMES, layer, lesson, measure, measure_lesson};
+use host::bench::{
+    BenchError, Cost, LESSONS, NAMES, ROWS, Section, Tools, compare, layer, lesson, measure,
+    measure_lesson, page,
+};
 use host::blob::Blob;
+use host::device::boards::{self, Board};
 use host::device::{BuildError, Place};
+use host::doctor;
 use host::export::Builder;
 use host::paths;
 use host::ui::Ui;
@@ -34,6 +39,7 @@ Examples:
   mote bench models/mnist-lstm-i8.mote --on qemu:an385
   mote bench conv1_i8 cnn_i8 --on qemu:an386 --json
   mote bench --train mlp_f32_digits iris_f32
+  mote bench --doc docs/performance.md              # three cores, beside another crate and plain loops
 
 Keys of --json, a list of: name, board, core, math (the functions of f32), macs, instructions,
 cycles (of a modelled Cortex-M4 without wait states; null on other cores), flash (an image that only runs this), text (its code and constants without the model), ram (all of
@@ -52,6 +58,9 @@ pub(crate) struct Args {
     /// Training steps instead of runs.
     #[arg(long)]
     train: bool,
+    /// Measure the page's layers on an386, an385 and microbit, and write it: minutes.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "on", "train", "json"])]
+    doc: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -59,6 +68,9 @@ pub(crate) struct Args {
 
 /// Runs `mote bench`.
 pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
+    if let Some(path) = args.doc {
+        return document(&path, ui);
+    }
     let Place::Qemu(board) = args.on else {
         bail!(
             "instructions are counted in QEMU only: take --on qemu:an386, an385, an500 or microbit"
@@ -71,11 +83,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     } else {
         args.what
     };
-    let layout = if board.target.starts_with("thumbv7em") {
-        Layout::Armv7em
-    } else {
-        Layout::Armv7m
-    };
+    let layout = layout_of(board);
     // Before the first image is built.
     let models: Vec<(String, Blob)> = what
         .iter()
@@ -122,6 +130,65 @@ enum Row {
         board: &'static str,
         error: String,
     },
+}
+
+/// The layout that a board's kernels are made for.
+fn layout_of(board: &Board) -> Layout {
+    if board.target.starts_with("thumbv7em") {
+        Layout::Armv7em
+    } else {
+        Layout::Armv7m
+    }
+}
+
+/// Boards of the page, and whether others are measured there: the microbit has no room for them.
+const PAGE: [(&str, bool); 3] = [("an386", true), ("an385", true), ("microbit", false)];
+
+/// Measures all that the page tells.
+fn document(path: &Path, ui: &Ui) -> anyhow::Result<()> {
+    let mut sections = Vec::new();
+    for (name, rivals) in PAGE {
+        let board = boards::named(name).context("a board of the page")?;
+        let layers = ROWS.iter().map(|name| measure_or_say(name, board, ui));
+        let layers = layers.collect::<anyhow::Result<Vec<_>>>()?;
+        let rivals = match rivals {
+            true => compare(&open(CNN, layout_of(board), false)?.1, board, ui)?,
+            false => Vec::new(),
+        };
+        sections.push(Section {
+            board: board.name,
+            core: board.core,
+            layers,
+            rivals,
+        });
+    }
+    let version = |program: &str| {
+        let text = doctor::first_line(program, &["--version"]);
+        text.with_context(|| format!("{program} does not say its version"))
+    };
+    let tools = Tools {
+        qemu: version("qemu-system-arm")?,
+        rustc: version("rustc")?,
+    };
+    paths::write_whole(path, page(&sections, &tools).as_bytes())
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    ui.result(format_args!("written: {}", path.display()));
+    Ok(())
+}
+
+/// What a layer takes; where the board has no room for it, that.
+fn measure_or_say(
+    name: &str,
+    board: &'static Board,
+    ui: &Ui,
+) -> anyhow::Result<(String, Result<Cost, String>)> {
+    let (name, blob) = open(name, layout_of(board), false)?;
+    match measure(&name, &blob, board, ui) {
+        Err(BenchError::Build(BuildError::TooLarge { .. })) => {
+            Ok((name, Err("does not fit".to_owned())))
+        }
+        cost => Ok((name, Ok(cost?))),
+    }
 }
 
 /// A model, or the model of a layer or of a training step.

@@ -231,7 +231,8 @@ fn output(program: &str, arguments: &[&str]) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
+/// The first line that a program prints.
+pub fn first_line(program: &str, arguments: &[&str]) -> Option<String> {
     output(program, arguments)?
         .lines()
         .next()
