@@ -72,9 +72,9 @@ impl Loop {
 
     /// Twice the sums of a block at the pixel whose inputs begin here; `start` is what the three sums begin with.
     #[inline]
-    pub(super) fn doubled(&mut self, x: &[i16], weights: &[i32], start: i32) -> [i32; CHANNELS] {
+    pub(super) fn doubled(&mut self, x: &[i16], weights: &[i32], start: i32) -> &[i32; CHANNELS] {
         if x.len() < self.reach || weights.len() < self.weights || self.weights == 0 {
-            return [0; CHANNELS];
+            return &[0; CHANNELS];
         }
         let frame = &mut self.frame;
         (frame.x, frame.weights) = (x.as_ptr(), weights.as_ptr());
@@ -90,7 +90,7 @@ impl Loop {
                 of_halves(frame);
             }
         }
-        frame.sums
+        &frame.sums
     }
 }
 
@@ -274,10 +274,10 @@ unsafe extern "C" fn of_halves(frame: &mut Frame) {
 
 /// The outputs of a block's doubled sums.
 #[inline(always)]
-pub(super) fn outputs(doubled: [i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8; CHANNELS] {
+pub(super) fn outputs(doubled: &[i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8; CHANNELS] {
     let mut outputs = [0; CHANNELS];
     // SAFETY: sums, table and outputs of a block are as long as it wants.
-    unsafe { requantize(&doubled, table, &mut outputs) };
+    unsafe { requantize(doubled, table, &mut outputs) };
     outputs
 }
 

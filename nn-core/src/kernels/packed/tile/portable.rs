@@ -124,17 +124,21 @@ impl<'w> Kernel<'w> {
         let second = x.get(lines.distance as usize..).unwrap_or(&[]);
         for (index, (weights, table)) in self.blocks.iter(lines.weights()).enumerate() {
             #[cfg(mote_armv6m)]
-            let sums = [
-                run.doubled(x, weights, starts[0]),
-                run.doubled(second, weights, starts[1]),
-            ];
+            let first = *run.doubled(x, weights, starts[0]);
+            #[cfg(mote_armv6m)]
+            out.put_doubled(
+                index * CHANNELS,
+                [&first, run.doubled(second, weights, starts[1])],
+                table,
+            );
             #[cfg(not(mote_armv6m))]
             let sums = if quads {
                 lines_of::<[QuadSums; 2]>(x, lines, weights, inputs)
             } else {
                 lines_of::<BlockSums>(x, lines, weights, inputs)
             };
-            out.put_doubled(index * CHANNELS, sums, table);
+            #[cfg(not(mote_armv6m))]
+            out.put_doubled(index * CHANNELS, sums.each_ref(), table);
         }
     }
 
@@ -146,7 +150,7 @@ impl<'w> Kernel<'w> {
             let at = (first + 2 * index) * plane;
             let x = x.get(at..).unwrap_or(&[]);
             let sums = planes_of(x, lines, plane, weights);
-            out.put_doubled(index * CHANNELS, sums, table);
+            out.put_doubled(index * CHANNELS, sums.each_ref(), table);
         }
     }
 
@@ -160,7 +164,7 @@ impl<'w> Kernel<'w> {
             for (x, weights) in steps.zip(weights.as_chunks::<2>().0) {
                 sums.step(weights, *x);
             }
-            out.put_doubled(index * CHANNELS, sums.doubled([0; 2]), table);
+            out.put_doubled(index * CHANNELS, sums.doubled([0; 2]).each_ref(), table);
         }
     }
 }
@@ -228,7 +232,7 @@ impl Output<'_> {
     fn put_doubled(
         &mut self,
         at: usize,
-        [first, second]: [[i32; CHANNELS]; 2],
+        [first, second]: [&[i32; CHANNELS]; 2],
         table: &[[i32; LEN]; CHANNELS],
     ) {
         if self.pool == Pool::Both {
@@ -236,11 +240,11 @@ impl Output<'_> {
             self.store(at, outputs(first, table));
             return;
         }
-        let mut larger = first;
+        let mut larger = *first;
         for (larger, second) in larger.iter_mut().zip(second) {
-            *larger = (*larger).max(second);
+            *larger = (*larger).max(*second);
         }
-        let mut largest = outputs(larger, table);
+        let mut largest = outputs(&larger, table);
         if self.pool == Pool::Largest {
             let there = self.y.get(at..).unwrap_or(&[]);
             for (largest, there) in largest.iter_mut().zip(there) {
@@ -271,10 +275,10 @@ fn doubled([low, raw, low2, raw2]: [i32; CHANNELS]) -> [i32; CHANNELS] {
 /// The outputs of a block's doubled sums.
 #[cfg(not(mote_armv6m))]
 #[inline(always)]
-fn outputs(doubled: [i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8; CHANNELS] {
+fn outputs(doubled: &[i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8; CHANNELS] {
     let mut outputs = [0; CHANNELS];
     for ((output, sum), table) in outputs.iter_mut().zip(doubled).zip(table) {
-        *output = requantize(table[0].wrapping_add(sum), *table);
+        *output = requantize(table[0].wrapping_add(*sum), *table);
     }
     outputs
 }
@@ -291,7 +295,7 @@ pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
     let blocks = blocks.iter(2 * x.len());
     for ((weights, table), y) in blocks.zip(y.as_chunks_mut::<CHANNELS>().0) {
         #[cfg(mote_armv6m)]
-        let doubled = run.doubled(bytemuck::cast_slice(x), weights, start);
+        let doubled = *run.doubled(bytemuck::cast_slice(x), weights, start);
         #[cfg(not(mote_armv6m))]
         let doubled = if quads {
             let mut sums = QuadSums::default();
@@ -307,6 +311,6 @@ pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
             }
             doubled(sums.sums())
         };
-        *y = outputs(doubled, table);
+        *y = outputs(&doubled, table);
     }
 }
