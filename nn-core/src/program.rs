@@ -192,7 +192,7 @@ impl Step {
         } = *source;
         let mut from = Reader::new(sizes);
         let sizes = crate::engine::Sizes::read(&mut from);
-        match code::<K>(op, x, y) {
+        match code::<K>(op, x, y, &sizes) {
             Some(forward) if from.is_at_end() && sizes.is_known() => Some(Self {
                 forward: Code(forward),
                 sizes,

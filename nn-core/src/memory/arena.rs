@@ -102,24 +102,21 @@ impl Memory<'_> {
             return None;
         }
         let (flash, ram) = (self.flash, self.ram.as_mut_ptr());
-        let mut span = reads.iter();
-        let reads = core::array::from_fn(|_| {
-            let read = span.next().copied().unwrap_or(Span::NOTHING);
-            let range = read.range();
-            if read.is_flash() {
-                flash.get(range).unwrap_or(&[])
+        let reads = reads.map(|read| {
+            let from = if read.is_flash() {
+                flash.as_ptr()
             } else {
-                // SAFETY: the range lies inside of `ram` (checked above), whose exclusive borrow the result holds, and
-                // no written part overlaps it (checked above), so these bytes are only read while it lives.
-                unsafe { core::slice::from_raw_parts(ram.add(range.start), range.len()) }
-            }
+                ram.cast_const()
+            };
+            // SAFETY: the span lies inside of what `from` begins (checked above), `flash` or `ram`, whose exclusive
+            // borrow the result holds, and no written part overlaps it (checked above), so these bytes are only read
+            // while it lives.
+            unsafe { core::slice::from_raw_parts(from.add(read.start()), read.len as usize) }
         });
-        let mut span = writes.iter();
-        let writes = core::array::from_fn(|_| {
-            let range = span.next().copied().unwrap_or(Span::NOTHING).range();
-            // SAFETY: the range lies inside of `ram`, whose exclusive borrow the result holds, and overlaps no other
+        let writes = writes.map(|write| {
+            // SAFETY: the span lies inside of `ram`, whose exclusive borrow the result holds, and overlaps no other
             // part, read or written (both checked above).
-            unsafe { core::slice::from_raw_parts_mut(ram.add(range.start), range.len()) }
+            unsafe { core::slice::from_raw_parts_mut(ram.add(write.start()), write.len as usize) }
         });
         Some((reads, writes))
     }

@@ -57,12 +57,17 @@ impl Span {
 
     /// Its bytes, counted in the section in which it lies. An empty span lies at 0, where it overlaps nothing.
     pub(crate) fn range(self) -> Range<usize> {
-        let offset = if self.len == 0 {
+        let start = self.start();
+        start..start.saturating_add(self.len as usize)
+    }
+
+    /// Its first byte. An empty span lies at 0.
+    pub(crate) fn start(self) -> usize {
+        if self.len == 0 {
             0
         } else {
             (self.offset & !Self::FLASH) as usize
-        };
-        offset..offset.saturating_add(self.len as usize)
+        }
     }
 
     /// Whether both lie in RAM and share a byte.

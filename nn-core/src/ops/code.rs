@@ -1,12 +1,12 @@
 //! Which function runs an operator, by its number and its number types.
 
-use crate::engine::Forward;
+use crate::engine::{Forward, Sizes};
 use crate::ops::{self, OpSet, holds, number};
 use crate::tensor::DType;
 
 /// The function that runs operator `op` from numbers of type `x` to such of type `y`, as
-/// [`resolve`](super::Operator::resolve) finds it; `None` where `K` does not hold it.
-pub(crate) const fn code<K: OpSet>(op: u8, x: DType, y: DType) -> Option<Forward> {
+/// [`resolve`](super::Operator::resolve) finds it, or one for these sizes only; `None` where `K` does not hold it.
+pub(crate) const fn code<K: OpSet>(op: u8, x: DType, y: DType, sizes: &Sizes) -> Option<Forward> {
     if !holds::<K>(op) {
         return None;
     }
@@ -42,7 +42,7 @@ pub(crate) const fn code<K: OpSet>(op: u8, x: DType, y: DType) -> Option<Forward
         number::LOOKUP => ops::lookup::code::<K>(),
         number::REQUANTIZE => ops::requantize::code::<K>(),
         number::PACKED_DENSE => ops::packed_dense::code::<K>(),
-        number::PACKED_CONV2D => ops::packed_conv2d::code::<K>(),
+        number::PACKED_CONV2D => ops::packed_conv2d::code::<K>(sizes),
         number::PACKED_LSTM => ops::packed_lstm::code::<K>(),
         _ => None,
     }

@@ -6,8 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Forward, Frame, Sizes};
-use crate::kernels::packed::{Layout, conv2d};
-use crate::memory::{Memory, numbers, numbers_mut};
+use crate::kernels::packed::Layout;
+use crate::kernels::packed::conv2d::{self, form};
+use crate::memory::{Memory, Span, numbers, numbers_mut};
 use crate::ops::window::{Window, frames_and_map};
 use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, Output};
 use crate::tensor::{DType, Shape, TensorId};
@@ -127,7 +128,7 @@ impl<K: OpSet> Operator<K> for PackedConv2d {
             x_zero: check.x.zero_point() as i8,
             range: check.range_i8(self.activation),
         };
-        Some((code::<K>()?, sizes))
+        Some((code::<K>(&Sizes::None)?, sizes))
     }
 
     fn packed(&self, check: &Check) -> u64 {
@@ -156,21 +157,30 @@ impl<K: OpSet> Operator<K> for PackedConv2d {
     }
 }
 
-/// The function that runs it forward.
-pub(super) const fn code<K: OpSet>() -> Option<Forward> {
-    if K::I8 { Some(run) } else { None }
-}
-
-fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    if frame.y().overlaps(frame.x()) {
-        run_in_place(frame, memory)
-    } else {
-        run_apart(frame, memory)
+/// The function that runs it forward: where the sizes are known, one without the loops of other forms.
+pub(super) const fn code<K: OpSet>(sizes: &Sizes) -> Option<Forward> {
+    let form = match sizes {
+        Sizes::PackedConv { shape, .. } => shape.form(),
+        _ => form::ANY,
+    };
+    match form {
+        _ if !K::I8 => None,
+        form::POINTWISE => Some(run::<{ form::POINTWISE }>),
+        form::DEPTHWISE => Some(run::<{ form::DEPTHWISE }>),
+        form::LINES => Some(run::<{ form::LINES }>),
+        form::WHOLE_LINES => Some(run::<{ form::WHOLE_LINES }>),
+        _ => Some(run::<{ form::ANY }>),
     }
 }
 
-/// The layer of a step with its constants.
-fn layer_of<'m>(frame: &Frame, weights: &'m [u8], table: &'m [u8]) -> Option<conv2d::Layer<'m>> {
+fn run<const FORM: u8>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let in_place = frame.y().overlaps(frame.x());
+    let (x, y) = match in_place {
+        true => (Span::NOTHING, frame.x()),
+        false => (frame.x(), frame.y()),
+    };
+    let reads = [x, frame.constant(0), frame.constant(1)];
+    let ([x, weights, table], [y, scratch]) = memory.borrow(reads, [y, frame.scratch()])?;
     let Sizes::PackedConv {
         layout,
         shape,
@@ -180,36 +190,24 @@ fn layer_of<'m>(frame: &Frame, weights: &'m [u8], table: &'m [u8]) -> Option<con
     else {
         return None;
     };
-    Some(conv2d::Layer {
+    let layer = conv2d::Layer {
         layout,
         shape,
         weights: numbers(weights)?,
         table: numbers(table)?,
         x_zero,
         range,
-    })
-}
-
-#[inline(never)]
-fn run_in_place(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let reads = [frame.constant(0), frame.constant(1)];
-    let ([weights, table], [map, scratch]) = memory.borrow(reads, [frame.x(), frame.scratch()])?;
-    let layer = layer_of(frame, weights, table)?;
-    conv2d::forward_in_place(&layer, numbers_mut(map)?, numbers_mut(scratch)?);
-    Some(())
-}
-
-#[inline(never)]
-fn run_apart(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let reads = [frame.x(), frame.constant(0), frame.constant(1)];
-    let ([x, weights, table], [y, scratch]) = memory.borrow(reads, [frame.y(), frame.scratch()])?;
-    let layer = layer_of(frame, weights, table)?;
+    };
     let (x, y): (&[i8], &mut [i8]) = (numbers(x)?, numbers_mut(y)?);
     let scratch = numbers_mut(scratch)?;
-    let (x_len, y_len) = layer.shape.lengths();
+    if in_place {
+        conv2d::run::<FORM>(&layer, None, scratch, y);
+        return Some(());
+    }
+    let (x_len, y_len) = shape.lengths();
     let maps = x.chunks_exact(x_len.max(1));
     for (x, y) in maps.zip(y.chunks_exact_mut(y_len.max(1))) {
-        conv2d::forward(&layer, x, scratch, y);
+        conv2d::run::<FORM>(&layer, Some(x), scratch, y);
     }
     Some(())
 }

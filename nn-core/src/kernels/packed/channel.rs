@@ -115,6 +115,7 @@ pub(crate) fn requantize(x2: i32, [_, multiplier, offset, shift]: [i32; LEN]) ->
 }
 
 /// Holds outputs to a range that is narrower than int8: a ReLU's whose zero point is not the lowest number.
+#[inline(never)]
 pub(crate) fn clamp(y: &mut [i8], [min, max]: [i8; 2]) {
     if [min, max] != [i8::MIN, i8::MAX] {
         for y in y {

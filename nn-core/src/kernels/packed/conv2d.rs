@@ -38,28 +38,68 @@ pub struct Layer<'w> {
     pub range: [i8; 2],
 }
 
+/// What of a shape decides which loops run it. The caller of a layer whose form is known when it is built has no other
+/// loops linked in.
+pub(crate) mod form {
+    /// Not known.
+    pub(crate) const ANY: u8 = 0;
+    /// A kernel of one cell.
+    pub(crate) const POINTWISE: u8 = 1;
+    /// Each output channel sees one input channel.
+    pub(crate) const DEPTHWISE: u8 = 2;
+    /// Any other.
+    pub(crate) const LINES: u8 = 3;
+    /// As [`LINES`], with as many output channels as whole blocks have.
+    pub(crate) const WHOLE_LINES: u8 = 4;
+}
+
 /// y of one map. `scratch` has the words that [`Shape::sizes`] tells of.
 pub fn forward(layer: &Layer, x: &[i8], scratch: &mut [i32], y: &mut [i8]) {
-    run(layer, Map { x: Some(x), y }, scratch);
+    run::<{ form::ANY }>(layer, Some(x), scratch, y);
 }
 
 /// y over x, from its start, where [`Shape::fits_in_place`].
 pub fn forward_in_place(layer: &Layer, map: &mut [i8], scratch: &mut [i32]) {
-    run(layer, Map { x: None, y: map }, scratch);
+    run::<{ form::ANY }>(layer, None, scratch, map);
 }
 
-fn run(layer: &Layer, map: Map, scratch: &mut [i32]) {
+/// As [`forward`], or, without `x`, as [`forward_in_place`], for a layer of this [`form`].
+#[inline(never)]
+pub(crate) fn run<const FORM: u8>(
+    layer: &Layer,
+    x: Option<&[i8]>,
+    scratch: &mut [i32],
+    y: &mut [i8],
+) {
     let [weights_len, table_len, scratch_len] = layer.shape.sizes(layer.layout);
     let short = layer.weights.len() < weights_len || layer.table.len() < table_len;
     let Some(scratch) = scratch.get_mut(..scratch_len).filter(|_| !short) else {
         return;
     };
-    let Map { x, y } = map;
     let map = Map { x, y: &mut *y };
-    if layer.shape.is_pointwise() {
-        layer.pointwise(map, scratch);
-    } else {
-        layer.rows(map, scratch);
+    let form = match FORM {
+        form::ANY => layer.shape.form(),
+        form => form,
+    };
+    match form {
+        form::POINTWISE => layer.pointwise(map, scratch),
+        form::DEPTHWISE => {
+            let (_, _, halves) = layer.shape.line();
+            let mut kernels =
+                layer.kernels(|tile, first, blocks| Kernel::depthwise(tile, halves, first, blocks));
+            layer.rows(map, scratch, &mut kernels);
+        }
+        form::WHOLE_LINES => {
+            let (weights, table) = (layer.weights, layer.tables());
+            let blocks = layer.blocks(weights, table);
+            if let Some(mut kernel) = Kernel::lines(&layer.shape.tile(), &blocks) {
+                layer.whole_rows(map, scratch, &mut kernel);
+            }
+        }
+        _ => {
+            let mut kernels = layer.kernels(|tile, _, blocks| Kernel::lines(tile, blocks));
+            layer.rows(map, scratch, &mut kernels);
+        }
     }
     let (_, len) = layer.shape.lengths();
     channel::clamp(y.get_mut(..len).unwrap_or(&mut []), layer.range);
@@ -81,32 +121,42 @@ impl Map<'_> {
 impl Layer<'_> {
     /// Through rows of widened inputs.
     #[inline(never)]
-    fn rows(&self, map: Map, scratch: &mut [i32]) {
+    fn rows(&self, map: Map, scratch: &mut [i32], kernels: &mut Kernels) {
+        self.pairs(map, scratch, |x, inputs, pooled, out| {
+            kernels.run(x, inputs, pooled, out);
+        });
+    }
+
+    /// As [`rows`](Self::rows), where all blocks are whole.
+    #[inline(never)]
+    fn whole_rows(&self, map: Map, scratch: &mut [i32], kernel: &mut Kernel) {
+        self.pairs(map, scratch, |x, inputs, pooled, y| {
+            let (second, pool) = self.place(pooled, y.len());
+            kernel.run(x, inputs, Output { y, second, pool });
+        });
+    }
+
+    /// Calls `run` with the widened inputs of each two pixels of an output row, their sums in layout 2, whether the
+    /// outputs are the second that go there, and where.
+    #[inline(always)]
+    fn pairs(
+        &self,
+        map: Map,
+        scratch: &mut [i32],
+        mut run: impl FnMut(&[i16], [i32; 2], bool, &mut [i8]),
+    ) {
         let shape = &self.shape;
         let (lines, words, halves) = shape.line();
         let kernel_rows = usize::from(shape.kernel[0]);
-        let [down, along] = shape.stride.map(usize::from);
-        let distance = if shape.is_single() { along } else { 2 * along };
+        let [down, _] = shape.stride.map(usize::from);
+        let distance = shape.distance();
         let row_words = lines * halves / 2;
-        // Numbers of 16 bits, or of what lies in memory.
-        let (pitch, count) = match shape.depthwise {
-            true => (2 * row_words, kernel_rows),
-            false => (halves, kernel_rows * lines),
-        };
-        let tile = Lines {
-            pitch: pitch as u32,
-            words: words as u32,
-            count: count as u32,
-            distance: distance as u32,
-        };
-        let mut kernels = self.kernels(|first, blocks| match shape.depthwise {
-            true => Kernel::depthwise(&tile, halves, first, blocks),
-            false => Kernel::lines(&tile, blocks),
-        });
         let kept = kernel_rows.saturating_sub(down);
         let gone = (kernel_rows - kept) * row_words;
         let rows = scratch.len().min(kernel_rows * row_words);
         let (scratch, columns) = scratch.split_at_mut(rows);
+        // Of layout 2 only, which has no kernels here.
+        let columns: &mut [i32] = if cfg!(mote_armv7em) { &mut [] } else { columns };
         columns.fill(0);
         // Inputs that a column's sum is of, and columns of a pixel.
         let (column, len) = if shape.is_single() {
@@ -142,7 +192,7 @@ impl Layer<'_> {
                     let columns = part(columns, at, len).iter();
                     columns.fold(0i32, |sum, column| sum.wrapping_add(*column))
                 });
-                kernels.run(wide, inputs, pooled, pair);
+                run(wide, inputs, pooled, pair);
                 wide = wide.get(2 * distance..).unwrap_or(&[]);
                 columns = columns.get(2 * distance / column..).unwrap_or(&[]);
             }
@@ -205,7 +255,7 @@ impl Layer<'_> {
         let shape = &self.shape;
         let [down, along] = shape.stride.map(usize::from);
         let (inputs, width) = (shape.inputs(), usize::from(shape.input[1]));
-        let mut kernels = self.kernels(|_, blocks| Kernel::pairs(2 * scratch.len(), blocks));
+        let mut kernels = self.kernels(|_, _, blocks| Kernel::pairs(2 * scratch.len(), blocks));
         for row in 0..self.rows_to_sum() {
             let Some((pooled, out)) = self.output_row(map.y, row) else {
                 return;
@@ -254,29 +304,53 @@ impl Layer<'_> {
         }
     }
 
-    /// The kernels of all blocks; `make` makes one from the number of its first block.
+    /// The kernels of all blocks; `make` makes one from where its inputs lie and the number of its first block.
     fn kernels<'w>(
         &'w self,
-        make: impl Fn(usize, &Blocks<'w>) -> Option<Kernel<'w>>,
+        make: impl Fn(&Lines, usize, &Blocks<'w>) -> Option<Kernel<'w>>,
     ) -> Kernels<'w> {
-        let tables = self.table.as_chunks::<LEN>().0.as_chunks::<CHANNELS>().0;
+        let tile = self.shape.tile();
+        let tables = self.tables();
         let outputs = usize::from(self.shape.outputs);
         let (table, rest) = tables
             .split_at_checked(outputs / CHANNELS)
             .unwrap_or_default();
         let words = table.len() * self.shape.block();
         let (weights, last) = self.weights.split_at_checked(words).unwrap_or_default();
-        let blocks = |weights, table| Blocks {
+        let blocks = |weights, table| self.blocks(weights, table);
+        Kernels {
+            whole: make(&tile, 0, &blocks(weights, table)),
+            rest: make(&tile, table.len(), &blocks(last, rest)),
+            layer: self,
+        }
+    }
+
+    /// The table, block by block.
+    fn tables(&self) -> &[[[i32; LEN]; CHANNELS]] {
+        self.table.as_chunks::<LEN>().0.as_chunks::<CHANNELS>().0
+    }
+
+    fn blocks<'w>(&self, weights: &'w [i32], table: &'w [[[i32; LEN]; CHANNELS]]) -> Blocks<'w> {
+        Blocks {
             layout: self.layout,
             weights,
             table,
-        };
-        Kernels {
-            whole: make(0, &blocks(weights, table)),
-            rest: make(table.len(), &blocks(last, rest)),
-            outputs,
-            pool: self.shape.pool,
         }
+    }
+
+    /// Where the second of two pixels goes that have `len` numbers, and what is stored; `pooled`: of the second row
+    /// that goes there.
+    #[inline(always)]
+    fn place(&self, pooled: bool, len: usize) -> (usize, Pool) {
+        let outputs = usize::from(self.shape.outputs);
+        // The second pixel is there but at the end of an odd row.
+        let second = if len > outputs { outputs } else { 0 };
+        let pool = match (self.shape.pool, pooled) {
+            (false, _) => Pool::Both,
+            (true, false) => Pool::Larger,
+            (true, true) => Pool::Largest,
+        };
+        (second, pool)
     }
 }
 
@@ -286,31 +360,21 @@ struct Kernels<'w> {
     whole: Option<Kernel<'w>>,
     /// Of the last one, where it has fewer.
     rest: Option<Kernel<'w>>,
-    outputs: usize,
-    pool: bool,
+    layer: &'w Layer<'w>,
 }
 
 impl Kernels<'_> {
     /// All channels of two pixels.
     #[inline(always)]
     fn run(&mut self, x: &[i16], inputs: [i32; 2], pooled: bool, out: &mut [i8]) {
-        // The second pixel is there but at the end of an odd row.
-        let second = if out.len() > self.outputs {
-            self.outputs
-        } else {
-            0
-        };
-        let pool = match (self.pool, pooled) {
-            (false, _) => Pool::Both,
-            (true, false) => Pool::Larger,
-            (true, true) => Pool::Largest,
-        };
+        let (second, pool) = self.layer.place(pooled, out.len());
         if let Some(whole) = &mut self.whole {
             let y = &mut *out;
             whole.run(x, inputs, Output { y, second, pool });
         }
         if let Some(rest) = &mut self.rest {
-            rest_of(rest, (x, inputs), pool, out, self.outputs);
+            let outputs = usize::from(self.layer.shape.outputs);
+            rest_of(rest, (x, inputs), pool, out, outputs);
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use crate::kernels::packed::Layout;
 use crate::kernels::packed::channel::LEN;
-use crate::kernels::packed::tile::CHANNELS;
+use crate::kernels::packed::conv2d::form;
+use crate::kernels::packed::tile::{CHANNELS, Lines};
 
 /// Sizes of a convolution. Products of the input's, and of the output's, fit 31 bits, as those of tensors do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +54,9 @@ impl Shape {
         }
     }
 
-    pub(super) fn is_pointwise(&self) -> bool {
-        self.kernel == [1, 1] && self.before == [0, 0] && self.inputs() > 1 && !self.depthwise
+    pub(super) const fn is_pointwise(&self) -> bool {
+        let small = matches!((self.kernel, self.before), ([1, 1], [0, 0]));
+        small && self.channels > 1 && !self.depthwise
     }
 
     /// Whether a word holds two columns of the only input channel.
@@ -110,6 +112,42 @@ impl Shape {
         } else {
             let cells = last.saturating_add(kernel);
             (self.planes(), kernel, cells.saturating_mul(2))
+        }
+    }
+
+    /// Halves from one pixel to the next.
+    pub(super) fn distance(&self) -> usize {
+        let [_, along] = self.stride.map(usize::from);
+        if self.is_single() { along } else { 2 * along }
+    }
+
+    /// Where the inputs of two pixels lie among the rows.
+    pub(super) fn tile(&self) -> Lines {
+        let (lines, words, halves) = self.line();
+        let kernel_rows = usize::from(self.kernel[0]);
+        // Numbers of 16 bits, or of what lies in memory.
+        let (pitch, count) = match self.depthwise {
+            true => (lines.saturating_mul(halves), kernel_rows),
+            false => (halves, kernel_rows.saturating_mul(lines)),
+        };
+        Lines {
+            pitch: pitch as u32,
+            words: words as u32,
+            count: count as u32,
+            distance: self.distance() as u32,
+        }
+    }
+
+    /// Which loops run it: see [`form`].
+    pub(crate) const fn form(&self) -> u8 {
+        if self.depthwise {
+            form::DEPTHWISE
+        } else if self.is_pointwise() {
+            form::POINTWISE
+        } else if self.outputs.is_multiple_of(CHANNELS as u16) {
+            form::WHOLE_LINES
+        } else {
+            form::LINES
         }
     }
 

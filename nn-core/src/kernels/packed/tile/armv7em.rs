@@ -408,7 +408,7 @@ unsafe extern "C" fn each<const WORDS: u32>(frame: &Frame) {
 }
 
 /// All blocks of a dense layer. The inputs are whole steps of two words.
-#[inline]
+#[inline(never)]
 pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
     let halves: &[i16] = bytemuck::cast_slice(x);
     // Two words of weights for each of the inputs, as of pairs; one pixel takes half as many inputs.
