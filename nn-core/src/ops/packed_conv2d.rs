@@ -173,7 +173,18 @@ pub(super) const fn code<K: OpSet>(sizes: &Sizes) -> Option<Forward> {
     }
 }
 
-fn run<const FORM: u8>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+/// A layer with what it runs on.
+struct Prepared<'m> {
+    layer: conv2d::Layer<'m>,
+    /// None where it lies where the output goes.
+    x: Option<&'m [i8]>,
+    y: &'m mut [i8],
+    scratch: &'m mut [i32],
+}
+
+/// A function of its own: what it needs of the stack is free again when the layer runs.
+#[inline(never)]
+fn prepare<'m>(frame: &Frame, memory: &'m mut Memory) -> Option<Prepared<'m>> {
     let in_place = frame.y().overlaps(frame.x());
     let (x, y) = match in_place {
         true => (Span::NOTHING, frame.x()),
@@ -198,16 +209,29 @@ fn run<const FORM: u8>(frame: &Frame, memory: &mut Memory) -> Option<()> {
         x_zero,
         range,
     };
-    let (x, y): (&[i8], &mut [i8]) = (numbers(x)?, numbers_mut(y)?);
-    let scratch = numbers_mut(scratch)?;
-    if in_place {
-        conv2d::run::<FORM>(&layer, None, scratch, y);
+    Some(Prepared {
+        layer,
+        x: if in_place { None } else { Some(numbers(x)?) },
+        y: numbers_mut(y)?,
+        scratch: numbers_mut(scratch)?,
+    })
+}
+
+fn run<const FORM: u8>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Prepared {
+        layer,
+        x,
+        y,
+        scratch,
+    } = &mut prepare(frame, memory)?;
+    let Some(x) = x else {
+        conv2d::run::<FORM>(layer, None, scratch, y);
         return Some(());
-    }
-    let (x_len, y_len) = shape.lengths();
+    };
+    let (x_len, y_len) = layer.shape.lengths();
     let maps = x.chunks_exact(x_len.max(1));
     for (x, y) in maps.zip(y.chunks_exact_mut(y_len.max(1))) {
-        conv2d::run::<FORM>(&layer, Some(x), scratch, y);
+        conv2d::run::<FORM>(layer, Some(x), scratch, y);
     }
     Some(())
 }

@@ -84,21 +84,15 @@ pub(crate) fn run<const FORM: u8>(
     match form {
         form::POINTWISE => layer.pointwise(map, scratch),
         form::DEPTHWISE => {
-            let (_, _, halves) = layer.shape.line();
-            let mut kernels =
-                layer.kernels(|tile, first, blocks| Kernel::depthwise(tile, halves, first, blocks));
-            layer.rows(map, scratch, &mut kernels);
+            layer.rows(map, scratch, &mut layer.depthwise_kernels());
         }
         form::WHOLE_LINES => {
-            let (weights, table) = (layer.weights, layer.tables());
-            let blocks = layer.blocks(weights, table);
-            if let Some(mut kernel) = Kernel::lines(&layer.shape.tile(), &blocks) {
+            if let Some(mut kernel) = layer.whole_kernel() {
                 layer.whole_rows(map, scratch, &mut kernel);
             }
         }
         _ => {
-            let mut kernels = layer.kernels(|tile, _, blocks| Kernel::lines(tile, blocks));
-            layer.rows(map, scratch, &mut kernels);
+            layer.rows(map, scratch, &mut layer.lines_kernels());
         }
     }
     let (_, len) = layer.shape.lengths();
@@ -323,6 +317,25 @@ impl Layer<'_> {
             rest: make(&tile, table.len(), &blocks(last, rest)),
             layer: self,
         }
+    }
+
+    // Functions of their own: what they need of the stack is free again when the layer runs.
+
+    #[inline(never)]
+    fn depthwise_kernels(&self) -> Kernels<'_> {
+        let (_, _, halves) = self.shape.line();
+        self.kernels(|tile, first, blocks| Kernel::depthwise(tile, halves, first, blocks))
+    }
+
+    #[inline(never)]
+    fn lines_kernels(&self) -> Kernels<'_> {
+        self.kernels(|tile, _, blocks| Kernel::lines(tile, blocks))
+    }
+
+    #[inline(never)]
+    fn whole_kernel(&self) -> Option<Kernel<'_>> {
+        let blocks = self.blocks(self.weights, self.tables());
+        Kernel::lines(&self.shape.tile(), &blocks)
     }
 
     /// The table, block by block.
