@@ -7,6 +7,7 @@ use super::products::Products;
 
 /// Whether no sum of all inputs moves by 2⁶² or more, and so does not saturate: with |x| of at most X, n of them, and
 /// a weight of at most 2³¹ in size, it moves by at most n·X·2³¹.
+#[inline(never)]
 pub(crate) fn are_small(products: &Products<'_, i32>) -> bool {
     let largest = products
         .inputs()
@@ -19,6 +20,7 @@ pub(crate) fn are_small(products: &Products<'_, i32>) -> bool {
 /// Adds the products to `sums` in blocks of 4; gives the first output that is left.
 ///
 /// The inputs [`are_small`]: the loop does not look whether a sum saturates. None where one begins beyond ± 2⁶².
+#[inline(never)]
 pub(crate) fn add_products(products: &Products<'_, i32>, sums: &mut [i64]) -> usize {
     if !products.are_there(sums.len()) {
         return 0;

@@ -40,13 +40,10 @@ pub(crate) fn accumulate<S: Scalar>(
 ) {
     let products = Products {
         sparse: false,
-        ..Products::of_vector(x, weight, columns)
+        ..Products::of_vector(x, weight.get(first..).unwrap_or(&[]), columns)
     };
     let len = columns.saturating_sub(first).min(BLOCK);
-    S::add_products(
-        &products.from(first),
-        sums.get_mut(..len).unwrap_or(&mut []),
-    );
+    S::add_products(&products, sums.get_mut(..len).unwrap_or(&mut []));
 }
 
 /// sums\[i\] += Σ_j x\[j\] · weight\[j, first + i\] of the first `len` sums, in the order of j. `weight` has `columns`

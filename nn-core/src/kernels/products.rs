@@ -6,8 +6,8 @@
 use super::{part, start};
 use crate::scalar::Scalar;
 
-/// Outputs that a loop over real numbers sums at a time.
-pub(crate) const WIDE: usize = 16;
+/// Outputs whose sums lie on the stack at a time.
+pub(crate) const WIDE: usize = 8;
 
 /// Inputs, and the weights of a block of outputs.
 ///
@@ -106,10 +106,36 @@ impl<'p, S: bytemuck::Pod> Products<'p, S> {
 /// Adds the products to `sums`, one for each output.
 #[inline(always)]
 pub(crate) fn add_products<S: Scalar>(products: &Products<'_, S>, sums: &mut [S::Acc]) {
-    let rest = in_blocks::<S, 8>(products, sums, 0);
+    if cfg!(mote_armv6m) {
+        // No registers for a block: one would lie on the stack, beside the sums.
+        return one_by_one(products, sums);
+    }
+    // Sums of 64 bits take two registers each, and the stack where there are none left.
+    let rest = if size_of::<S::Acc>() > 4 {
+        0
+    } else {
+        in_blocks::<S, 8>(products, sums, 0)
+    };
     let rest = in_blocks::<S, 4>(products, sums, rest);
     let rest = in_blocks::<S, 2>(products, sums, rest);
     in_blocks::<S, 1>(products, sums, rest);
+}
+
+/// [`add_products`] without blocks.
+#[inline(always)]
+fn one_by_one<S: Scalar>(products: &Products<'_, S>, sums: &mut [S::Acc]) {
+    for row in 0..products.rows {
+        let x = part(products.x, row * products.x_step, products.run);
+        let weight = products.weight.get(row * products.w_step..).unwrap_or(&[]);
+        for (x, weight) in x.iter().zip(weight.chunks(products.columns.max(1))) {
+            if products.sparse && *x == S::ZERO {
+                continue;
+            }
+            for (sum, weight) in sums.iter_mut().zip(weight) {
+                *sum = S::mul_acc(*sum, *x, *weight);
+            }
+        }
+    }
 }
 
 /// out\[i\] = bias\[i\] + the products of output i; from 0 where there are no biases.
@@ -149,7 +175,7 @@ pub(crate) fn add_products_f32(products: &Products<'_, f32>, sums: &mut [f32]) {
     }
 }
 
-#[inline(never)]
+#[cfg_attr(mote_vfp, inline(never))]
 fn rest_f32(products: &Products<'_, f32>, sums: &mut [f32], at: usize) {
     add_products(&products.from(at), sums.get_mut(at..).unwrap_or(&mut []));
 }
@@ -192,18 +218,19 @@ fn in_blocks<S: Scalar, const N: usize>(
 ) -> usize {
     let (blocks, _) = sums.get_mut(at..).unwrap_or(&mut []).as_chunks_mut::<N>();
     for sums in blocks {
-        block(&products.from(at), sums);
+        block(products, at, sums);
         at += N;
     }
     at
 }
 
 #[inline(always)]
-fn block<S: Scalar, const N: usize>(products: &Products<'_, S>, sums: &mut [S::Acc; N]) {
+fn block<S: Scalar, const N: usize>(products: &Products<'_, S>, at: usize, sums: &mut [S::Acc; N]) {
     let mut local = *sums;
     for row in 0..products.rows {
         let x = part(products.x, row * products.x_step, products.run);
-        let weight = products.weight.get(row * products.w_step..).unwrap_or(&[]);
+        let weight = products.weight.get(row * products.w_step + at..);
+        let weight = weight.unwrap_or(&[]);
         for (x, weight) in x.iter().zip(weight.chunks(products.columns.max(1))) {
             let Some(weight) = weight.first_chunk::<N>() else {
                 return;

@@ -278,28 +278,26 @@ fn candidates<S: Scalar>(
     for ((block, n), r) in n.chunks_mut(BLOCK).enumerate().zip(r.chunks(BLOCK)) {
         let kept = kept.get_mut(block * BLOCK..).unwrap_or(&mut []);
         let first = first + block * BLOCK;
+        // n takes the inner sums first.
         let mut sums = [S::ZERO_ACC; BLOCK];
+        set_biases(parameters.recurrent_bias, first, &mut sums);
+        add_products(state, parameters.recurrent, columns, first, &mut sums);
+        for (n, sum) in n.iter_mut().zip(&sums) {
+            *n = S::narrow(*sum);
+        }
+        sums = [S::ZERO_ACC; BLOCK];
         set_biases(parameters.bias, first, &mut sums);
         add_products(x, parameters.kernel, columns, first, &mut sums);
-        let mut inner = [S::ZERO_ACC; BLOCK];
-        set_biases(parameters.recurrent_bias, first, &mut inner);
-        add_products(state, parameters.recurrent, columns, first, &mut inner);
-        reset_after(&sums, &inner, r, n, kept);
+        reset_after(&sums, r, n, kept);
     }
 }
 
-/// n = tanh(sum + r ∘ inner) of a block.
+/// n = tanh(sum + r ∘ n) of a block, where n is the inner sum.
 #[inline(never)]
-fn reset_after<S: Scalar>(
-    sums: &[S::Acc; BLOCK],
-    inner: &[S::Acc; BLOCK],
-    r: &[S],
-    n: &mut [S],
-    kept: &mut [S],
-) {
+fn reset_after<S: Scalar>(sums: &[S::Acc; BLOCK], r: &[S], n: &mut [S], kept: &mut [S]) {
     let mut kept = kept.iter_mut();
-    for (((n, r), &sum), &inner) in n.iter_mut().zip(r).zip(sums).zip(inner) {
-        let inner = S::narrow(inner);
+    for ((n, r), &sum) in n.iter_mut().zip(r).zip(sums) {
+        let inner = *n;
         *n = S::narrow(S::mul_acc(sum, *r, inner)).tanh();
         if let Some(kept) = kept.next() {
             *kept = inner;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Forward, Frame, Sizes};
 use crate::kernels::packed::Layout;
 use crate::kernels::packed::conv2d::{self, form};
+use crate::kernels::part;
 use crate::memory::{Memory, Span, numbers, numbers_mut};
 use crate::ops::window::{Window, frames_and_map};
 use crate::ops::{Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, Output};
@@ -218,20 +219,23 @@ fn prepare<'m>(frame: &Frame, memory: &'m mut Memory) -> Option<Prepared<'m>> {
 }
 
 fn run<const FORM: u8>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let mut prepared = prepare(frame, memory);
     let Prepared {
         layer,
         x,
         y,
         scratch,
-    } = &mut prepare(frame, memory)?;
-    let Some(x) = x else {
-        conv2d::run::<FORM>(layer, None, scratch, y);
-        return Some(());
-    };
+    } = prepared.as_mut()?;
     let (x_len, y_len) = layer.shape.lengths();
-    let maps = x.chunks_exact(x_len.max(1));
-    for (x, y) in maps.zip(y.chunks_exact_mut(y_len.max(1))) {
-        conv2d::run::<FORM>(layer, Some(x), scratch, y);
+    let frames = match x {
+        Some(x) => x.len() / x_len.max(1),
+        // In place there is one.
+        None => 1,
+    };
+    for frame in 0..frames {
+        let x = x.map(|x| part(x, frame * x_len, x_len));
+        let y = y.get_mut(frame * y_len..).unwrap_or_default();
+        conv2d::run::<FORM>(layer, x, scratch, y);
     }
     Some(())
 }

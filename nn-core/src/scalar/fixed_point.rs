@@ -262,8 +262,11 @@ macro_rules! fixed_scalar {
     };
 }
 
+// Functions of their own: what they need of the stack is free again when the others run.
+
 /// Whether no sum saturates, and numbers have 32 bits.
 #[cfg(mote_armv7em)]
+#[inline(never)]
 fn are_small<S: Scalar>(products: &Products<'_, S>) -> bool {
     let bits = products.cast::<i32>();
     bits.is_some_and(|bits| kernels::fixed::are_small(&bits))
@@ -271,12 +274,25 @@ fn are_small<S: Scalar>(products: &Products<'_, S>) -> bool {
 
 #[cfg(mote_armv7em)]
 fn add_products<S: Scalar<Acc = i64>>(products: &Products<'_, S>, small: bool, sums: &mut [i64]) {
-    let bits = products.cast::<i32>().filter(|_| small);
-    let at = bits.map_or(0, |bits| kernels::fixed::add_products(&bits, sums));
-    let rest = sums.get_mut(at..).unwrap_or(&mut []);
-    if !rest.is_empty() {
-        kernels::add_products(&products.from(at), rest);
+    let at = if small { add_small(products, sums) } else { 0 };
+    if at < sums.len() {
+        add_rest(products, at, sums);
     }
+}
+
+/// Gives the first output that is left.
+#[cfg(mote_armv7em)]
+#[inline(never)]
+fn add_small<S: Scalar<Acc = i64>>(products: &Products<'_, S>, sums: &mut [i64]) -> usize {
+    let bits = products.cast::<i32>();
+    bits.map_or(0, |bits| kernels::fixed::add_products(&bits, sums))
+}
+
+#[cfg(mote_armv7em)]
+#[inline(never)]
+fn add_rest<S: Scalar<Acc = i64>>(products: &Products<'_, S>, at: usize, sums: &mut [i64]) {
+    let rest = sums.get_mut(at..).unwrap_or(&mut []);
+    kernels::add_products(&products.from(at), rest);
 }
 
 trait Saturate {

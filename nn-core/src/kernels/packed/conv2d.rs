@@ -64,7 +64,7 @@ pub fn forward_in_place(layer: &Layer, map: &mut [i8], scratch: &mut [i32]) {
 }
 
 /// As [`forward`], or, without `x`, as [`forward_in_place`], for a layer of this [`form`].
-#[inline(never)]
+#[inline(always)]
 pub(crate) fn run<const FORM: u8>(
     layer: &Layer,
     x: Option<&[i8]>,
@@ -83,17 +83,9 @@ pub(crate) fn run<const FORM: u8>(
     };
     match form {
         form::POINTWISE => layer.pointwise(map, scratch),
-        form::DEPTHWISE => {
-            layer.rows(map, scratch, &mut layer.depthwise_kernels());
-        }
-        form::WHOLE_LINES => {
-            if let Some(mut kernel) = layer.whole_kernel() {
-                layer.whole_rows(map, scratch, &mut kernel);
-            }
-        }
-        _ => {
-            layer.rows(map, scratch, &mut layer.lines_kernels());
-        }
+        form::DEPTHWISE => layer.depthwise(map, scratch),
+        form::WHOLE_LINES => layer.whole_lines(map, scratch),
+        _ => layer.lines(map, scratch),
     }
     let (_, len) = layer.shape.lengths();
     channel::clamp(y.get_mut(..len).unwrap_or(&mut []), layer.range);
@@ -114,7 +106,7 @@ impl Map<'_> {
 
 impl Layer<'_> {
     /// Through rows of widened inputs.
-    #[inline(never)]
+    #[inline(always)]
     fn rows(&self, map: Map, scratch: &mut [i32], kernels: &mut Kernels) {
         self.pairs(map, scratch, |x, inputs, pooled, out| {
             kernels.run(x, inputs, pooled, out);
@@ -122,7 +114,7 @@ impl Layer<'_> {
     }
 
     /// As [`rows`](Self::rows), where all blocks are whole.
-    #[inline(never)]
+    #[inline(always)]
     fn whole_rows(&self, map: Map, scratch: &mut [i32], kernel: &mut Kernel) {
         self.pairs(map, scratch, |x, inputs, pooled, y| {
             let (second, pool) = self.place(pooled, y.len());
@@ -249,7 +241,7 @@ impl Layer<'_> {
         let shape = &self.shape;
         let [down, along] = shape.stride.map(usize::from);
         let (inputs, width) = (shape.inputs(), usize::from(shape.input[1]));
-        let mut kernels = self.kernels(|_, _, blocks| Kernel::pairs(2 * scratch.len(), blocks));
+        let mut kernels = self.pair_kernels(2 * scratch.len());
         for row in 0..self.rows_to_sum() {
             let Some((pooled, out)) = self.output_row(map.y, row) else {
                 return;
@@ -319,7 +311,29 @@ impl Layer<'_> {
         }
     }
 
-    // Functions of their own: what they need of the stack is free again when the layer runs.
+    // Functions of their own: kernels of another form take no stack, nor does what makes them when the layer runs.
+
+    #[inline(never)]
+    fn depthwise(&self, map: Map, scratch: &mut [i32]) {
+        self.rows(map, scratch, &mut self.depthwise_kernels());
+    }
+
+    #[inline(never)]
+    fn lines(&self, map: Map, scratch: &mut [i32]) {
+        self.rows(map, scratch, &mut self.lines_kernels());
+    }
+
+    #[inline(never)]
+    fn whole_lines(&self, map: Map, scratch: &mut [i32]) {
+        if let Some(kernel) = &mut self.whole_kernel() {
+            self.whole_rows(map, scratch, kernel);
+        }
+    }
+
+    #[inline(never)]
+    fn pair_kernels(&self, halves: usize) -> Kernels<'_> {
+        self.kernels(|_, _, blocks| Kernel::pairs(halves, blocks))
+    }
 
     #[inline(never)]
     fn depthwise_kernels(&self) -> Kernels<'_> {
@@ -434,7 +448,8 @@ fn quad(pixel: &[i8], first: usize, depthwise: bool) -> [i32; 2] {
 }
 
 /// The words of two pixels, one after the other, and the sums of their inputs.
-#[inline]
+#[cfg_attr(mote_armv6m, inline(never))] // Stack.
+#[cfg_attr(not(mote_armv6m), inline)]
 fn one_by_one(pixels: [&[i8]; 2], out: &mut [i32]) -> [i32; 2] {
     let mut halves = out.chunks_mut((out.len() / 2).max(1));
     pixels.map(|pixel| {
@@ -450,7 +465,8 @@ fn one_by_one(pixels: [&[i8]; 2], out: &mut [i32]) -> [i32; 2] {
 }
 
 /// The words of two pixels in turn.
-#[inline]
+#[cfg_attr(mote_armv6m, inline(never))] // Stack.
+#[cfg_attr(not(mote_armv6m), inline)]
 fn alternate(first: &[i8], second: &[i8], out: &mut [i32]) {
     let at = (0..).step_by(4);
     for (out, at) in out.chunks_mut(4).zip(at) {

@@ -195,7 +195,8 @@ fn lines_of<S: Pair>(
 }
 
 /// Twice the sums of a block of a depthwise convolution at two pixels.
-#[inline(always)]
+#[cfg_attr(mote_armv6m, inline(never))] // Stack.
+#[cfg_attr(not(mote_armv6m), inline(always))]
 fn planes_of(x: &[i16], lines: &Lines, plane: usize, weights: &[i32]) -> [[i32; CHANNELS]; 2] {
     // Counts of 16 bits, or of what lies in memory.
     let (pitch, words) = (lines.pitch as usize, lines.words as usize);
