@@ -7,8 +7,8 @@ use crate::scalar::Scalar;
 pub(crate) const BLOCK: usize = 8;
 /// Output channels that an int8 loop holds in registers at a time.
 pub(crate) const ROWS_I8: usize = 4;
-/// Inputs that [`dot_rows_i8`] takes at a time, where gathering them pays; else 0.
-pub(crate) const GATHERED_I8: usize = if cfg!(target_arch = "x86_64") { 8 } else { 0 };
+/// Inputs that [`dot_rows_i8`] takes at a time where they are gathered.
+pub(crate) const GATHERED_I8: usize = 8;
 
 /// `len` values from `at`, or none where they are not all there (which a checked model never asks for).
 #[inline(always)]

@@ -5,6 +5,8 @@ use crate::kernels::{self, GATHERED_I8, ROWS_I8, Requant};
 
 /// Inputs of an output pixel that are gathered, at most.
 const GATHERED: usize = 64 * GATHERED_I8;
+/// Whether they are, at all.
+const GATHERS: bool = cfg!(target_arch = "x86_64");
 
 impl ConvStep {
     /// int8 forward of each frame. Sums wrap, so their order does not matter.
@@ -20,7 +22,7 @@ impl ConvStep {
         for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
             if self.is_depthwise() {
                 self.depthwise_i8(x, weight, x_zero, requant, y);
-            } else if GATHERED > 0 && self.is_gapless() && self.filter() <= GATHERED {
+            } else if GATHERS && self.is_gapless() && self.filter() <= GATHERED {
                 self.gathered_i8(x, weight, x_zero, requant, y);
             } else if self.is_gapless() {
                 self.gapless_i8(x, weight, x_zero, requant, y);
@@ -43,7 +45,7 @@ impl ConvStep {
         let down = self.window.rows.dilation();
         let mut pixels = y.chunks_exact_mut(outputs.max(1));
         let mut patch = [0; GATHERED];
-        let whole = filter.next_multiple_of(GATHERED_I8.max(1));
+        let whole = filter.next_multiple_of(GATHERED_I8);
         let patch = patch.get_mut(..whole).unwrap_or_default();
         // A zero point of an int8 tensor.
         let zero = x_zero as i8;
