@@ -1,7 +1,7 @@
 //! Inner loops over plain weights in assembly, for Cortex-M4 and M7.
 #![allow(unsafe_code)]
 
-use core::arch::{asm, naked_asm};
+use core::arch::naked_asm;
 
 use super::{ROWS_I8, Sums};
 
@@ -109,25 +109,6 @@ unsafe extern "C" fn four_rows(
         "add sp, sp, #4",
         "pop {{r4-r11, pc}}",
     )
-}
-
-/// The larger of each of four bytes.
-#[inline(always)]
-pub(super) fn larger(a: [i8; 4], b: [i8; 4]) -> [i8; 4] {
-    let word = |bytes: [i8; 4]| u32::from_le_bytes(bytes.map(i8::cast_unsigned));
-    let mut larger = word(a);
-    // SAFETY: instructions on registers and on the flags that SSUB8 sets and SEL reads.
-    unsafe {
-        asm!(
-            "ssub8 {scratch}, {a}, {b}",
-            "sel {a}, {a}, {b}",
-            a = inout(reg) larger,
-            b = in(reg) word(b),
-            scratch = out(reg) _,
-            options(pure, nomem, nostack)
-        );
-    }
-    larger.to_le_bytes().map(u8::cast_signed)
 }
 
 /// [`Sums`] of whole fours: y holds x0; x1 has as many, or one that meets all.

@@ -4,6 +4,7 @@
 mod armv7em;
 #[cfg(mote_armv7em)]
 pub(crate) mod fixed;
+mod largest;
 mod lstm_unit;
 pub mod packed;
 mod portable;
@@ -15,10 +16,11 @@ mod sums;
 #[cfg(mote_vfp)]
 mod vfp;
 
+pub(crate) use largest::Windows;
 pub(crate) use lstm_unit::{LstmUnit, saturate_i16};
 pub(crate) use portable::{
     BLOCK, GATHERED_I8, ROWS_I8, accumulate, accumulate_each, accumulate_each_i8, accumulate_part,
-    accumulate_row, dot, dot_rows_i8, keep_larger_i8, part, start, vector_matrix,
+    accumulate_row, dot, dot_rows_i8, part, start, vector_matrix,
 };
 pub use products::Products;
 #[cfg(mote_armv7em)]

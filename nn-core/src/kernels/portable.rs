@@ -160,21 +160,3 @@ pub(crate) fn accumulate_each_i8(x: &[i8], weight: &[i8], zero: i32, sums: &mut 
         *sum = sum.wrapping_add(product);
     }
 }
-
-/// best\[i\] = max(best\[i\], values\[i\]) for as many as there are.
-#[inline]
-pub(crate) fn keep_larger_i8(best: &mut [i8], values: &[i8]) {
-    #[cfg(mote_armv7em)]
-    let (best, values) = {
-        let (quads, best) = best.as_chunks_mut();
-        let (others, _) = values.as_chunks();
-        for (quad, other) in quads.iter_mut().zip(others) {
-            *quad = super::armv7em::larger(*quad, *other);
-        }
-        let values = values.get(4 * quads.len()..).unwrap_or(&[]);
-        (best, values)
-    };
-    for (best, value) in best.iter_mut().zip(values) {
-        *best = (*best).max(*value);
-    }
-}

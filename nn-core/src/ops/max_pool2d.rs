@@ -6,7 +6,7 @@
 use bytemuck::TransparentWrapper;
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
-use crate::kernels::{keep_larger_i8, part};
+use crate::kernels::{Windows, part};
 use crate::memory::{Memory, Span, numbers, numbers_mut};
 pub use crate::ops::argmax::argmax_bytes;
 use crate::ops::argmax::{Packer, Unpacker, argmax_bits};
@@ -100,13 +100,7 @@ impl PoolStep {
         let frames = x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len));
         if argmax.is_empty() {
             for (x, y) in frames {
-                self.max_of_map(x, y, |best, cells| {
-                    for (best, cell) in best.iter_mut().zip(cells) {
-                        if *cell > *best {
-                            *best = *cell;
-                        }
-                    }
-                });
+                self.max_of_map(x, y);
             }
         } else {
             let mut winners = Packer::new(argmax, argmax_bits(self.taps()));
@@ -120,14 +114,43 @@ impl PoolStep {
     /// The largest value of each window, in int8.
     pub(crate) fn max_i8(&self, x: &[i8], y: &mut [i8]) {
         let (x_len, y_len) = self.lengths();
+        let (rows, columns) = (&self.window.rows, &self.window.columns);
+        let channels = usize::from(self.channels);
+        let pitch = usize::from(columns.input) * channels;
+        let whole = columns.whole();
+        let y_pitch = (usize::from(columns.output) * channels).max(1);
         for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
-            self.max_of_map(x, y, keep_larger_i8);
+            for (row, y) in y.chunks_exact_mut(y_pitch).enumerate() {
+                let rows = rows.taps(row);
+                let mut column = 0;
+                while column < usize::from(columns.output) {
+                    // Windows that lie inside as one, those that reach over a border one by one.
+                    let next = if whole.contains(&column) {
+                        whole.end
+                    } else {
+                        column + 1
+                    };
+                    let taps = columns.taps(column);
+                    let windows = Windows {
+                        x: x.get(rows.input * pitch + taps.input * channels..)
+                            .unwrap_or(&[]),
+                        channels,
+                        rows: rows.len,
+                        columns: taps.len,
+                        pitch,
+                        step: columns.stride() * channels,
+                    };
+                    windows.largest(
+                        y.get_mut(column * channels..next * channels)
+                            .unwrap_or(&mut []),
+                    );
+                    column = next;
+                }
+            }
         }
     }
 
-    /// `keep` keeps the larger of the channels of a pixel and of a cell.
-    #[inline(always)]
-    fn max_of_map<T: Copy>(&self, x: &[T], y: &mut [T], keep: impl Fn(&mut [T], &[T])) {
+    fn max_of_map<T: Copy + PartialOrd>(&self, x: &[T], y: &mut [T]) {
         let channels = usize::from(self.channels).max(1);
         let width = usize::from(self.window.columns.input);
         let mut pixels = y.chunks_exact_mut(channels);
@@ -140,10 +163,9 @@ impl PoolStep {
                     for tap_column in 0..columns.len {
                         let at = (rows.input + tap_row) * width + columns.input + tap_column;
                         let cells = part(x, at * channels, channels);
-                        if tap_row + tap_column > 0 {
-                            keep(pixel, cells);
-                        } else {
-                            for (best, cell) in pixel.iter_mut().zip(cells) {
+                        let first = tap_row + tap_column == 0;
+                        for (best, cell) in pixel.iter_mut().zip(cells) {
+                            if first || *cell > *best {
                                 *best = *cell;
                             }
                         }

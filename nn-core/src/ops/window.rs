@@ -236,6 +236,17 @@ impl Axis {
         }
     }
 
+    /// The output cells whose window lies in the input, where it is not dilated.
+    pub(crate) fn whole(&self) -> core::ops::Range<usize> {
+        let stride = usize::from(self.stride).max(1);
+        let before = usize::from(self.before);
+        let first = before.div_ceil(stride);
+        let room = usize::from(self.input) + before;
+        let last = room.checked_sub(usize::from(self.kernel));
+        let end = last.map_or(0, |last| last / stride + 1);
+        first..end.min(usize::from(self.output)).max(first)
+    }
+
     /// The output cells whose window holds input cell `input`, where the window is not dilated.
     pub(crate) fn outputs(&self, input: usize) -> core::ops::Range<usize> {
         let stride = usize::from(self.stride).max(1);
@@ -381,7 +392,11 @@ mod tests {
                         .collect();
                     assert_eq!(found, wanted, "input {input} tap {tap} kernel {kernel}");
                 }
-                for output in 0..usize::from(axis.output) {
+                let outputs = 0..usize::from(axis.output);
+                let whole = axis.whole();
+                for output in outputs {
+                    let inside = axis.taps(output).len == usize::from(kernel);
+                    assert!(dilation > 1 || whole.contains(&output) == inside);
                     let start = (output * usize::from(stride)) as i64 - i64::from(before);
                     let wanted: std::vec::Vec<(i64, i64)> = (0..i64::from(kernel))
                         .map(|tap| (tap, start + tap * step))
