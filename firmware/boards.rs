@@ -34,6 +34,15 @@ pub struct Board {
     pub chip: Option<&'static str>,
 }
 
+impl Board {
+    /// Whether its core has the DSP instructions: weights are packed for it by layout 1, else by layout 2.
+    pub fn has_dsp(&self) -> bool {
+        ["thumbv7em", "thumbv8m"]
+            .iter()
+            .any(|family| self.target.starts_with(family))
+    }
+}
+
 const KIB: u32 = 1024;
 
 /// The boards, by core.
@@ -44,6 +53,7 @@ pub const BOARDS: &[Board] = &[
     board("an386",        "Cortex-M4F", "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, Some("mps2-an386"), None),
     board("nucleo-f446re","Cortex-M4F", "thumbv7em-none-eabihf", (0x0800_0000, 512 * KIB),  (0x2000_0000, 128 * KIB),  8 * KIB,  None,               Some("STM32F446RETx")),
     board("an500",        "Cortex-M7",  "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, Some("mps2-an500"), None),
+    board("an547",        "Cortex-M55", "thumbv8m.main-none-eabihf", (0x0000_0000, 512 * KIB), (0x2000_0000, 512 * KIB), 16 * KIB, Some("mps3-an547"), None),
 ];
 
 #[expect(clippy::too_many_arguments, reason = "a row of the table above")]

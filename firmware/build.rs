@@ -182,7 +182,7 @@ fn outputs(model: &Model) -> usize {
 
 /// Whether the board's core has kernels for the layout of the model's weights.
 fn check_layout(board: &Board, path: &Path, model: &Model) -> Result<(), String> {
-    let (known, name, target) = match board.target.starts_with("thumbv7em") {
+    let (known, name, target) = match board.has_dsp() {
         true => (layout::ARMV7EM, "armv7em", "m4"),
         false => (layout::ARMV7M, "armv7m", "m3"),
     };

@@ -293,6 +293,11 @@ fn packed_kernels_are_right_on_a_cortex_m4f_and_m7() {
 }
 
 #[test]
+fn packed_kernels_are_right_on_a_cortex_m55() {
+    assert_kernels_are_right("an547", &["an547"]);
+}
+
+#[test]
 fn packed_kernels_are_right_on_a_cortex_m3() {
     assert_kernels_are_right("an385", &["an385"]);
 }
@@ -307,6 +312,11 @@ fn packed_kernels_are_right_on_a_cortex_m0() {
 #[test]
 fn all_cases_are_alike_on_a_cortex_m4f_and_m7() {
     assert_alike(&cases_for(Layout::Armv7em), "an386", &["an386", "an500"]);
+}
+
+#[test]
+fn all_cases_are_alike_on_a_cortex_m55() {
+    assert_alike(&cases_for(Layout::Armv7em), "an547", &["an547"]);
 }
 
 /// A case with what it takes of a board's RAM: the arena, and its targets.

@@ -7,9 +7,10 @@
 #[cfg(any(
     feature = "board-an385",
     feature = "board-an386",
-    feature = "board-an500"
+    feature = "board-an500",
+    feature = "board-an547"
 ))]
-#[path = "qemu_mps2.rs"]
+#[path = "qemu_mps.rs"]
 mod board;
 
 #[cfg(feature = "board-microbit")]
@@ -27,7 +28,8 @@ mod register;
 #[cfg(any(
     feature = "board-an385",
     feature = "board-an386",
-    feature = "board-an500"
+    feature = "board-an500",
+    feature = "board-an547"
 ))]
 mod wait;
 

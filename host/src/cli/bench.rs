@@ -73,7 +73,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     }
     let Place::Qemu(board) = args.on else {
         bail!(
-            "instructions are counted in QEMU only: take --on qemu:an386, an385, an500 or microbit"
+            "instructions are counted in QEMU only: take --on qemu:an386, an385, an500, an547 or microbit"
         );
     };
     let what = if args.what.is_empty() && args.train {
@@ -134,7 +134,7 @@ enum Row {
 
 /// The layout that a board's kernels are made for.
 fn layout_of(board: &Board) -> Layout {
-    if board.target.starts_with("thumbv7em") {
+    if board.has_dsp() {
         Layout::Armv7em
     } else {
         Layout::Armv7m

@@ -46,7 +46,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             inspection = inspection.measured(&measure(blob.model().name(), &blob, board, ui)?);
         }
         Some(_) => bail!(
-            "instructions are counted in QEMU only: take --on qemu:an386, an385, an500 or microbit"
+            "instructions are counted in QEMU only: take --on qemu:an386, an385, an500, an547 or microbit"
         ),
     }
     if args.json {

@@ -48,7 +48,7 @@ impl Samples {
 /// Where the model runs.
 #[derive(clap::Args)]
 pub(crate) struct Where {
-    /// host, qemu[:BOARD] (an385, an386, an500, microbit) or serial:PATH[@BAUD].
+    /// host, qemu[:BOARD] (an385, an386, an500, an547, microbit) or serial:PATH[@BAUD].
     #[arg(long, default_value = "host", value_name = "PLACE")]
     pub(crate) on: Place,
 }

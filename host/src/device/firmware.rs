@@ -68,7 +68,7 @@ impl Toolchain {
             }
             Toolchain::Debian => {
                 let mut cargo = Command::new(DEBIAN_CARGO);
-                let linker = target.replace('-', "_").to_uppercase();
+                let linker = target.replace(['-', '.'], "_").to_uppercase();
                 cargo
                     .args(["build", "-Zbuild-std=core"])
                     .env("RUSTC", DEBIAN_RUSTC)

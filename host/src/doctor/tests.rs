@@ -80,7 +80,7 @@ fn a_target_without_a_compiler_says_for_which_boards_one_is_wanted() {
 #[test]
 fn a_qemu_without_a_machine_is_named() {
     let version = || Some("QEMU emulator version 4.2.1".to_owned());
-    let list = "Supported machines are:\nmicrobit  BBC micro:bit\nmps2-an385  M3\nmps2-an500  M7\n";
+    let list = "Supported machines are:\nmicrobit  BBC micro:bit\nmps2-an385  M3\nmps2-an500  M7\nmps3-an547  M55\n";
     let check = qemu(version(), || Some(list.to_owned()));
     assert!(!check.ok);
     assert!(check.found.unwrap().ends_with("without mps2-an386"));

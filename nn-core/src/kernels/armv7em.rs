@@ -88,6 +88,7 @@ unsafe extern "C" fn four_rows(
         };
     }
     naked_asm!(
+        cpu!(),
         "push {{r4-r11, lr}}",
         "add r12, r0, r2",
         "push {{r12}}",
@@ -222,6 +223,7 @@ unsafe extern "C" fn four_sums(
         };
     }
     naked_asm!(
+        cpu!(),
         "push {{r2-r11, lr}}",
         "1:",
         "ldr r2, [sp, #4]",

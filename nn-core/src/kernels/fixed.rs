@@ -59,6 +59,7 @@ unsafe extern "C" fn four(
     sums: *mut [i64; 4],
 ) {
     naked_asm!(
+        cpu!(),
         "push {{r4-r11, lr}}",
         "ldr r12, [sp, #36]",
         "ldm r12, {{r4-r11}}",

@@ -1,5 +1,20 @@
 //! The inner loops. `portable` serves every core; faster families for some cores join it and give the same bits.
 
+/// What a function in assembly alone begins with: the core, where the target's name does not tell it. (LLVM, when it
+/// lists the symbols of such functions, knows no more than that name.)
+#[cfg(mote_helium)]
+macro_rules! cpu {
+    () => {
+        ".cpu cortex-m55"
+    };
+}
+#[cfg(all(mote_armv7em, not(mote_helium)))]
+macro_rules! cpu {
+    () => {
+        ""
+    };
+}
+
 #[cfg(mote_armv7em)]
 mod armv7em;
 #[cfg(mote_armv7em)]

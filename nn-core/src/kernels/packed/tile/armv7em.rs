@@ -180,6 +180,7 @@ macro_rules! end {
 #[unsafe(naked)]
 unsafe extern "C" fn adjacent<const WORDS: u32>(frame: &Frame) {
     naked_asm!(
+        cpu!(),
         begin!(),
         "1:",
         "ldr r10, [r0], #4",
@@ -216,6 +217,7 @@ unsafe extern "C" fn adjacent<const WORDS: u32>(frame: &Frame) {
 #[unsafe(naked)]
 unsafe extern "C" fn spaced<const WORDS: u32>(frame: &Frame) {
     naked_asm!(
+        cpu!(),
         begin!(),
         "ldr lr, [sp, #48]",
         ".if {words} == 0",
@@ -270,6 +272,7 @@ unsafe extern "C" fn spaced<const WORDS: u32>(frame: &Frame) {
 #[unsafe(naked)]
 unsafe extern "C" fn alternating(frame: &Frame) {
     naked_asm!(
+        cpu!(),
         begin!(),
         "b 2f",
         "1:",
@@ -391,6 +394,7 @@ macro_rules! plane {
 #[unsafe(naked)]
 unsafe extern "C" fn each<const WORDS: u32>(frame: &Frame) {
     naked_asm!(
+        cpu!(),
         begin!(),
         "ldr lr, [sp, #48]",
         plane!("r2", "r3", "r6", "r7"),
@@ -471,6 +475,7 @@ pub(in super::super) use lstm::lstm_step;
 #[unsafe(naked)]
 unsafe extern "C" fn single(frame: &Frame) {
     naked_asm!(
+        cpu!(),
         begin!(),
         "b 2f",
         "1:",

@@ -230,6 +230,7 @@ macro_rules! logistic {
 #[unsafe(naked)]
 unsafe extern "C" fn units(frame: &Frame) {
     naked_asm!(
+        cpu!(),
         "push {{r4-r11, lr}}",
         "sub sp, sp, #60",
         "ldm r0!, {{r1-r12, lr}}",

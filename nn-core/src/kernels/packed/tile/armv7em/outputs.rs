@@ -126,6 +126,7 @@ macro_rules! store {
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn finish() {
     naked_asm!(
+        cpu!(),
         "push {{lr}}",
         "sub r4, r4, r2",
         "sub r5, r5, r3",
@@ -141,7 +142,7 @@ pub(super) unsafe extern "C" fn finish() {
 /// Called with the sums in r2–r9 and the frame on the stack.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn finish_each() {
-    naked_asm!("push {{lr}}", store!("lsl #1"))
+    naked_asm!(cpu!(), "push {{lr}}", store!("lsl #1"))
 }
 
 /// The output of a channel, of whose sum there is 2^-`shift` in a register: 6 instructions. r0 table.
@@ -162,6 +163,7 @@ macro_rules! output {
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn finish_single() {
     naked_asm!(
+        cpu!(),
         "push {{lr}}",
         "sub r3, r3, r2",
         "sub r5, r5, r4",

@@ -1,6 +1,7 @@
-//! Arm's MPS2 board as QEMU emulates it: AN385 (Cortex-M3), AN386 (Cortex-M4F), AN500 (Cortex-M7).
+//! Arm's MPS boards as QEMU emulates them: MPS2 with AN385 (Cortex-M3), AN386 (Cortex-M4F) or AN500 (Cortex-M7), MPS3 with
+//! AN547 (Cortex-M55).
 //!
-//! Source of the addresses: Arm DAI 0385, DAI 0386 and DAI 0500; of the UART: Arm DDI 0479
+//! Source of the addresses: Arm DAI 0385, DAI 0386, DAI 0500 and DAI 0547; of the UART: Arm DDI 0479
 //! (Cortex-M System Design Kit), chapter 4.5.
 
 use core::convert::Infallible;
@@ -12,15 +13,21 @@ use embedded_io::{ErrorType, Read, Write};
 
 use super::{register::Register, wait::Wake};
 
-const UART0: usize = 0x4000_4000;
+/// UART0, and the interrupt of what it receives; the FPGA's LEDs.
+#[cfg(not(feature = "board-an547"))]
+const PLACES: (usize, u16, usize) = (0x4000_4000, 0, 0x4002_8000);
+/// The same, by their addresses in the Secure world, where the core starts. The interrupt is that of both directions:
+/// QEMU up to 9.1 swaps those of one.
+#[cfg(feature = "board-an547")]
+const PLACES: (usize, u16, usize) = (0x5930_3000, 43, 0x5930_2000);
+const UART0: usize = PLACES.0;
+const UART0_INTERRUPT: u16 = PLACES.1;
+const FPGAIO_LED: usize = PLACES.2;
 const TX_FULL: u32 = 1;
 const RX_FULL: u32 = 2;
 /// Transmitter and receiver on, an interrupt for each byte that comes.
 const CONTROL: u32 = 0b1011;
 const RX_INTERRUPT: u32 = 2;
-/// The number of UART0's receive interrupt.
-const UART0_RX: u16 = 0;
-const FPGAIO_LED: usize = 0x4002_8000;
 
 /// What the board hands out.
 pub struct Parts {
@@ -43,7 +50,7 @@ pub fn take() -> Parts {
             data,
             state,
             interrupts,
-            wake: Wake::new(UART0_RX),
+            wake: Wake::new(UART0_INTERRUPT),
         },
         // SAFETY: as above, for the FPGA's LED register.
         led: Led(unsafe { Register::new(FPGAIO_LED) }),
