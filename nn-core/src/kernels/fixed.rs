@@ -22,7 +22,7 @@ pub(crate) fn are_small(products: &Products<'_, i32>) -> bool {
 /// The inputs [`are_small`]: the loop does not look whether a sum saturates. None where one begins beyond ± 2⁶².
 #[inline(never)]
 pub(crate) fn add_products(products: &Products<'_, i32>, sums: &mut [i64]) -> usize {
-    if !products.are_there(sums.len()) {
+    if !products.are_there(1, sums.len()) {
         return 0;
     }
     const HALF: u64 = 1 << 62;

@@ -24,11 +24,13 @@ pub struct Products<'p, S> {
     pub(crate) rows: usize,
     pub(crate) x_step: usize,
     pub(crate) w_step: usize,
+    /// How much further the inputs of the next outputs lie, where there is more than one pixel.
+    pub(crate) step: usize,
     /// Whether an input of 0 is passed over.
     pub(crate) sparse: bool,
 }
 
-impl<'p, S> Products<'p, S> {
+impl<'p, S: Copy> Products<'p, S> {
     /// A vector times a matrix; inputs of 0 are passed over.
     #[inline(always)]
     pub(crate) fn of_vector(x: &'p [S], weight: &'p [S], columns: usize) -> Self {
@@ -40,8 +42,22 @@ impl<'p, S> Products<'p, S> {
             rows: 1,
             x_step: 0,
             w_step: 0,
+            step: 0,
             sparse: true,
         }
+    }
+
+    /// Each pixel with its outputs.
+    #[inline(always)]
+    pub(crate) fn pixels<'o>(self, out: &'o mut [S]) -> impl Iterator<Item = (Self, &'o mut [S])>
+    where
+        'p: 'o,
+    {
+        let pixels = out.chunks_mut(self.columns.max(1)).enumerate();
+        pixels.map(move |(index, out)| {
+            let x = self.x.get(index * self.step..).unwrap_or(&[]);
+            (Self { x, ..self }, out)
+        })
     }
 
     /// From output `at` of the block on.
@@ -53,15 +69,17 @@ impl<'p, S> Products<'p, S> {
         }
     }
 
-    /// Whether all inputs, and all weights of `outputs` outputs, are there; and there is at least one.
+    /// Whether all inputs of so many pixels, and all weights of `outputs` outputs, are there; and there is at least one.
     #[cfg(mote_armv7em)]
-    pub(super) fn are_there(&self, outputs: usize) -> bool {
-        if self.rows == 0 || self.run == 0 {
+    pub(super) fn are_there(&self, pixels: usize, outputs: usize) -> bool {
+        if self.rows == 0 || self.run == 0 || pixels == 0 {
             return false;
         }
         // Of numbers in memory: no sum gets near the end of a word.
         let [rows, run] = [self.rows, self.run].map(|count| count.wrapping_sub(1));
+        let pixels = pixels.wrapping_sub(1).wrapping_mul(self.step);
         let x_len = rows.wrapping_mul(self.x_step).wrapping_add(self.run);
+        let x_len = x_len.wrapping_add(pixels);
         let row = run.wrapping_mul(self.columns).wrapping_add(outputs);
         let w_len = rows.wrapping_mul(self.w_step).wrapping_add(row);
         x_len <= self.x.len() && w_len <= self.weight.len()
@@ -81,6 +99,7 @@ impl<'p, S: bytemuck::Pod> Products<'p, S> {
             rows,
             x_step,
             w_step,
+            step,
             sparse,
             ..
         } = *self;
@@ -92,6 +111,7 @@ impl<'p, S: bytemuck::Pod> Products<'p, S> {
             rows,
             x_step,
             w_step,
+            step,
             sparse,
         })
     }
@@ -138,13 +158,15 @@ fn one_by_one<S: Scalar>(products: &Products<'_, S>, sums: &mut [S::Acc]) {
     }
 }
 
-/// out\[i\] = bias\[i\] + the products of output i; from 0 where there are no biases.
+/// out\[i\] = bias\[i\] + the products of output i, for each pixel of `columns` outputs; from 0 where there are no biases.
 #[inline(always)]
 pub(crate) fn sum_products<S: Scalar>(products: &Products<'_, S>, bias: &[S], out: &mut [S]) {
-    sum_products_by(products, bias, out, S::add_products);
+    for (products, out) in products.pixels(out) {
+        sum_products_by(&products, bias, out, S::add_products);
+    }
 }
 
-/// [`sum_products`], where `add` is [`add_products`].
+/// [`sum_products`] of one pixel, where `add` is [`add_products`].
 #[inline(always)]
 pub(crate) fn sum_products_by<S: Scalar>(
     products: &Products<'_, S>,
@@ -187,13 +209,15 @@ pub(crate) fn sum_products_f32(products: &Products<'_, f32>, bias: &[f32], out: 
     let at = super::vfp::sum_products(products, bias, out);
     #[cfg(not(mote_vfp))]
     let at = 0;
-    let Some(rest @ [_, ..]) = out.get_mut(at..) else {
+    if at >= products.columns {
         return;
-    };
-    for (index, out) in rest.iter_mut().enumerate() {
-        *out = bias.get(at + index).copied().unwrap_or(0.0);
     }
-    rest_f32(products, out, at);
+    for (products, out) in products.pixels(out) {
+        for (index, out) in out.iter_mut().enumerate().skip(at) {
+            *out = bias.get(index).copied().unwrap_or(0.0);
+        }
+        rest_f32(&products, out, at);
+    }
 }
 
 /// w\[i\] −= x · delta\[i\], each rounded.
@@ -260,13 +284,14 @@ mod tests {
         for outputs in 1..40 {
             let (rows, run) = (draw.size(1, 3), draw.size(1, 9));
             let columns = outputs + draw.size(0, 3);
+            let (pixels, step) = (draw.size(1, 4), draw.size(0, 5));
             let (x_step, w_step) = (run + draw.size(0, 4), run * columns + draw.size(0, 5));
-            let mut x = draw.values::<S>(rows * x_step);
+            let mut x = draw.values::<S>(rows * x_step + (pixels - 1) * step);
             for x in x.iter_mut().step_by(3) {
                 *x = S::ZERO;
             }
             let weight = draw.values::<S>(rows * w_step);
-            let bias = draw.values::<S>(outputs);
+            let bias = draw.values::<S>(columns);
             for sparse in [false, true] {
                 let products = Products {
                     x: &x,
@@ -276,27 +301,31 @@ mod tests {
                     rows,
                     x_step,
                     w_step,
+                    step,
                     sparse,
                 };
-                let wanted: Vec<S> = (0..outputs)
-                    .map(|output| {
+                let wanted: Vec<S> = (0..pixels * columns)
+                    .map(|at| {
+                        let (pixel, output) = (at / columns, at % columns);
                         let mut sum = bias[output].widen();
                         for row in 0..rows {
                             for index in 0..run {
                                 let weight = weight[row * w_step + index * columns + output];
-                                sum = S::mul_acc(sum, x[row * x_step + index], weight);
+                                let x = x[pixel * step + row * x_step + index];
+                                sum = S::mul_acc(sum, x, weight);
                             }
                         }
                         S::narrow(sum)
                     })
                     .collect();
-                let mut out = Vec::from_iter((0..outputs).map(|_| S::ONE));
+                let mut out = Vec::from_iter((0..pixels * columns).map(|_| S::ONE));
                 S::sum_products(&products, &bias, &mut out);
-                assert_eq!(out, wanted, "{outputs} outputs");
+                assert_eq!(out, wanted, "{columns} outputs of {pixels} pixels");
+                // A part of the outputs of the first pixel.
                 let mut sums = Vec::from_iter(bias.iter().map(|bias| bias.widen()));
-                S::add_products(&products, &mut sums);
-                let sums = Vec::from_iter(sums.into_iter().map(S::narrow));
-                assert_eq!(sums, wanted, "{outputs} outputs");
+                S::add_products(&products, &mut sums[..outputs]);
+                let sums = Vec::from_iter(sums.into_iter().take(outputs).map(S::narrow));
+                assert_eq!(sums, wanted[..outputs], "{outputs} outputs");
             }
         }
     }

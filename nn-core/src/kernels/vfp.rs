@@ -14,29 +14,33 @@ use super::products::Products;
 pub(super) fn add_products(products: &Products<'_, f32>, sums: &mut [f32]) -> usize {
     let sums_at = sums.as_mut_ptr();
     // SAFETY: the sums are there.
-    unsafe { from_to(products, sums_at, sums_at, sums.len()) }
+    unsafe { from_to(products, sums_at, sums_at, 1, sums.len()) }
 }
 
-/// out\[i\] = bias\[i\] + the products of output i, in blocks of 16 and 8; gives the first output that is left.
+/// out\[i\] = bias\[i\] + the products of output i, in blocks of 16 and 8, of each pixel; gives the first output that is
+/// left.
 #[inline(always)]
 pub(super) fn sum_products(products: &Products<'_, f32>, bias: &[f32], out: &mut [f32]) -> usize {
-    if bias.len() < out.len() {
+    let columns = products.columns.max(1);
+    if bias.len() < columns || !out.len().is_multiple_of(columns) {
         return 0;
     }
-    // SAFETY: there are as many biases.
-    unsafe { from_to(products, bias.as_ptr(), out.as_mut_ptr(), out.len()) }
+    let pixels = out.len() / columns;
+    // SAFETY: there are as many biases as outputs of a pixel.
+    unsafe { from_to(products, bias.as_ptr(), out.as_mut_ptr(), pixels, columns) }
 }
 
 /// # Safety
-/// `len` numbers lie behind both pointers.
+/// `len` numbers lie behind `from`, and behind `to` for each pixel as many; more than one pixel has `columns`.
 #[inline(always)]
 unsafe fn from_to(
     products: &Products<'_, f32>,
     from: *const f32,
     to: *mut f32,
+    pixels: usize,
     len: usize,
 ) -> usize {
-    if !products.are_there(len) {
+    if !products.are_there(pixels, len) {
         return 0;
     }
     let mut at = 0;
@@ -48,8 +52,14 @@ unsafe fn from_to(
             (false, true) => eight_sparse,
             (false, false) => eight,
         };
-        // SAFETY: `are_there`, for every output; so many numbers from `at` on lie behind the pointers.
-        unsafe { run(products, at, from.add(at), to.add(at)) };
+        let mut x = products.x.as_ptr();
+        let mut to = to.wrapping_add(at);
+        for _ in 0..pixels {
+            // SAFETY: `are_there`, for every output of every pixel; so many numbers from `at` on lie behind the pointers.
+            unsafe { run(products, x, at, from.add(at), to) };
+            x = x.wrapping_add(products.step);
+            to = to.wrapping_add(len);
+        }
         at += if wide { 16 } else { 8 };
     }
     at
@@ -84,11 +94,17 @@ macro_rules! block {
         $(#[$doc])*
         ///
         /// # Safety
-        /// There is an input; all inputs, and the weights of so many outputs from `at` on, are there; so many numbers
+        /// There is an input; all inputs from `x` on, and the weights of so many outputs from `at` on, are there; so many numbers
         /// lie behind `from` and `to`.
         #[inline(never)]
-        unsafe fn $name(products: &Products<'_, f32>, at: usize, from: *const f32, to: *mut f32) {
-            let Products { x, weight, columns, run, rows, x_step, w_step, .. } = *products;
+        unsafe fn $name(
+            products: &Products<'_, f32>,
+            x: *const f32,
+            at: usize,
+            from: *const f32,
+            to: *mut f32,
+        ) {
+            let Products { weight, columns, run, rows, x_step, w_step, .. } = *products;
             // SAFETY: the caller's; nothing but what `to` points to is written.
             unsafe {
                 asm!(
@@ -113,7 +129,7 @@ macro_rules! block {
                     "6:",
                     concat!("vstmia {to}, {{", $sums, "}}"),
                     to = in(reg) to,
-                    x = inout(reg) x.as_ptr() => _,
+                    x = inout(reg) x => _,
                     w = inout(reg) weight.as_ptr().wrapping_add(at) => _,
                     // From the end of what is read to the start of the next; these wrap.
                     column = in(reg) columns.wrapping_sub($outputs).wrapping_mul(4),

@@ -211,10 +211,12 @@ macro_rules! fixed_scalar {
 
             #[cfg(mote_armv7em)]
             fn sum_products(products: &Products<'_, Self>, bias: &[Self], out: &mut [Self]) {
-                let small = are_small(products);
-                kernels::sum_products_by(products, bias, out, |products, sums| {
-                    add_products(products, small, sums);
-                });
+                for (products, out) in products.pixels(out) {
+                    let small = are_small(&products);
+                    kernels::sum_products_by(&products, bias, out, |products, sums| {
+                        add_products(products, small, sums);
+                    });
+                }
             }
 
             fn descend_row(

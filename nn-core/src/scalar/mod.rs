@@ -74,7 +74,8 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
     fn add_products(products: &Products<'_, Self>, sums: &mut [Self::Acc]) {
         kernels::add_products(products, sums);
     }
-    /// out\[i\] = bias\[i\] + the products of output i, rounded to the format; from 0 where there are no biases.
+    /// out\[i\] = bias\[i\] + the products of output i, rounded to the format, for each pixel; from 0 where there are no
+    /// biases.
     fn sum_products(products: &Products<'_, Self>, bias: &[Self], out: &mut [Self]) {
         kernels::sum_products(products, bias, out);
     }

@@ -37,26 +37,32 @@ impl ConvStep {
     fn gapless<S: Scalar>(&self, x: &[S], weight: &[S], bias: &[S], y: &mut [S]) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let down = self.window.rows.dilation();
-        let mut pixels = y.chunks_exact_mut(outputs.max(1));
-        for row in 0..usize::from(self.window.rows.output) {
+        let whole = self.window.columns.whole();
+        let y_pitch = usize::from(self.window.columns.output) * outputs;
+        for (row, y) in y.chunks_exact_mut(y_pitch.max(1)).enumerate() {
             let rows = self.window.rows.taps(row);
-            for column in 0..usize::from(self.window.columns.output) {
+            let mut column = 0;
+            while column < usize::from(self.window.columns.output) {
+                // Windows that lie inside as one, those that reach over a border one by one.
+                let inside = whole.contains(&column);
+                let next = if inside { whole.end } else { column + 1 };
                 let columns = self.window.columns.taps(column);
-                let Some(pixel) = pixels.next() else { return };
-                let run = columns.len * inputs;
                 let x_at = (rows.input * self.width() + columns.input) * inputs;
                 let w_at = (rows.tap * self.kernel_width() + columns.tap) * inputs * outputs;
                 let products = Products {
                     x: x.get(x_at..).unwrap_or(&[]),
                     weight: weight.get(w_at..).unwrap_or(&[]),
                     columns: outputs,
-                    run,
+                    run: columns.len * inputs,
                     rows: rows.len,
                     x_step: down * self.width() * inputs,
                     w_step: self.kernel_width() * inputs * outputs,
+                    step: self.window.columns.stride() * inputs,
                     sparse: false,
                 };
-                S::sum_products(&products, bias, pixel);
+                let pixels = y.get_mut(column * outputs..next * outputs);
+                S::sum_products(&products, bias, pixels.unwrap_or(&mut []));
+                column = next;
             }
         }
     }
