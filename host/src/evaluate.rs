@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use crate::data::DataSet;
 use crate::export::AlignedBytes;
+use crate::fit::Fit;
 use crate::sample::{self, SampleError};
 use crate::ui::Progress;
 
@@ -48,6 +49,9 @@ pub struct Evaluation {
     pub confusion: Vec<Vec<u32>>,
     /// Samples misread: index, label, prediction.
     pub misread: Vec<(usize, usize, usize)>,
+    /// How near the predictions are, for samples that want a number: then `correct` counts those on the right side of
+    /// the last number of their input.
+    pub fit: Option<Fit>,
 }
 
 impl Evaluation {
@@ -63,6 +67,7 @@ impl Evaluation {
             digest: Fnv1a::new().finish(),
             confusion: vec![vec![0; classes]; classes],
             misread: Vec::new(),
+            fit: None,
         }
     }
 
@@ -87,8 +92,9 @@ pub fn evaluate<E>(
     progress: &Progress,
     mut infer: impl FnMut(&[u8]) -> Result<Vec<u8>, E>,
 ) -> Result<Evaluation, EvaluateError<E>> {
-    let answers = set.iter().map(|(image, _)| {
-        let input = input_bytes(model, image)?;
+    let x = model.input(0).ok_or(SampleError::DType("none"))?;
+    let answers = (0..set.len()).map(|index| {
+        let input = set.encode(&x, index)?;
         let answer = infer(&input).map_err(EvaluateError::Device)?;
         progress.inc(1);
         Ok(answer)
@@ -105,6 +111,7 @@ pub fn evaluate_here(
     set: &DataSet,
     progress: &Progress,
 ) -> Result<Evaluation, EvaluateError<RunError>> {
+    let x = model.input(0).ok_or(SampleError::DType("none"))?;
     let indices: Vec<usize> = (0..set.len()).collect();
     let answers: Result<Vec<Vec<Vec<u8>>>, EvaluateError<RunError>> = indices
         .par_chunks(CHUNK)
@@ -114,7 +121,7 @@ pub fn evaluate_here(
             let answers = chunk
                 .iter()
                 .map(|&index| {
-                    let input = input_bytes(model, set.image(index))?;
+                    let input = set.encode(&x, index)?;
                     if let Some(bytes) = session.input_mut(0) {
                         bytes.copy_from_slice(&input);
                     }
@@ -143,19 +150,27 @@ fn tally<E>(
     }
     let mut evaluation = Evaluation::new(output.elements());
     let mut digest = Fnv1a::new();
-    for (answer, (_, label)) in answers.zip(set.iter()) {
+    let mut predicted = Vec::new();
+    for (answer, &label) in answers.zip(&set.labels) {
         let answer = answer?;
         digest.update(&answer);
         let scores = sample::scores(&output, &answer)?;
-        evaluation.count(label, sample::prediction(&scores));
+        match &set.values {
+            None => evaluation.count(label.into(), sample::prediction(&scores)),
+            Some(_) => predicted.push(f64::from(scores.first().copied().unwrap_or(0.0))),
+        }
     }
     evaluation.digest = digest.finish();
+    if let Some(values) = &set.values {
+        let known = values.inputs.chunks(set.image_len().max(1));
+        let last = known.map(|input| f64::from(input.last().copied().unwrap_or(0.0)));
+        let truth: Vec<f64> = values.targets.iter().map(|&y| f64::from(y)).collect();
+        let fit = Fit::of(&truth, &predicted, &last.collect::<Vec<_>>());
+        evaluation.samples = fit.samples;
+        evaluation.correct = fit.hits;
+        evaluation.fit = Some(fit);
+    }
     Ok(evaluation)
-}
-
-fn input_bytes<E>(model: &Model, image: &[u8]) -> Result<Vec<u8>, EvaluateError<E>> {
-    let input = model.input(0).ok_or(SampleError::DType("none"))?;
-    Ok(sample::encode(&input, image)?)
 }
 
 #[cfg(test)]
@@ -191,6 +206,7 @@ mod tests {
             classes: 2,
             images: (0..2 * samples).map(|i| (i * 37 % 251) as u8).collect(),
             labels: (0..samples).map(|i| (i % 2) as u8).collect(),
+            values: None,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod device;
 pub mod doctor;
 pub mod evaluate;
 pub mod export;
+pub mod fit;
 #[cfg(feature = "flash")]
 pub mod flash;
 pub mod history;
@@ -20,6 +21,7 @@ pub mod recipe;
 pub mod report;
 pub mod sample;
 pub mod size;
+pub mod stock;
 #[cfg(feature = "train")]
 pub mod train;
 pub mod tune;

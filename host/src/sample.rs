@@ -63,6 +63,32 @@ pub fn encode(input: &Tensor, image: &[u8]) -> Result<Vec<u8>, SampleError> {
     }
 }
 
+/// The bytes of `input` for numbers as they are: f32, Q16 or int8.
+///
+/// # Errors
+/// [`SampleError`].
+pub fn encode_values(input: &Tensor, values: &[f32]) -> Result<Vec<u8>, SampleError> {
+    if values.len() != input.elements() {
+        return Err(SampleError::Length {
+            shape: input.shape.dims().to_vec(),
+            wanted: input.elements(),
+            found: values.len(),
+        });
+    }
+    match (input.dtype, input.quant) {
+        (DType::F32, _) => Ok(values.iter().flat_map(|x| x.to_le_bytes()).collect()),
+        (DType::Q16, _) => Ok(values
+            .iter()
+            .flat_map(|&x| <Q16 as Scalar>::from_f32(x).to_bits().to_le_bytes())
+            .collect()),
+        (DType::I8, Quant::PerTensor { scale, zero_point }) => Ok(values
+            .iter()
+            .map(|&x| quantize(x, scale, zero_point).cast_unsigned())
+            .collect()),
+        (dtype, _) => Err(SampleError::DType(dtype.name())),
+    }
+}
+
 /// The numbers that the bytes of `output` stand for.
 ///
 /// # Errors

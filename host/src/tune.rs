@@ -280,6 +280,7 @@ mod tests {
             classes: 3,
             images: vec![0; 4],
             labels: vec![0],
+            values: None,
         };
         let plan = Plan {
             training: set.clone(),

@@ -252,3 +252,73 @@ fn what_cannot_be_done_is_refused_with_words() {
     ];
     refused(&absurd, "rates must be finite and at least 0");
 }
+
+/// Prices of 120 days that wander; no data set is needed.
+fn prices(name: &str) -> std::path::PathBuf {
+    let path = std::env::temp_dir().join(format!("mote-{name}-{}.csv", std::process::id()));
+    let mut text = "Date,Close\n".to_owned();
+    for day in 0..120u32 {
+        let close = 50.0 + f64::from(day) * 0.2 + f64::from(day * 37 % 11);
+        text += &format!("2020-{:02}-{:02},{close}\n", 1 + day / 28, 1 + day % 28);
+    }
+    std::fs::write(&path, text).expect("a folder for temporary files");
+    path
+}
+
+/// Predict, then learn, a step a day: the same bits on the host and on an emulated Cortex-M4F, in f32 and in Q16.
+#[test]
+fn stock_walks_forward_alike_on_the_host_and_on_a_device() {
+    let path = prices("stock");
+    let file = path.to_string_lossy();
+    for model in ["models/stock-rnn-f32.mote", "models/stock-gru-q16.mote"] {
+        let walk = |place: &str| json(&["stock", &file, "--model", model, "--on", place, "--json"]);
+        let host = walk("host").expect("needs nothing");
+        assert_eq!(host["test_days"], 24, "{model}");
+        // 86 days with ten before them, then a step for each day that is tested on.
+        assert_eq!(host["steps"], 86 + 24, "{model}");
+        for forecast in ["frozen", "online", "naive"] {
+            let fit = &host[forecast];
+            assert!(fit["r2"].is_f64() && fit["mae"].is_f64() && fit["rmse"].is_f64());
+        }
+        assert!(host["naive"]["direction"].is_null());
+        let Some(device) = walk("qemu:an386") else {
+            break;
+        };
+        for key in [
+            "digest",
+            "weights_digest",
+            "frozen",
+            "online",
+            "losses",
+            "scale",
+        ] {
+            assert_eq!(host[key], device[key], "{model}: {key}");
+        }
+        assert!(device["stack"]["serve"].is_u64());
+    }
+    std::fs::remove_file(path).expect("it was there");
+}
+
+#[test]
+fn stock_says_what_is_wrong_with_a_file() {
+    let path = prices("short");
+    let file = path.to_string_lossy().into_owned();
+    let text = std::fs::read_to_string(&path).expect("it was written");
+    refused(&["stock", &file, "--column", "open"], "--column");
+    refused(
+        &["stock", &file, "--before", "2020-01-12"],
+        "Take a longer series",
+    );
+    refused(
+        &["stock", &format!("{file}:AAPL")],
+        "no column that tells symbols apart",
+    );
+    refused(&["stock", "none.csv"], "Name a CSV file");
+    refused(
+        &["stock", &file, "--model", "models/mnist-mlp-f32.mote"],
+        "models/stock-*.toml",
+    );
+    std::fs::write(&path, text.replace("2020-02-02,", "2020-02-01,")).expect("it is there");
+    refused(&["stock", &file], "row 31: 2020-02-01 for the second time");
+    std::fs::remove_file(path).expect("it was there");
+}

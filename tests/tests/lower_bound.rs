@@ -198,6 +198,7 @@ fn recipes_are_planned_within_2_percent_of_the_lower_bound() {
         classes: 10,
         images: (0..2 * 784).map(|_| random.bits() as u8).collect(),
         labels: vec![0; 2],
+        values: None,
     };
     let mut worst = Worst::default();
     for (name, layers, heads) in RECIPES {

@@ -14,6 +14,7 @@ mod plan;
 mod run;
 mod samples;
 mod size;
+mod stock;
 mod train;
 mod tune;
 
@@ -31,6 +32,7 @@ The path through the house:
   mote plan models/mnist-cnn-head.mote            # every buffer of its arena, and what training costs
   mote eval models/mnist-cnn-i8.mote --on qemu    # accuracy on an emulated Cortex-M4F
   mote tune models/mnist-cnn-head.mote --on qemu --shift rot90
+  mote stock prices.csv --on qemu                 # predict, then learn from the true price, day by day
 
 Something is missing on this machine? `mote doctor` says what, and which command mends it.";
 
@@ -70,6 +72,8 @@ enum Command {
     Run(run::Args),
     /// Fine-tune on labelled samples, on the host or on a device.
     Tune(tune::Args),
+    /// Foretell prices day by day, and learn from each as it comes.
+    Stock(stock::Args),
     /// Write firmware and model to a board through a debug probe.
     Flash(flash::Args),
     /// Say what is missing on this machine, and the command that mends it.
@@ -93,6 +97,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args, &ui),
         Command::Run(args) => run::run(args, &ui),
         Command::Tune(args) => tune::run(args, &ui),
+        Command::Stock(args) => stock::run(args, &ui),
         Command::Flash(args) => flash::run(args, &ui),
         Command::Doctor(args) => doctor::run(args, &ui),
         Command::Demo(args) => demo::run(args, &ui),

@@ -90,5 +90,6 @@ fn load(set: &SetInfo, directory: &Path, part: Part) -> Result<DataSet, DataErro
         classes: set.classes.len(),
         images: images.values,
         labels: labels.values,
+        values: None,
     })
 }

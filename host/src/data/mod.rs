@@ -8,7 +8,9 @@ mod check;
 mod idx;
 mod mnist;
 mod rng;
+mod series;
 mod shift;
+mod windows;
 
 use std::path::{Path, PathBuf};
 
@@ -16,12 +18,30 @@ pub use augment::Augmenter;
 pub use check::{FileCheck, FileState, check};
 pub use idx::{Idx, IdxError};
 pub use rng::Stream;
+pub use series::{Series, SeriesError, SeriesFile};
 pub use shift::{Shift, ShiftError, UnknownShift};
+pub use windows::Windows;
+
+use nn_core::tensor::Tensor;
 
 use crate::paths;
+use crate::sample::{self, SampleError};
 
 /// The data sets that a recipe can name.
 pub const SETS: &[&SetInfo] = &[&mnist::MNIST];
+
+/// Prices day by day, of any CSV file: a recipe's `[data.series]` says which.
+pub const SERIES: SetInfo = SetInfo {
+    name: "series",
+    title: "prices day by day, from a CSV file",
+    shape: [0, 1, 1],
+    classes: &[],
+    samples: [0, 0],
+    source: "any CSV file with a date and a close in each row",
+    fetch: "",
+    files: &[],
+    load: |_, _, _| Err(DataError::Series(SeriesError::NoRecipe)),
+};
 
 /// The environment variable that says where data sets lie, as `--data` does.
 pub const DATA_VARIABLE: &str = "MOTE_DATA";
@@ -105,6 +125,9 @@ pub enum DataError {
         /// What it holds.
         found: String,
     },
+    /// A series that cannot be read, or is too short.
+    #[error(transparent)]
+    Series(#[from] SeriesError),
     /// A domain shift that does not fit the images.
     #[error(transparent)]
     Shift(#[from] ShiftError),
@@ -131,6 +154,7 @@ pub fn set(name: &str) -> Result<&'static SetInfo, DataError> {
             wanted: SETS
                 .iter()
                 .map(|set| set.name)
+                .chain([SERIES.name])
                 .collect::<Vec<_>>()
                 .join(", "),
         })
@@ -142,10 +166,7 @@ impl SetInfo {
     /// `directory` is what `--data` gave; else `MOTE_DATA`, else `.cache/data` of the workspace.
     /// Either holds the files themselves or a folder of the set's name.
     pub fn directory(&self, directory: Option<&Path>) -> PathBuf {
-        let base = directory
-            .map(Path::to_path_buf)
-            .or_else(|| std::env::var_os(DATA_VARIABLE).map(PathBuf::from))
-            .unwrap_or_else(|| paths::cache_dir().join("data"));
+        let base = folder(directory);
         let named = base.join(self.name);
         let flat = self
             .files
@@ -163,6 +184,14 @@ impl SetInfo {
     }
 }
 
+/// Where data sets lie: what `--data` gave, else `MOTE_DATA`, else `.cache/data` of the workspace.
+pub fn folder(given: Option<&Path>) -> PathBuf {
+    given
+        .map(Path::to_path_buf)
+        .or_else(|| std::env::var_os(DATA_VARIABLE).map(PathBuf::from))
+        .unwrap_or_else(|| paths::cache_dir().join("data"))
+}
+
 /// `name` or `name.gz` in `directory`, whichever exists.
 fn find(directory: &Path, name: &str) -> Option<PathBuf> {
     let plain = directory.join(name);
@@ -170,8 +199,17 @@ fn find(directory: &Path, name: &str) -> Option<PathBuf> {
     [plain, packed].into_iter().find(|path| path.is_file())
 }
 
-/// Labelled images, in memory.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Samples of real numbers, and what is wanted of each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Values {
+    /// All inputs one after another.
+    pub inputs: Vec<f32>,
+    /// One number for each sample.
+    pub targets: Vec<f32>,
+}
+
+/// Samples, in memory: labelled images, or numbers with a number each.
+#[derive(Debug, Clone, PartialEq)]
 pub struct DataSet {
     /// The set's name.
     pub name: String,
@@ -181,8 +219,10 @@ pub struct DataSet {
     pub classes: usize,
     /// All images one after another, each in HWC order.
     pub images: Vec<u8>,
-    /// The class of each image, below `classes`.
+    /// The class of each image, below `classes`; 0 for samples that are no images.
     pub labels: Vec<u8>,
+    /// The samples, where they are no images.
+    pub values: Option<Values>,
 }
 
 impl DataSet {
@@ -218,6 +258,23 @@ impl DataSet {
         usize::from(self.labels[index])
     }
 
+    /// The bytes of `input` for sample `index`.
+    ///
+    /// # Errors
+    /// [`SampleError`] when it does not fit.
+    ///
+    /// # Panics
+    /// When `index` is not below [`DataSet::len`].
+    pub fn encode(&self, input: &Tensor, index: usize) -> Result<Vec<u8>, SampleError> {
+        match &self.values {
+            None => sample::encode(input, self.image(index)),
+            Some(values) => {
+                let len = self.image_len();
+                sample::encode_values(input, &values.inputs[index * len..(index + 1) * len])
+            }
+        }
+    }
+
     /// Image and class of each sample.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], usize)> {
         self.images
@@ -230,14 +287,22 @@ impl DataSet {
     /// # Panics
     /// When an index is not below [`DataSet::len`].
     pub fn select(&self, indices: &[usize]) -> Self {
-        let mut images = Vec::with_capacity(indices.len() * self.image_len());
-        for &index in indices {
-            images.extend_from_slice(self.image(index));
-        }
+        let len = self.image_len();
         let labels = indices.iter().map(|&index| self.labels[index]).collect();
+        let (mut images, mut values) = (Vec::new(), None);
+        match &self.values {
+            None => images = gather(&self.images, len, indices),
+            Some(all) => {
+                values = Some(Values {
+                    inputs: gather(&all.inputs, len, indices),
+                    targets: gather(&all.targets, 1, indices),
+                });
+            }
+        }
         Self {
             images,
             labels,
+            values,
             ..self.emptied()
         }
     }
@@ -245,21 +310,25 @@ impl DataSet {
     /// The first `count` samples, or all when there are fewer.
     pub fn first(&self, count: usize) -> Self {
         let count = count.min(self.len());
-        Self {
-            images: self.images[..count * self.image_len()].to_vec(),
-            labels: self.labels[..count].to_vec(),
-            ..self.emptied()
-        }
+        self.select(&(0..count).collect::<Vec<_>>())
     }
 
-    /// Divides the samples at random, the same way for the same seed.
+    /// Divides the samples at random, the same way for the same seed; days of a series in their order, the last held
+    /// out.
     ///
     /// `validation` is the share held out, from 0 to below 1.
     pub fn split(&self, validation: f64, seed: u64) -> Split {
         let mut order: Vec<usize> = (0..self.len()).collect();
-        Stream::new(seed, Stream::SPLIT, 0, 0).shuffle(&mut order);
         // A share of a count: never negative, never above the count.
         let held_out = ((self.len() as f64) * validation).round() as usize;
+        if self.values.is_some() {
+            let validation = order.split_off(self.len().saturating_sub(held_out));
+            return Split {
+                training: order,
+                validation,
+            };
+        }
+        Stream::new(seed, Stream::SPLIT, 0, 0).shuffle(&mut order);
         let training = order.split_off(held_out.min(order.len()));
         Split {
             training,
@@ -290,8 +359,15 @@ impl DataSet {
             classes: self.classes,
             images: Vec::new(),
             labels: Vec::new(),
+            values: None,
         }
     }
+}
+
+/// The runs of `len` items at `indices`.
+fn gather<T: Copy>(all: &[T], len: usize, indices: &[usize]) -> Vec<T> {
+    let runs = indices.iter().map(|&index| index * len..(index + 1) * len);
+    runs.flat_map(|run| all[run].iter().copied()).collect()
 }
 
 /// Which samples are learnt from, and which are held out, by index.
@@ -314,6 +390,7 @@ mod tests {
             classes: 10,
             images: (0..20).collect(),
             labels: (0..10).collect(),
+            values: None,
         }
     }
 

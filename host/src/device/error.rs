@@ -206,6 +206,16 @@ pub enum BuildError {
     },
 }
 
+impl DeviceError {
+    /// Whether a step of learning was refused because it diverged; the weights are those before it.
+    pub fn is_divergence(&self) -> bool {
+        matches!(
+            self,
+            Self::Train(TrainError::Diverged) | Self::Refused(ErrorCode::Diverged)
+        )
+    }
+}
+
 fn last_lines(log: &[String]) -> String {
     if log.is_empty() {
         return "; it said nothing".into();

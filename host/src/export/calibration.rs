@@ -181,7 +181,7 @@ fn observe(
     let input_id = model.inputs().first();
     let outputs: Vec<TensorId> = model.nodes().iter().map(|node| node.output).collect();
     for &index in indices {
-        let bytes = sample::encode(&input, set.image(index))?;
+        let bytes = set.encode(&input, index)?;
         keep(&mut walkers, input_id, &bytes);
         if let Some(input) = session.input_mut(0) {
             input.copy_from_slice(&bytes);

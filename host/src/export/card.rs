@@ -41,13 +41,25 @@ fn facts(text: &mut Formatter<'_>, report: &Report, exported: &Exported) -> fmt:
         }
     };
     writeln!(text, "| numbers | {numbers} |")?;
-    writeln!(
-        text,
-        "| accuracy | {:.2} % of {} test samples of {} (the network in f32: {f32_accuracy:.2} %) |",
-        100.0 * exported.accuracy,
-        exported.samples,
-        report.data_set,
-    )?;
+    match &exported.fit {
+        None => writeln!(
+            text,
+            "| accuracy | {:.2} % of {} test samples of {} (the network in f32: {f32_accuracy:.2} %) |",
+            100.0 * exported.accuracy,
+            exported.samples,
+            report.data_set,
+        )?,
+        Some(fit) => writeln!(
+            text,
+            "| fit | R² {:.4}, MAE {:.5}, RMSE {:.5} (scaled) on the last {} days of {}; direction told rightly: {:.1} % |",
+            fit.r2,
+            fit.mae,
+            fit.rmse,
+            exported.samples,
+            report.data_set,
+            100.0 * fit.direction.unwrap_or(0.0),
+        )?,
+    }
     for (name, endpoint) in [("input", &inspection.input), ("output", &inspection.output)] {
         let dims: Vec<usize> = endpoint.shape.iter().map(|&dim| dim as usize).collect();
         write!(text, "| {name} | {} {}", endpoint.dtype, shape(&dims))?;

@@ -203,7 +203,7 @@ impl Network {
         check_known(recipe, checkpoint)?;
         let mut network = Self {
             name: recipe.name.clone(),
-            input: recipe.set().shape,
+            input: recipe.sample_shape(),
             layers: Vec::new(),
             outputs: Vec::new(),
         };

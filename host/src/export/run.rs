@@ -9,6 +9,7 @@ use crate::blob::Blob;
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::data::{DataSet, Part};
 use crate::evaluate::{Evaluation, evaluate_here};
+use crate::fit::Fit;
 use crate::paths;
 use crate::recipe::{Format, Recipe};
 use crate::ui::Ui;
@@ -80,6 +81,9 @@ pub struct Exported {
     pub card: PathBuf,
     /// Share of the test samples that it reads rightly, from 0 to 1.
     pub accuracy: f64,
+    /// How near it comes, where samples want a number: in the unit of the samples. `accuracy` is then the share of
+    /// those on the right side of the last number seen.
+    pub fit: Option<Fit>,
     /// Its accuracy less that of the network in f32, in percentage points.
     pub difference: f64,
     /// How many test samples.
@@ -107,13 +111,12 @@ pub fn export(
     } else {
         &options.formats
     };
-    let set = recipe.set();
-    let train = set.load(options.data.as_deref(), Part::Train)?;
+    let train = recipe.load_data(options.data.as_deref(), Part::Train)?;
     let samples = calibration_set(recipe, &checkpoint.progress, &train);
     drop(train);
     let ranges = Ranges::measure(&network, &samples)?;
 
-    let mut test = set.load(options.data.as_deref(), Part::Test)?;
+    let mut test = recipe.load_data(options.data.as_deref(), Part::Test)?;
     if let Some(limit) = options.limit {
         test = test.first(limit);
     }
@@ -123,7 +126,7 @@ pub fn export(
     let mut report = Report {
         name: recipe.name.clone(),
         description: recipe.description.clone(),
-        data_set: set.name.to_owned(),
+        data_set: test.name.clone(),
         calibration: samples.len(),
         samples: test.len(),
         f32_accuracy: f32_score.accuracy(),
@@ -145,6 +148,7 @@ pub fn export(
             accuracy: score.accuracy(),
             difference: 100.0 * (score.accuracy() - report.f32_accuracy),
             samples: score.samples,
+            fit: score.fit,
             output_digest: format!("{:016x}", score.digest),
             inspection: Inspection::of(&blob),
         };

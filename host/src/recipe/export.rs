@@ -107,6 +107,9 @@ pub struct DeviceTraining {
     /// Whether only the biases of those layers learn.
     #[serde(default)]
     pub biases_only: bool,
+    /// Each gradient is kept within ± this; 0 for as they are.
+    #[serde(default)]
+    pub clip: f32,
     /// What learning makes small; what training made small when not given.
     #[serde(default)]
     pub loss: Option<Loss>,
@@ -214,6 +217,13 @@ impl Export {
         let rate = f64::from(train.learning_rate);
         within("train.learning_rate", rate, positive, "a number above 0")?;
         within("train.momentum", f64::from(train.momentum), 0.0..1.0, share)?;
+        let clip = f64::from(train.clip);
+        within(
+            "train.clip",
+            clip,
+            0.0..=1e6,
+            "a number from 0 to 1,000,000",
+        )?;
         if train.accumulate == 0 {
             return Err(Misfit::field("train.accumulate", "at least 1 sample", 0));
         }

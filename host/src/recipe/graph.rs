@@ -11,7 +11,6 @@ use super::head::Head;
 use super::layer::LayerKind;
 use super::parameters::{Parameter, Role};
 use super::{RecipeError, check_name, shape, tagged};
-use crate::data::SetInfo;
 
 /// What `inputs` call a sample of the data set.
 const IMAGE: &str = "image";
@@ -57,7 +56,7 @@ impl ResolvedLayer {
 pub(super) fn read_layers(
     source: &Source<'_>,
     tables: Vec<Spanned<toml::Table>>,
-    set: &SetInfo,
+    sample: [usize; 3],
 ) -> Result<Vec<ResolvedLayer>, RecipeError> {
     let mut layers: Vec<ResolvedLayer> = Vec::with_capacity(tables.len());
     for (index, mut table) in tables.into_iter().enumerate() {
@@ -73,7 +72,7 @@ pub(super) fn read_layers(
         let shapes: Vec<&[usize]> = inputs
             .iter()
             .map(|feed| match *feed {
-                Feed::Image => &set.shape[..],
+                Feed::Image => &sample[..],
                 Feed::Layer(index) => &layers[index].output_shape,
             })
             .collect();

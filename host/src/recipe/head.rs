@@ -19,8 +19,7 @@ use toml::Spanned;
 use super::activation::Activation;
 use super::error::{Misfit, Source};
 use super::graph::{ResolvedLayer, described, find};
-use super::{Loss, RecipeError, shape};
-use crate::data::SetInfo;
+use super::{Loss, RecipeError, Samples, shape};
 
 /// What an output should be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
@@ -31,6 +30,8 @@ pub enum Aim {
     Class,
     /// The sample itself.
     Image,
+    /// The number that comes next: of a series, the price of the day after its window.
+    Value,
 }
 
 /// An output, and what training wants of it.
@@ -69,7 +70,7 @@ pub(super) fn read(
     loss: Option<Loss>,
     raw: Vec<Spanned<RawHead>>,
     layers: &[ResolvedLayer],
-    set: &SetInfo,
+    set: &Samples,
 ) -> Result<Vec<Head>, RecipeError> {
     let misfit = |misfit| source.misfit(start, "[train]", misfit);
     let Some(last) = layers.len().checked_sub(1) else {
@@ -82,7 +83,7 @@ pub(super) fn read(
             layer: last,
             loss,
             weight: 1.0,
-            target: Aim::Class,
+            target: if set.values { Aim::Value } else { Aim::Class },
         };
         head.check(layers, set).map_err(misfit)?;
         return Ok(vec![head]);
@@ -114,8 +115,9 @@ pub(super) fn read(
             let found = format!("`{}` a second time", raw.layer);
             return Err(misfit(Misfit::field("layer", "a layer of its own", found)));
         }
-        if heads.is_empty() && head.target != Aim::Class {
-            let wanted = "`class` at the first head: accuracy is measured there";
+        if heads.is_empty() && head.target == Aim::Image {
+            let wanted =
+                "`class` at the first head (of a series, `value`): accuracy is measured there";
             return Err(misfit(Misfit::field("target", wanted, "`image`")));
         }
         super::within(
@@ -133,14 +135,24 @@ pub(super) fn read(
 
 impl Head {
     /// Whether its layer ends as the loss and the target want.
-    fn check(&self, layers: &[ResolvedLayer], set: &SetInfo) -> Result<(), Misfit> {
+    fn check(&self, layers: &[ResolvedLayer], set: &Samples) -> Result<(), Misfit> {
         let layer = &layers[self.layer];
         match self.target {
-            Aim::Class if layer.output_shape != [set.classes.len()] => {
+            Aim::Class if set.values => {
+                let wanted = "`value`: a series has no classes";
+                return Err(Misfit::field("target", wanted, "`class`"));
+            }
+            Aim::Value if !set.values => {
+                let wanted = format!("`class` or `image`: a sample of {} has no value", set.name);
+                return Err(Misfit::field("target", wanted, "`value`"));
+            }
+            Aim::Value if layer.output_shape != [1] => {
+                return Err(Misfit::new("1 output, the next value", described(layer)));
+            }
+            Aim::Class if layer.output_shape != [set.classes] => {
                 let wanted = format!(
                     "{} outputs, one for each class of {}",
-                    set.classes.len(),
-                    set.name
+                    set.classes, set.name
                 );
                 return Err(Misfit::new(wanted, described(layer)));
             }
@@ -156,8 +168,12 @@ impl Head {
         let activation = layer.kind.activation();
         let found = format!("layer `{}`", layer.name);
         match self.loss {
-            Loss::CrossEntropy if self.target == Aim::Image => {
-                let wanted = "a loss of each value by itself for the target `image`";
+            Loss::CrossEntropy if self.target != Aim::Class => {
+                let target = match self.target {
+                    Aim::Value => "value",
+                    _ => "image",
+                };
+                let wanted = format!("a loss of each value by itself for the target `{target}`");
                 Err(Misfit::field("loss", wanted, "`cross_entropy`"))
             }
             Loss::CrossEntropy

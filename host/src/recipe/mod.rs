@@ -5,6 +5,7 @@
 
 mod activation;
 mod convolution;
+mod data;
 mod error;
 mod export;
 mod fields;
@@ -24,6 +25,7 @@ use toml::Spanned;
 
 pub use activation::Activation;
 pub use convolution::Convolution;
+pub use data::{Augment, Data, SeriesData};
 pub use error::RecipeError;
 use error::{Misfit, Source, within};
 pub use export::{DeviceOptimizer, DeviceTraining, Export, Format, TrainableLayers};
@@ -40,7 +42,7 @@ pub use shape::shape;
 pub use size::{Pair, Size};
 pub use window::{Padding, Windows};
 
-use crate::data::{self, SetInfo};
+use crate::data::{DataError, DataSet, Part, SetInfo};
 
 /// A network: where its data come from, its layers, how it is trained and exported.
 #[derive(Debug, Clone)]
@@ -61,30 +63,13 @@ pub struct Recipe {
     layers: Vec<ResolvedLayer>,
 }
 
-/// The section `[data]`.
-#[derive(Debug, Clone, PartialEq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Data {
-    /// The data set's name.
-    pub set: String,
-    /// Share of the training set that is held out.
-    #[serde(default)]
-    pub validation: f64,
-    /// How training images are varied.
-    #[serde(default)]
-    pub augment: Augment,
-}
-
-/// The section `[data.augment]`.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Augment {
-    /// Most pixels moved along either axis.
-    #[serde(default)]
-    pub shift: u32,
-    /// Most degrees turned either way.
-    #[serde(default)]
-    pub rotate: f32,
+/// What the layers and heads must fit.
+struct Samples {
+    name: &'static str,
+    shape: [usize; 3],
+    classes: usize,
+    /// Whether a sample wants a number, not a class.
+    values: bool,
 }
 
 /// The section `[train]`.
@@ -162,16 +147,23 @@ impl Recipe {
 
         let start = raw.data.span().start;
         let data = raw.data.into_inner();
-        check_data(&data).map_err(|misfit| source.misfit(start, "[data]", misfit))?;
-        let set = data::set(&data.set).map_err(|source| RecipeError::Data {
+        data.check()
+            .map_err(|misfit| source.misfit(start, "[data]", misfit))?;
+        let set = data.info().map_err(|source| RecipeError::Data {
             path: path.to_path_buf(),
             source,
         })?;
 
-        let layers = graph::read_layers(&source, raw.layer, set)?;
+        let samples = Samples {
+            name: set.name,
+            shape: data.sample_shape(set),
+            classes: set.classes.len(),
+            values: data.series.is_some(),
+        };
+        let layers = graph::read_layers(&source, raw.layer, samples.shape)?;
 
         let start = raw.train.span().start;
-        let train = read_train(&source, raw.train, &layers, set)?;
+        let train = read_train(&source, raw.train, &layers, &samples)?;
         graph::check(&layers, &train.heads)
             .map_err(|misfit| source.misfit(start, "[train]", misfit))?;
 
@@ -220,6 +212,20 @@ impl Recipe {
     pub fn set(&self) -> &'static SetInfo {
         self.set
     }
+
+    /// Height, width and channels of a sample.
+    pub fn sample_shape(&self) -> [usize; 3] {
+        self.data.sample_shape(self.set)
+    }
+
+    /// Reads one part of its data. `given` is what `--data` says: a folder, or the CSV file of a series, as
+    /// `FILE:SYMBOL` where it has several.
+    ///
+    /// # Errors
+    /// Files that are missing or damaged, series that are too short.
+    pub fn load_data(&self, given: Option<&Path>, part: Part) -> Result<DataSet, DataError> {
+        self.data.load(self.set, given, part)
+    }
 }
 
 fn check_name(name: &str) -> Result<(), Misfit> {
@@ -230,30 +236,6 @@ fn check_name(name: &str) -> Result<(), Misfit> {
     }
     let wanted = "letters, digits, `-`, `_`, `.`, beginning with a letter or digit";
     Err(Misfit::new(wanted, format!("{name:?}")))
-}
-
-fn check_data(data: &Data) -> Result<(), Misfit> {
-    within(
-        "validation",
-        data.validation,
-        0.0..1.0,
-        "a number from 0 to below 1",
-    )?;
-    let degrees = "degrees from 0 to 180";
-    within(
-        "augment.rotate",
-        f64::from(data.augment.rotate),
-        0.0..=180.0,
-        degrees,
-    )?;
-    if data.augment.shift > 1024 {
-        return Err(Misfit::field(
-            "augment.shift",
-            "pixels from 0 to 1024",
-            data.augment.shift,
-        ));
-    }
-    Ok(())
 }
 
 /// Takes the type out of a table and reads the rest as that type's fields.
@@ -290,7 +272,7 @@ fn read_train(
     source: &Source<'_>,
     raw: Spanned<RawTrain>,
     layers: &[ResolvedLayer],
-    set: &SetInfo,
+    set: &Samples,
 ) -> Result<Train, RecipeError> {
     let start = raw.span().start;
     let raw = raw.into_inner();

@@ -79,6 +79,10 @@ fn shapes_and_parameters_follow() {
 fn the_recipes_of_the_house_are_good() {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models");
     for (name, parameters) in [
+        ("stock-rnn", 41),
+        ("stock-lstm", 4 * (5 + 25 + 5) + 6),
+        // A GRU has a bias of its own for what comes from the state.
+        ("stock-gru", 3 * (5 + 25 + 5 + 5) + 6),
         ("mnist-cnn", 208 + 3216 + 78_500 + 1010),
         ("mnist-mlp", 101_770),
     ] {
@@ -219,4 +223,33 @@ fn what_learns_on_the_device_must_be_there() {
         &["\"all\"", "\"last:K\""],
     );
     has(&error("formats = [\"head\"]"), &["[export.train]"]);
+}
+
+#[test]
+fn a_series_wants_its_section_and_one_output() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../models/stock-rnn.toml");
+    let text = std::fs::read_to_string(path).unwrap();
+    let recipe = parse(&text).unwrap();
+    assert_eq!(recipe.sample_shape(), [10, 1, 1]);
+    assert_eq!(recipe.train.heads[0].target, Aim::Value);
+    for (from, to, words) in [
+        (
+            "set = \"series\"",
+            "set = \"mnist\"",
+            "set = \"series\" beside",
+        ),
+        ("train = 0.8", "train = 1", "a number above 0, below 1"),
+        ("window = 10", "window = 0", "window"),
+        ("units = 1\n", "units = 2\n", "1 output, the next value"),
+        (
+            "loss = \"mse\"",
+            "loss = \"cross_entropy\"",
+            "for the target `value`",
+        ),
+        ("clip = 1.0", "clip = -1.0", "train.clip"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let error = parse(&text.replacen(from, to, 1)).unwrap_err();
+        has(&error.to_string(), &[words]);
+    }
 }

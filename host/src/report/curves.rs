@@ -9,23 +9,23 @@ use super::canvas::{Area, BLUE, DrawError, FAINT, INK, ORANGE, bold, draw, text}
 use crate::history::EpochRow;
 
 /// Points of one curve.
-struct Curve {
-    name: &'static str,
-    colour: RGBColor,
-    points: Vec<(f64, f64)>,
+pub(super) struct Curve {
+    pub(super) name: &'static str,
+    pub(super) colour: RGBColor,
+    pub(super) points: Vec<(f64, f64)>,
 }
 
 /// What a panel shows, and its axes.
-struct Panel<'p> {
-    title: &'p str,
-    x: &'p str,
+pub(super) struct Panel<'p> {
+    pub(super) title: &'p str,
+    pub(super) x: &'p str,
     /// First and last x.
-    across: (f64, f64),
+    pub(super) across: (f64, f64),
     /// Lowest and highest y.
-    up: (f64, f64),
+    pub(super) up: (f64, f64),
     /// Digits behind the point of a label on the y axis.
-    digits: usize,
-    curves: &'p [Curve],
+    pub(super) digits: usize,
+    pub(super) curves: &'p [Curve],
 }
 
 /// Draws loss and accuracy over the epochs of a training, side by side.
@@ -136,14 +136,16 @@ pub fn learning_curve(
     })
 }
 
-fn extreme(curves: &[Curve], choose: fn(f64, f64) -> f64) -> Option<f64> {
+/// The least or the greatest of all finite values.
+pub(super) fn extreme(curves: &[Curve], choose: fn(f64, f64) -> f64) -> Option<f64> {
     let values = curves
         .iter()
         .flat_map(|curve| curve.points.iter().map(|point| point.1));
     values.filter(|value| value.is_finite()).reduce(choose)
 }
 
-fn panel(area: &Area<'_>, panel: &Panel<'_>) -> Result<(), DrawError> {
+/// Draws curves with their axes.
+pub(super) fn panel(area: &Area<'_>, panel: &Panel<'_>) -> Result<(), DrawError> {
     let (head, body) = area.split_vertically(30);
     head.draw_text(panel.title, &bold(18, INK), (12, 6))?;
     // Room on either side, so that the first and the last point are not cut.

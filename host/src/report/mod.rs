@@ -5,12 +5,14 @@
 mod canvas;
 mod confusion;
 mod curves;
+mod forecast;
 mod misread;
 
 use std::path::PathBuf;
 
 pub use confusion::confusion_matrix;
 pub use curves::{learning_curve, training_curve};
+pub use forecast::forecast;
 pub use misread::{Misread, misread_grid};
 
 /// Why a picture cannot be drawn.

@@ -11,6 +11,16 @@ pub(super) struct Batch {
     pub(super) images: Tensor,
     /// `[N]`, classes.
     pub(super) labels: Tensor,
+    /// `[N, 1]`, the numbers wanted, where samples are no images.
+    pub(super) values: Option<Tensor>,
+}
+
+impl Batch {
+    /// The numbers wanted.
+    pub(super) fn values(&self) -> Result<&Tensor, TrainError> {
+        let missing = || TrainError::NoParameter("a value for each sample".to_owned());
+        self.values.as_ref().ok_or_else(missing)
+    }
 }
 
 /// Reads samples from a data set on to a device.
@@ -34,8 +44,17 @@ impl<'d> Loader<'d> {
         let length = self.set.image_len();
         let mut pixels = vec![0.0; indices.len() * length];
         for (&index, pixels) in indices.iter().zip(pixels.chunks_exact_mut(length)) {
-            augmenter.apply(self.set.image(index), epoch, index as u64, pixels);
+            match &self.set.values {
+                None => augmenter.apply(self.set.image(index), epoch, index as u64, pixels),
+                Some(all) => {
+                    pixels.copy_from_slice(&all.inputs[index * length..(index + 1) * length]);
+                }
+            }
         }
+        let wanted = self.set.values.as_ref().map(|all| {
+            let wanted = indices.iter().map(|&index| all.targets[index]);
+            wanted.collect::<Vec<f32>>()
+        });
         let labels: Vec<i64> = indices
             .iter()
             .map(|&index| self.set.label(index) as i64)
@@ -47,6 +66,15 @@ impl<'d> Loader<'d> {
             .f_reshape(shape)?
             .f_to(self.device)?;
         let labels = Tensor::f_from_slice(&labels)?.f_to(self.device)?;
-        Ok(Batch { images, labels })
+        let values = wanted.map(|wanted| {
+            Tensor::f_from_slice(&wanted)?
+                .f_reshape([-1, 1])?
+                .f_to(self.device)
+        });
+        Ok(Batch {
+            images,
+            labels,
+            values: values.transpose()?,
+        })
     }
 }

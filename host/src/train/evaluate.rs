@@ -85,6 +85,7 @@ impl Criterion {
         let wanted = match self.target {
             Aim::Class => batch.labels.f_one_hot(outputs)?.f_to_kind(Kind::Float)?,
             Aim::Image => batch.images.f_flatten(1, -1)?,
+            Aim::Value => batch.values()?.shallow_clone(),
         };
         let output = match self.ending {
             Activation::Softmax => output.f_softmax(-1, None)?,
@@ -106,11 +107,18 @@ impl Criterion {
     }
 }
 
-/// How many samples of a batch the first head reads rightly.
+/// How many samples of a batch the first head reads rightly: their class, or whether the next number is higher or lower
+/// than the last that it saw.
 pub(super) fn correct(outputs: &Outputs, batch: &Batch) -> Result<u64, TrainError> {
     let Some(scores) = outputs.heads.first() else {
         return Ok(0);
     };
+    if let Some(wanted) = &batch.values {
+        let last = batch.images.f_flatten(1, -1)?.f_slice(1, -1, None, 1)?;
+        let sides = scores.f_sub(&last)?.f_mul(&wanted.f_sub(&last)?)?;
+        let count = sides.f_gt(0.0)?.f_sum(Kind::Int64)?.f_int64_value(&[])?;
+        return Ok(count.unsigned_abs());
+    }
     let right = scores.f_argmax(-1, false)?.f_eq_tensor(&batch.labels)?;
     let count = right.f_sum(Kind::Int64)?.f_int64_value(&[])?;
     // A count: never negative.

@@ -143,7 +143,7 @@ pub fn train(
     let device = options.device.resolve()?;
     let threads = options.threads.unwrap_or_else(physical_cores).max(1);
     let workers = Workers::new(device, threads)?;
-    let set = recipe.set().load(options.data.as_deref(), Part::Train)?;
+    let set = recipe.load_data(options.data.as_deref(), Part::Train)?;
 
     let mut training = Training::begin(recipe, options, &files, &set, &workers, device)?;
     let device_name = match (device, threads) {
@@ -155,7 +155,7 @@ pub fn train(
     let finished = training.run(&files, observer)?.is_continue();
 
     let test = if finished {
-        let set = recipe.set().load(options.data.as_deref(), Part::Test)?;
+        let set = recipe.load_data(options.data.as_deref(), Part::Test)?;
         let all: Vec<usize> = (0..set.len()).collect();
         let objective = Objective::of(recipe);
         Some(workers.evaluate(&training.network, &set, &all, &objective)?)

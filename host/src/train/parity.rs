@@ -100,6 +100,7 @@ fn noise(count: usize) -> DataSet {
             .map(|_| stream.uniform(-255.0, 255.0).max(0.0) as u8)
             .collect(),
         labels: vec![0; count],
+        values: None,
     }
 }
 

@@ -7,7 +7,7 @@ mod walk;
 
 use nn_core::kernels::packed::Layout;
 use nn_core::ops;
-use nn_core::train::{Head, Loss, Method, Optimizer, Part, TrainSpec, Trainable};
+use nn_core::train::{Clip, Head, Loss, Method, Optimizer, Part, TrainSpec, Trainable};
 
 use super::{AlignedBytes, ExportError, Network, Ranges};
 use crate::recipe::{
@@ -204,6 +204,9 @@ fn spec(recipe: &Recipe, train: &DeviceTraining, graph: &Graph) -> Result<TrainS
     optimizer.weight_decay = train.weight_decay;
     let mut spec = TrainSpec::new(trainable, loss, optimizer, train.learning_rate)
         .with_accumulation(train.accumulate);
+    if train.clip > 0.0 {
+        spec = spec.with_clip(Clip::Value(train.clip));
+    }
     if train.biases_only {
         spec = spec.with_part(Part::Bias);
     }

@@ -1,0 +1,155 @@
+//! The section `[data]`: where samples come from, which are held out, how they are varied.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::Size;
+use super::error::{Misfit, within};
+use crate::data::{self, DataError, DataSet, Part, Series, SeriesFile, SetInfo, Windows};
+
+/// The section `[data]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Data {
+    /// The data set's name.
+    pub set: String,
+    /// Share of the training set that is held out.
+    #[serde(default)]
+    pub validation: f64,
+    /// How training images are varied.
+    #[serde(default)]
+    pub augment: Augment,
+    /// Which prices, for the set `series`.
+    #[serde(default)]
+    pub series: Option<SeriesData>,
+}
+
+/// The section `[data.augment]`.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Augment {
+    /// Most pixels moved along either axis.
+    #[serde(default)]
+    pub shift: u32,
+    /// Most degrees turned either way.
+    #[serde(default)]
+    pub rotate: f32,
+}
+
+/// The section `[data.series]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SeriesData {
+    /// A CSV file in the folder of the data sets, when `--data` names none.
+    pub file: String,
+    /// The column of the prices.
+    #[serde(default = "close")]
+    pub column: String,
+    /// Days that a sample shows.
+    pub window: Size,
+    /// The share of the days, from the first on, that is learnt from; the rest is tested on.
+    #[serde(default = "share")]
+    pub train: f64,
+}
+
+fn close() -> String {
+    "close".to_owned()
+}
+
+fn share() -> f64 {
+    0.8
+}
+
+impl Data {
+    /// The set that it names.
+    pub(super) fn info(&self) -> Result<&'static SetInfo, DataError> {
+        match self.set == data::SERIES.name {
+            true => Ok(&data::SERIES),
+            false => data::set(&self.set),
+        }
+    }
+
+    /// Height, width and channels of a sample; the days of a series lie one below another.
+    pub(super) fn sample_shape(&self, set: &SetInfo) -> [usize; 3] {
+        match &self.series {
+            Some(series) => [series.window.get(), 1, 1],
+            None => set.shape,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), Misfit> {
+        within(
+            "validation",
+            self.validation,
+            0.0..1.0,
+            "a number from 0 to below 1",
+        )?;
+        let degrees = "degrees from 0 to 180";
+        let rotate = f64::from(self.augment.rotate);
+        within("augment.rotate", rotate, 0.0..=180.0, degrees)?;
+        if self.augment.shift > 1024 {
+            return Err(Misfit::field(
+                "augment.shift",
+                "pixels from 0 to 1024",
+                self.augment.shift,
+            ));
+        }
+        let is_series = self.set == data::SERIES.name;
+        match &self.series {
+            None if is_series => {
+                let wanted = "a section [data.series] with file and window";
+                Err(Misfit::field("series", wanted, "none"))
+            }
+            Some(_) if !is_series => {
+                let wanted = "set = \"series\" beside [data.series]";
+                Err(Misfit::field("set", wanted, format!("`{}`", self.set)))
+            }
+            Some(_) if self.augment != Augment::default() => Err(Misfit::field(
+                "augment",
+                "nothing: prices stay as they are",
+                "some",
+            )),
+            Some(series) => {
+                let wanted = "a number above 0, below 1";
+                let inside = f64::MIN_POSITIVE..1.0;
+                within("series.train", series.train, inside, wanted)
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Reads one part. `given` is what `--data` says: a folder, or the file of a series, perhaps with its symbol.
+    ///
+    /// # Errors
+    /// Files that are missing or damaged, series that are too short.
+    pub(super) fn load(
+        &self,
+        set: &SetInfo,
+        given: Option<&Path>,
+        part: Part,
+    ) -> Result<DataSet, DataError> {
+        let Some(fields) = &self.series else {
+            return set.load(given, part);
+        };
+        let series = Series::read(&fields.source(given), &fields.column)?;
+        let windows = Windows::new(&series, fields.window.get(), fields.train)?;
+        Ok(windows.data_set(part))
+    }
+}
+
+impl SeriesData {
+    /// The file: what `--data` gave, or its own in the folder of the data sets.
+    pub fn source(&self, given: Option<&Path>) -> SeriesFile {
+        let folder = data::folder(given);
+        if given.is_some() && !folder.is_dir() {
+            let text = folder.display().to_string();
+            let Ok(source) = text.parse();
+            return source;
+        }
+        SeriesFile {
+            path: [folder, PathBuf::from(&self.file)].iter().collect(),
+            symbol: None,
+        }
+    }
+}
