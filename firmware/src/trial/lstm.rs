@@ -47,7 +47,8 @@ impl Trials {
         let (inputs, units) = (1 + self.below(INPUTS as u32), 1 + self.below(UNITS as u32));
         let steps = 1 + self.below(STEPS as u32);
         let rows = 4 * units;
-        let [words, scratch] = lstm::sizes(inputs, units);
+        let layout = self.layout();
+        let [words, scratch] = lstm::sizes(layout, inputs, units);
         if [rows * (inputs + units), words, scratch, steps * inputs]
             .iter()
             .any(|len| *len > ROOM)
@@ -56,8 +57,9 @@ impl Trials {
         }
         let (kernel, rest) = room.weight.split_at_mut(rows * inputs);
         let recurrent = &mut rest[..rows * units];
-        self.fill(kernel, -127);
-        self.fill(recurrent, -127);
+        let lowest = self.lowest();
+        self.fill(kernel, lowest);
+        self.fill(recurrent, lowest);
         let x = &mut room.x[..steps * inputs];
         self.fill(x, -128);
         let mut biases = [[0; 4 * UNITS]; 2];
@@ -81,11 +83,12 @@ impl Trials {
         };
         let words = &mut room.words[..words];
         let mut table = [0; lstm::TABLE];
-        if lstm::pack(&plain, inputs, units, (words, &mut table)).is_err() {
+        if lstm::pack(layout, &plain, inputs, units, (words, &mut table)).is_err() {
             return Outcome::Refused;
         }
         assert!(lstm::is_valid(&table), "a table that the loader refuses");
         let layer = Layer {
+            layout,
             weights: words,
             table: &table,
             inputs,

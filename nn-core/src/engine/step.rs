@@ -131,13 +131,20 @@ pub(crate) enum Sizes {
         rows: u32,
         range: [i8; 2],
     },
+    /// A packed int8 LSTM.
+    PackedLstm {
+        layout: Layout,
+        step: RecurrentStep,
+    },
 }
 
 impl Sizes {
     /// Whether this target has kernels for the layout of the weights.
     pub(crate) const fn is_known(&self) -> bool {
         match self {
-            Self::PackedConv { layout, .. } | Self::PackedDense { layout, .. } => layout.is_known(),
+            Self::PackedConv { layout, .. }
+            | Self::PackedDense { layout, .. }
+            | Self::PackedLstm { layout, .. } => layout.is_known(),
             _ => true,
         }
     }
@@ -198,6 +205,7 @@ sizes! {
     22 Embedding { steps: u32, index: DType, zero: i8 },
     23 RequantizeI8 (RequantizeStep),
     24 PackedDense { layout: Layout, rows: u32, range: [i8; 2] },
+    25 PackedLstm { layout: Layout, step: RecurrentStep },
 }
 
 /// One node, ready to run.

@@ -120,6 +120,17 @@ impl Check<'_> {
         }
     }
 
+    /// Weights of so many words.
+    pub(super) fn packed_words(&self, weight: TensorId, words: usize) -> Result<(), NodeFault> {
+        let (dtype, len) = match self.layout(weight) {
+            Some(Layout::Armv7m) => (DType::I8, words.saturating_mul(4)),
+            _ => (DType::I32, words),
+        };
+        let len = u32::try_from(len).map_err(|_| NodeFault::Geometry)?;
+        self.parameter(weight, dtype, Shape::vector(len))?;
+        Ok(())
+    }
+
     /// Weights and table of a packed layer, of such lengths, and its activation.
     pub(super) fn packed(
         &self,
@@ -128,14 +139,9 @@ impl Check<'_> {
         [words, numbers, _]: [usize; 3],
         activation: Activation,
     ) -> Result<(), NodeFault> {
-        let (dtype, len) = match self.layout(weight) {
-            Some(Layout::Armv7m) => (DType::I8, words.saturating_mul(4)),
-            _ => (DType::I32, words),
-        };
-        for (id, dtype, len) in [(weight, dtype, len), (table, DType::I32, numbers)] {
-            let len = u32::try_from(len).map_err(|_| NodeFault::Geometry)?;
-            self.parameter(id, dtype, Shape::vector(len))?;
-        }
+        self.packed_words(weight, words)?;
+        let numbers = u32::try_from(numbers).map_err(|_| NodeFault::Geometry)?;
+        self.parameter(table, DType::I32, Shape::vector(numbers))?;
         let fused = activation.is_valid() && activation.is_fused_i8();
         fused.then_some(()).ok_or(NodeFault::Activation)
     }

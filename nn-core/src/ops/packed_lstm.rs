@@ -1,10 +1,11 @@
-//! An int8 LSTM over packed weights: [`Lstm`](super::Lstm) in layout 1 of the blob, with the same outputs.
+//! An int8 LSTM over packed weights: [`Lstm`](super::Lstm) in layout 1 or 2 of the blob, with the same outputs.
 //!
 //! See [`kernels::packed`](crate::kernels::packed::lstm) and `docs/int8-kernels.md`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Forward, Frame, Sizes};
+use crate::kernels::packed::Layout;
 use crate::kernels::packed::lstm::{self, TABLE};
 use crate::kernels::part;
 use crate::memory::{Memory, numbers, numbers_mut};
@@ -16,7 +17,7 @@ use crate::tensor::{DType, Shape, TensorId};
 /// Parameters of a packed LSTM. The shapes of input and output say what it reads and gives, as of all recurrent layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PackedLstm {
-    /// int32, the words of [`lstm::pack`].
+    /// The words of [`lstm::pack`]: int32 in layout 1, their bytes in layout 2.
     pub weight: TensorId,
     /// int32, the table of [`lstm::pack`].
     pub table: TensorId,
@@ -37,12 +38,17 @@ impl PackedLstm {
     fn step(&self, check: &Check) -> Result<RecurrentStep, NodeFault> {
         RecurrentStep::of(check, self.reverse, self.stateful, 0)
     }
+
+    /// Layout 1 where its weights have the type of none, which is refused.
+    fn layout(&self, check: &Check) -> Layout {
+        check.layout(self.weight).unwrap_or(Layout::Armv7em)
+    }
 }
 
 /// Bytes of scratch, and of the state: c in 16 bits, then h less its zero point, so that 0 is where a state begins.
-fn lengths(step: &RecurrentStep) -> [usize; 2] {
+fn lengths(layout: Layout, step: &RecurrentStep) -> [usize; 2] {
     let walk = step.walk();
-    let [_, scratch] = lstm::sizes(walk.inputs, walk.units);
+    let [_, scratch] = lstm::sizes(layout, walk.inputs, walk.units);
     [scratch.saturating_mul(size_of::<i32>()), 3 * walk.units]
 }
 
@@ -52,17 +58,16 @@ impl<K: OpSet> Operator<K> for PackedLstm {
         check.x_dtype(DType::I8)?;
         check.same_dtype()?;
         let walk = self.step(check)?.walk();
-        let [words, _] = lstm::sizes(walk.inputs, walk.units);
-        for (id, len) in [(self.weight, words), (self.table, TABLE)] {
-            let len = u32::try_from(len).map_err(|_| NodeFault::Geometry)?;
-            check.parameter(id, DType::I32, Shape::vector(len))?;
-        }
+        let [words, _] = lstm::sizes(self.layout(check), walk.inputs, walk.units);
+        check.packed_words(self.weight, words)?;
+        // 47 numbers.
+        check.parameter(self.table, DType::I32, Shape::vector(TABLE as u32))?;
         Ok(())
     }
 
     fn needs(&self, check: &Check) -> Needs {
         self.step(check).map_or(Needs::default(), |step| {
-            let [scratch, state] = lengths(&step);
+            let [scratch, state] = lengths(self.layout(check), &step);
             let cell = if self.stateful {
                 0
             } else {
@@ -78,7 +83,8 @@ impl<K: OpSet> Operator<K> for PackedLstm {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         let step = self.step(check).ok()?;
-        Some((code::<K>()?, Sizes::Lstm(step)))
+        let layout = check.layout(self.weight)?;
+        Some((code::<K>()?, Sizes::PackedLstm { layout, step }))
     }
 
     fn packed(&self, check: &Check) -> u64 {
@@ -99,7 +105,7 @@ pub(super) const fn code<K: OpSet>() -> Option<Forward> {
 }
 
 fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let Sizes::Lstm(step) = frame.step.sizes else {
+    let Sizes::PackedLstm { layout, step } = frame.step.sizes else {
         return None;
     };
     let walk = step.walk();
@@ -107,7 +113,7 @@ fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let writes = [frame.y(), frame.scratch(), frame.state()];
     let ([x, weights, table], [y, scratch, state]) = memory.borrow(reads, writes)?;
     let (x, y): (&[i8], &mut [i8]) = (numbers(x)?, numbers_mut(y)?);
-    let [scratch_len, _] = lengths(&step);
+    let [scratch_len, _] = lengths(layout, &step);
     let (scratch, rest) = scratch.split_at_mut_checked(scratch_len)?;
     let (cell, hidden) = if step.stateful {
         state.split_at_mut_checked(2 * walk.units)?
@@ -116,6 +122,7 @@ fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
         (rest, &mut [][..])
     };
     let layer = lstm::Layer {
+        layout,
         weights: numbers(weights)?,
         table: numbers(table)?.first_chunk()?,
         inputs: walk.inputs,

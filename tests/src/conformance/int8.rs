@@ -24,7 +24,8 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("i8 log-softmax", log_softmax_of_rows()),
         Case::new("i8 packed for Cortex-M4 and M7", packed(Layout::Armv7em)),
         Case::new("i8 packed for Cortex-M3 and M0", packed(Layout::Armv7m)),
-        Case::new("i8 packed LSTMs", packed_lstms()),
+        Case::new("i8 packed LSTMs for Cortex-M4 and M7", packed_lstms(Layout::Armv7em)),
+        Case::new("i8 packed LSTMs for Cortex-M3 and M0", packed_lstms(Layout::Armv7m)),
         Case::new("i8 embedding", embedding()),
         Case::new("i8 recurrent layers", recurrent()),
     ]
@@ -198,7 +199,7 @@ fn packed(layout: Layout) -> AlignedBytes {
 }
 
 /// LSTMs, packed: over each other, in both directions, and one that keeps its state, of one step over and over.
-fn packed_lstms() -> AlignedBytes {
+fn packed_lstms(layout: Layout) -> AlignedBytes {
     let random = &mut Random::new(32);
     let mut b = Builder::new("packed LSTMs");
     let mut x = b.input(&[4, 5], DType::I8, quant(0.02, -9)).unwrap();
@@ -223,7 +224,7 @@ fn packed_lstms() -> AlignedBytes {
         x = b.recurrent_i8(name, x, &weights, op, gives).unwrap();
         inputs = units;
     }
-    let packed = b.to_packed(Layout::Armv7em, &[x]).unwrap();
+    let packed = b.to_packed(layout, &[x]).unwrap();
     assert_eq!(packed.plain, []);
     packed.builder.finish(&packed.outputs, None).unwrap()
 }

@@ -1,5 +1,4 @@
-//! A graph with its int8 dense layers and convolutions packed for a Cortex-M, in layout 1 or 2 of the blob; for Cortex-M4
-//! and M7 its LSTMs, too.
+//! A graph with its int8 dense layers, convolutions and LSTMs packed for a Cortex-M, in layout 1 or 2 of the blob.
 //!
 //! A max pooling of 2x2 cells becomes part of the convolution that it alone reads; sigmoid and tanh become tables. What
 //! cannot be packed stays as it is: the outputs are the same, to the bit.
@@ -196,9 +195,7 @@ impl Pass<'_> {
             Op::Tanh(Some(input)) => Some(self.curve(entry, x, &tensor, |table, zero| {
                 tanh::forward_i8(table, zero, &input);
             })),
-            Op::Lstm(Lstm { layer }) if self.layout == Layout::Armv7em => {
-                Some(self.lstm(entry, layer, x, &tensor))
-            }
+            Op::Lstm(Lstm { layer }) => Some(self.lstm(entry, layer, x, &tensor)),
             _ => None,
         }
     }
@@ -308,12 +305,13 @@ impl Pass<'_> {
             requant: &requant,
             zeros: zeros(tensor, &output),
         };
-        let [words, _] = lstm::sizes(inputs, units);
+        let [words, _] = lstm::sizes(self.layout, inputs, units);
         let (mut words, mut table) = (vec![0; words], [0; lstm::TABLE]);
-        lstm::pack(&plain, inputs, units, (&mut words, &mut table))?;
+        let places = (&mut words[..], &mut table);
+        lstm::pack(self.layout, &plain, inputs, units, places)?;
         Ok((|| {
             let op = Op::PackedLstm(PackedLstm {
-                weight: self.push(&words)?,
+                weight: self.push_weights(&words)?,
                 table: self.push(&table)?,
                 reverse: layer.reverse,
                 stateful: layer.stateful,

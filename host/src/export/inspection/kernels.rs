@@ -57,9 +57,6 @@ pub(super) fn of(
         (None, Op::Conv2d(conv)) if conv.groups > 1 && !is_depthwise(model, node, conv.groups) => {
             "packed kernels have one group, or as many as input and output channels".to_owned()
         }
-        (None, Op::Lstm(_)) if model.header().layout == layout::ARMV7M => {
-            "packed LSTMs are for Cortex-M4 and M7".to_owned()
-        }
         (None, op) if !has_packed_form(op) => format!("{} has no packed form", op.name()),
         _ => "this file has the plain layout: `mote export --for m4` packs it".to_owned(),
     };

@@ -72,14 +72,14 @@ pub fn is_valid(table: &[i32]) -> bool {
 }
 
 /// offset + the upper half of x · multiplier, rounded to nearest with halves up.
-#[cfg(not(mote_armv7em))]
+#[cfg(not(any(mote_armv7em, mote_armv7m)))]
 #[inline(always)]
 pub(super) fn high_mul_add(x: i32, multiplier: i32, offset: i32) -> i32 {
     high_mul(x, multiplier).wrapping_add(offset)
 }
 
 /// The upper half of x · multiplier, rounded to nearest with halves up.
-#[cfg(not(any(mote_armv7em, mote_armv6m)))]
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 #[inline(always)]
 fn high_mul(x: i32, multiplier: i32) -> i32 {
     // |x · multiplier| ≤ 2⁶², and the upper half of that has 32 bits.

@@ -6,14 +6,45 @@
 //! LDM one and one more for each register.
 #![allow(unsafe_code)]
 
+mod lstm;
 mod outputs;
 
 use core::arch::naked_asm;
 
+pub(in super::super) use self::lstm::lstm_step;
 use self::outputs::{finish, finish_each, finish_single};
 use super::frame::Frame;
 pub(in super::super) use super::frame::Kernel;
 use super::{Blocks, Lines, Output, Pool, quads};
+
+/// A tap of four channels: 6 instructions, 4 MACs.
+macro_rules! single_tap {
+    ($w:literal) => {
+        concat!(
+            "ldrsh r5, [r0], #2\n",
+            "mla r2, ",
+            $w,
+            ", r5, r2\n",
+            "rev ",
+            $w,
+            ", ",
+            $w,
+            "\n",
+            "mla r4, ",
+            $w,
+            ", r5, r4\n",
+            "ror ",
+            $w,
+            ", ",
+            $w,
+            ", #16\n",
+            "mla r6, ",
+            $w,
+            ", r5, r6\n",
+        )
+    };
+}
+use single_tap;
 
 /// A tap of four channels at two pixels, whose inputs are in two registers: 8 instructions, 8 MACs.
 macro_rules! tap {
@@ -427,34 +458,6 @@ pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
         let (second, pool) = (0, Pool::Both);
         kernel.run(halves, [quads::sum(x); 2], Output { y, second, pool });
     }
-}
-
-/// A tap of four channels: 6 instructions, 4 MACs.
-macro_rules! single_tap {
-    ($w:literal) => {
-        concat!(
-            "ldrsh r5, [r0], #2\n",
-            "mla r2, ",
-            $w,
-            ", r5, r2\n",
-            "rev ",
-            $w,
-            ", ",
-            $w,
-            "\n",
-            "mla r4, ",
-            $w,
-            ", r5, r4\n",
-            "ror ",
-            $w,
-            ", ",
-            $w,
-            ", #16\n",
-            "mla r6, ",
-            $w,
-            ", r5, r6\n",
-        )
-    };
 }
 
 /// Four taps of four channels: 25 instructions, 16 MACs.

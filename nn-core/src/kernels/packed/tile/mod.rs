@@ -21,9 +21,14 @@ mod sums;
 #[cfg(mote_armv7em)]
 pub(super) use armv7em::{Kernel, lstm_step, vector};
 #[cfg(mote_armv7m)]
-pub(super) use armv7m::{Kernel, vector};
+pub(super) use armv7m::{Kernel, lstm_step, vector};
 #[cfg(not(any(mote_armv7em, mote_armv7m)))]
 pub(super) use portable::{Kernel, vector};
+
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
+pub(super) use quads::{QuadSums, sum as quad_sum};
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
+pub(super) use sums::PixelSums;
 
 /// Channels of a block.
 pub(super) const CHANNELS: usize = 4;

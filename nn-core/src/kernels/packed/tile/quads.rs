@@ -22,7 +22,7 @@ pub(super) const fn start(inputs: i32) -> i32 {
 
 /// Σ x of both halves of each word, none of more than 8 bits.
 #[inline]
-pub(super) fn sum(words: &[i32]) -> i32 {
+pub(in super::super) fn sum(words: &[i32]) -> i32 {
     words.chunks(255).fold(0i32, |sum, words| {
         let start = (0i32, sum);
         let (low, sum) = words.iter().fold(start, |(low, high), word| {
@@ -59,13 +59,22 @@ const fn split([g, r, h]: [i32; 3]) -> [i32; CHANNELS] {
 /// The three sums while they are formed.
 #[cfg(not(any(mote_armv7m, mote_armv6m)))]
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct QuadSums([i32; 3]);
+pub(in super::super) struct QuadSums([i32; 3]);
+
+#[cfg(not(any(mote_armv7m, mote_armv6m)))]
+impl From<[i32; 3]> for QuadSums {
+    /// What they begin with.
+    #[inline(always)]
+    fn from(start: [i32; 3]) -> Self {
+        Self(start)
+    }
+}
 
 #[cfg(not(any(mote_armv7m, mote_armv6m)))]
 impl QuadSums {
     /// Two taps.
     #[inline(always)]
-    pub(super) fn step(&mut self, weights: &[i32; 2], x: [i16; 2]) {
+    pub(in super::super) fn step(&mut self, weights: &[i32; 2], x: [i16; 2]) {
         let [plain, reversed, swapped] = &mut self.0;
         for (weight, x) in weights.iter().zip(x) {
             let x = i32::from(x);
@@ -78,7 +87,7 @@ impl QuadSums {
 
     /// Twice the channels' sums, given that of the inputs.
     #[inline(always)]
-    pub(super) fn doubled(self, inputs: i32) -> [i32; CHANNELS] {
+    pub(in super::super) fn doubled(self, inputs: i32) -> [i32; CHANNELS] {
         let start = start(inputs);
         split(self.0.map(|sum| sum.wrapping_add(start)))
     }

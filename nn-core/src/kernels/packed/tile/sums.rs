@@ -6,9 +6,13 @@ mod plain;
 mod sse2;
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(super) use plain::{BlockSums, PixelSums};
+pub(in super::super) use plain::PixelSums;
+#[cfg(not(target_arch = "x86_64"))]
+pub(super) use plain::BlockSums;
 #[cfg(target_arch = "x86_64")]
-pub(super) use sse2::{BlockSums, PixelSums};
+pub(super) use sse2::BlockSums;
+#[cfg(target_arch = "x86_64")]
+pub(in super::super) use sse2::PixelSums;
 
 /// The sums at two pixels: S₀ and 256·S₁ + S₀ at each, then S₂ and 256·S₃ + S₂ at each.
 pub(super) type Sums = [i32; 8];

@@ -86,6 +86,7 @@ macro_rules! split {
         )
     };
 }
+pub(super) use split;
 
 /// Adds a channel's bias to its sum, of which there is 2^-`shift` in a register. r10 the doubled bias.
 macro_rules! biased {

@@ -27,12 +27,12 @@ impl BlockSums {
 
 /// S₀, 256·S₁ + S₀, S₂, 256·S₃ + S₂ at one pixel, while they are formed.
 #[derive(Debug, Default)]
-pub(in super::super) struct PixelSums([i32; 4]);
+pub(in super::super::super) struct PixelSums([i32; 4]);
 
 impl PixelSums {
     /// Four taps.
     #[inline(always)]
-    pub(in super::super) fn step(&mut self, weights: &[i32; 4], x: [i32; 2]) {
+    pub(in super::super::super) fn step(&mut self, weights: &[i32; 4], x: [i32; 2]) {
         let [a, b, c, d] = &mut self.0;
         for (x, [low, high]) in x.map(parts).iter().zip(weights.as_chunks().0) {
             step(a, b, *low, *x);
@@ -41,7 +41,7 @@ impl PixelSums {
     }
 
     #[inline(always)]
-    pub(in super::super) fn sums(&self) -> [i32; 4] {
+    pub(in super::super::super) fn sums(&self) -> [i32; 4] {
         self.0
     }
 }

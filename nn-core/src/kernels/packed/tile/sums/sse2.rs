@@ -42,18 +42,18 @@ impl BlockSums {
 
 /// S₀, 256·S₁ + S₀, S₂, 256·S₃ + S₂ at one pixel, while they are formed: of the first two taps of four, of the others.
 #[derive(Debug, Default)]
-pub(in super::super) struct PixelSums(BlockSums);
+pub(in super::super::super) struct PixelSums(BlockSums);
 
 impl PixelSums {
     /// Four taps.
     #[inline(always)]
-    pub(in super::super) fn step(&mut self, weights: &[i32; 4], [x, y]: [i32; 2]) {
+    pub(in super::super::super) fn step(&mut self, weights: &[i32; 4], [x, y]: [i32; 2]) {
         self.0
             .add(Lanes::words(*weights), Lanes::words([x, x, y, y]));
     }
 
     #[inline(always)]
-    pub(in super::super) fn sums(&self) -> [i32; 4] {
+    pub(in super::super::super) fn sums(&self) -> [i32; 4] {
         let [a0, b0, a1, b1, c0, d0, c1, d1] = self.0.sums();
         [(a0, b0), (a1, b1), (c0, d0), (c1, d1)].map(|(a, b): (i32, i32)| a.wrapping_add(b))
     }
