@@ -8,7 +8,7 @@
 
 mod gates;
 
-#[cfg(any(mote_armv7em, mote_armv7m))]
+#[cfg(any(mote_armv7em, mote_armv7m, mote_armv6m))]
 pub(crate) use gates::LINES;
 pub use gates::{logistic_i16, tanh_i16};
 

@@ -82,7 +82,7 @@ pub fn tanh_i16(x: i16, exponent: i32) -> i16 {
 /// With 9 bits below the number of an interval, t = 3x for the logistic function and t = 2 · `at` of the hyperbolic
 /// tangent, held to 18 bits, v = `starts`\[t >> 9\] + t · `slopes`\[t >> 9\] gives the one as (v + 2²⁴ + 2⁸) >> 10 and
 /// the other as v >> 9. The intervals count from −256.
-#[cfg(any(test, mote_armv7em, mote_armv7m))]
+#[cfg(any(test, mote_armv7em, mote_armv7m, mote_armv6m))]
 #[derive(Debug)]
 pub(crate) struct Lines {
     pub(crate) starts: [i32; 512],
@@ -90,10 +90,10 @@ pub(crate) struct Lines {
 }
 
 /// The intervals' lines.
-#[cfg(any(test, mote_armv7em, mote_armv7m))]
+#[cfg(any(test, mote_armv7em, mote_armv7m, mote_armv6m))]
 pub(crate) static LINES: Lines = lines();
 
-#[cfg(any(test, mote_armv7em, mote_armv7m))]
+#[cfg(any(test, mote_armv7em, mote_armv7m, mote_armv6m))]
 #[expect(clippy::indexing_slicing, reason = "computed when it is compiled")]
 const fn lines() -> Lines {
     let (mut starts, mut slopes) = ([0; 512], [0; 512]);

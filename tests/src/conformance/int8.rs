@@ -24,8 +24,14 @@ pub(super) fn cases() -> Vec<Case> {
         Case::new("i8 log-softmax", log_softmax_of_rows()),
         Case::new("i8 packed for Cortex-M4 and M7", packed(Layout::Armv7em)),
         Case::new("i8 packed for Cortex-M3 and M0", packed(Layout::Armv7m)),
-        Case::new("i8 packed LSTMs for Cortex-M4 and M7", packed_lstms(Layout::Armv7em)),
-        Case::new("i8 packed LSTMs for Cortex-M3 and M0", packed_lstms(Layout::Armv7m)),
+        Case::new(
+            "i8 packed LSTMs for Cortex-M4 and M7",
+            packed_lstms(Layout::Armv7em),
+        ),
+        Case::new(
+            "i8 packed LSTMs for Cortex-M3 and M0",
+            packed_lstms(Layout::Armv7m),
+        ),
         Case::new("i8 embedding", embedding()),
         Case::new("i8 recurrent layers", recurrent()),
     ]

@@ -72,7 +72,7 @@ pub fn is_valid(table: &[i32]) -> bool {
 }
 
 /// offset + the upper half of x · multiplier, rounded to nearest with halves up.
-#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 #[inline(always)]
 pub(super) fn high_mul_add(x: i32, multiplier: i32, offset: i32) -> i32 {
     high_mul(x, multiplier).wrapping_add(offset)
@@ -86,9 +86,8 @@ fn high_mul(x: i32, multiplier: i32) -> i32 {
     ((i64::from(x) * i64::from(multiplier) + (1 << 31)) >> 32) as i32
 }
 
-/// The same from products of halves, where the core has no longer ones: 20 instructions. The multiplier is not below 0.
-#[cfg(any(mote_armv6m, test))]
-#[inline(always)]
+/// The same from products of halves, as Cortex-M0 forms it: 20 instructions. The multiplier is not below 0.
+#[cfg(test)]
 fn high_mul_of_halves(x: i32, multiplier: i32) -> i32 {
     let (x_high, x_low) = (x >> 16, x & 0xFFFF);
     let (m_high, m_low) = (multiplier >> 16, multiplier & 0xFFFF);
@@ -101,9 +100,6 @@ fn high_mul_of_halves(x: i32, multiplier: i32) -> i32 {
     let middle = (first >> 16) + (second >> 16) + (carried >> 16);
     x_high.wrapping_mul(m_high).wrapping_add(middle)
 }
-
-#[cfg(mote_armv6m)]
-use high_mul_of_halves as high_mul;
 
 /// The output for x₂.
 #[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]

@@ -22,16 +22,16 @@
 //! m, 2^(s−1) + zero_h·2^s, s.
 
 mod pack;
-#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 mod portable;
 mod table;
 
 pub use pack::{Plain, pack};
-#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 use portable::step;
 pub use table::is_valid;
 
-#[cfg(any(mote_armv7em, mote_armv7m))]
+#[cfg(any(mote_armv7em, mote_armv7m, mote_armv6m))]
 use super::tile::lstm_step as step;
 use super::widen::{in_order, permuted};
 use super::{Layout, PackError, word};

@@ -137,7 +137,12 @@ impl Product<'_> {
             Layout::Armv7m => {
                 let bias = |byte: usize| biases.get(byte).copied().unwrap_or(0);
                 let [a, b, c, d] = QUAD.map(bias);
-                *start = [quad([a, b, c, d]), quad([d, c, b, a]), quad([b, a, d, c]), 0];
+                *start = [
+                    quad([a, b, c, d]),
+                    quad([d, c, b, a]),
+                    quad([b, a, d, c]),
+                    0,
+                ];
                 let gate = |byte: usize| QUAD.get(byte).copied().unwrap_or(0);
                 for (place, words) in taps.as_chunks_mut::<2>().0.iter_mut().enumerate() {
                     let weight = |byte, half| at(gate(byte), (self.order)(2 * place + half));

@@ -9,7 +9,14 @@ use crate::kernels::{LstmUnit, saturate_i16};
 /// h and c of all units, from the vector of x and h. `hidden` receives h.
 pub(super) fn step(layer: &Layer, inputs: &[i32], cell: &mut [i16], hidden: &mut [i16]) {
     if layer.layout.is_armv7m() {
-        step_of(layer, inputs, cell, hidden, |x| (x, quad_sum(x)), quad_gates);
+        step_of(
+            layer,
+            inputs,
+            cell,
+            hidden,
+            |x| (x, quad_sum(x)),
+            quad_gates,
+        );
     } else {
         step_of(layer, inputs, cell, hidden, |x| x, pair_gates);
     }

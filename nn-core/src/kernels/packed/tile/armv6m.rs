@@ -4,8 +4,11 @@
 //! reversed and swapped into a register that the product then takes, the word itself comes last.
 #![allow(unsafe_code)]
 
+mod lstm;
+
 use core::arch::naked_asm;
 
+pub(in super::super) use self::lstm::lstm_step;
 use super::{CHANNELS, Lines};
 use crate::kernels::packed::channel::LEN;
 
@@ -125,6 +128,7 @@ macro_rules! tap {
         )
     };
 }
+use tap;
 
 /// Two taps, whose inputs are a word: 20 instructions, 8 MACs.
 macro_rules! word {
@@ -139,6 +143,7 @@ macro_rules! word {
         )
     };
 }
+use word;
 
 /// Two taps, whose inputs are two halves: 21 instructions, 8 MACs. r6 is 0.
 macro_rules! halves {
@@ -154,6 +159,48 @@ macro_rules! halves {
         )
     };
 }
+
+/// Tells the channels' sums apart, as `split` of `quads` does: 33 instructions. Twice each is left in r4 to r7.
+macro_rules! split {
+    () => {
+        concat!(
+            "mov r2, r8\n",
+            "mov r3, r9\n",
+            "mov r4, r10\n",
+            "lsls r5, r4, #8\n",
+            "subs r5, r2, r5\n",
+            "lsls r6, r2, #8\n",
+            "subs r6, r4, r6\n",
+            "lsls r7, r5, #24\n",
+            "subs r3, r3, r7\n",
+            "lsls r7, r6, #16\n",
+            "subs r3, r3, r7\n",
+            "lsls r7, r5, #16\n",
+            "adds r5, r5, r7\n",
+            "lsls r7, r6, #16\n",
+            "adds r6, r6, r7\n",
+            "lsls r7, r3, #16\n",
+            "subs r6, r6, r7\n",
+            "lsls r7, r5, #8\n",
+            "adds r7, r6, r7\n",
+            "lsls r6, r6, #8\n",
+            "asrs r6, r6, #8\n",
+            "subs r7, r7, r6\n",
+            "asrs r4, r7, #8\n",
+            "subs r5, r5, r4\n",
+            "lsrs r5, r5, #8\n",
+            "subs r5, r3, r5\n",
+            "lsls r5, r5, #8\n",
+            "asrs r5, r5, #8\n",
+            "subs r3, r3, r5\n",
+            "asrs r4, r7, #7\n",
+            "lsls r7, r5, #1\n",
+            "lsls r5, r6, #1\n",
+            "asrs r6, r3, #7\n",
+        )
+    };
+}
+use split;
 
 /// All lines, and then the channels' sums as `quads::split` tells them apart, in 33 instructions: besides the taps, 8
 /// instructions for each line, and 3 for eight words.
@@ -209,39 +256,7 @@ macro_rules! run {
             "bx r11\n",
             "4:\n",
             "pop {{r0, r1}}\n",
-            "mov r2, r8\n",
-            "mov r3, r9\n",
-            "mov r4, r10\n",
-            "lsls r5, r4, #8\n",
-            "subs r5, r2, r5\n",
-            "lsls r6, r2, #8\n",
-            "subs r6, r4, r6\n",
-            "lsls r7, r5, #24\n",
-            "subs r3, r3, r7\n",
-            "lsls r7, r6, #16\n",
-            "subs r3, r3, r7\n",
-            "lsls r7, r5, #16\n",
-            "adds r5, r5, r7\n",
-            "lsls r7, r6, #16\n",
-            "adds r6, r6, r7\n",
-            "lsls r7, r3, #16\n",
-            "subs r6, r6, r7\n",
-            "lsls r7, r5, #8\n",
-            "adds r7, r6, r7\n",
-            "lsls r6, r6, #8\n",
-            "asrs r6, r6, #8\n",
-            "subs r7, r7, r6\n",
-            "asrs r4, r7, #8\n",
-            "subs r5, r5, r4\n",
-            "lsrs r5, r5, #8\n",
-            "subs r5, r3, r5\n",
-            "lsls r5, r5, #8\n",
-            "asrs r5, r5, #8\n",
-            "subs r3, r3, r5\n",
-            "asrs r4, r7, #7\n",
-            "lsls r7, r5, #1\n",
-            "lsls r5, r6, #1\n",
-            "asrs r6, r3, #7\n",
+            split!(),
             "adds r1, #28\n",
             "stm r1!, {{r4-r7}}\n",
             "pop {{r4-r7}}\n",
@@ -281,11 +296,46 @@ pub(super) fn outputs(doubled: &[i32; CHANNELS], table: &[[i32; LEN]; CHANNELS])
     outputs
 }
 
+/// The upper half of a product, rounded to nearest with halves up, from four products of halves: 20 instructions.
+///
+/// r3 a factor x, of which the sign is left, r5 a factor m not below 0, where the product comes; r4 the lower half of x,
+/// then r5 the upper of m, r6 the lower of m, r7 the upper of x; r8 2¹⁵. r4, r6, r7 and r12 are lost.
+macro_rules! high_product {
+    () => {
+        concat!(
+            "uxth r4, r3\n",
+            "uxth r6, r5\n",
+            "lsrs r5, r5, #16\n",
+            "asrs r7, r3, #16\n",
+            "asrs r3, r3, #31\n",
+            "mov r12, r7\n",
+            // Upper half of x, lower of m, and what the lower halves carry: of 32 bits.
+            "muls r7, r6, r7\n",
+            "muls r6, r4, r6\n",
+            "lsrs r6, r6, #16\n",
+            "adds r7, r7, r6\n",
+            // Lower half of x, upper of m: below 2^31.
+            "muls r4, r5, r4\n",
+            "mov r6, r12\n",
+            "muls r5, r6, r5\n",
+            // Both and 2^15, of 32 bits without a sign but for the upper half of the first.
+            "uxth r6, r7\n",
+            "asrs r7, r7, #16\n",
+            "adds r4, r4, r6\n",
+            "add r4, r8\n",
+            "lsrs r4, r4, #16\n",
+            "adds r5, r5, r7\n",
+            "adds r5, r5, r4\n",
+        )
+    };
+}
+use high_product;
+
 /// Requantizes four sums as `channel::requantize` does, with upper halves of products from four products of halves: 37
 /// instructions for each.
 ///
-/// r0 sums, r1 table, r2 outputs, r3 the sum and then its sign; x the sum with its bias, m the multiplier: r4 the lower
-/// half of x, r5 the upper of m, r6 the lower of m, r7 the upper of x; r8 2¹⁵, r9 the end of the outputs.
+/// r0 sums, r1 table, r2 outputs, r3 the sum with its bias and then its sign, r5 the multiplier, r8 2¹⁵, r9 the end of
+/// the outputs.
 ///
 /// # Safety
 /// None that the types do not give.
@@ -309,29 +359,7 @@ unsafe extern "C" fn requantize(
         "ldm r0!, {{r3}}",
         "ldm r1!, {{r4, r5}}",
         "adds r3, r3, r4",
-        "uxth r4, r3",
-        "uxth r6, r5",
-        "lsrs r5, r5, #16",
-        "asrs r7, r3, #16",
-        "asrs r3, r3, #31",
-        "mov r12, r7",
-        // Upper half of x, lower of m, and what the lower halves carry: of 32 bits.
-        "muls r7, r6, r7",
-        "muls r6, r4, r6",
-        "lsrs r6, r6, #16",
-        "adds r7, r7, r6",
-        // Lower half of x, upper of m: below 2^31.
-        "muls r4, r5, r4",
-        "mov r6, r12",
-        "muls r5, r6, r5",
-        // Both and 2^15, of 32 bits without a sign but for the upper half of the first.
-        "uxth r6, r7",
-        "asrs r7, r7, #16",
-        "adds r4, r4, r6",
-        "add r4, r8",
-        "lsrs r4, r4, #16",
-        "adds r5, r5, r7",
-        "adds r5, r5, r4",
+        high_product!(),
         // Offset, sign, shift.
         "ldm r1!, {{r4, r6}}",
         "adds r5, r5, r4",

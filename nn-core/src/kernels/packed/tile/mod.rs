@@ -18,6 +18,8 @@ mod quads;
 #[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 mod sums;
 
+#[cfg(mote_armv6m)]
+pub(super) use armv6m::lstm_step;
 #[cfg(mote_armv7em)]
 pub(super) use armv7em::{Kernel, lstm_step, vector};
 #[cfg(mote_armv7m)]

@@ -6,9 +6,9 @@ mod plain;
 mod sse2;
 
 #[cfg(not(target_arch = "x86_64"))]
-pub(in super::super) use plain::PixelSums;
-#[cfg(not(target_arch = "x86_64"))]
 pub(super) use plain::BlockSums;
+#[cfg(not(target_arch = "x86_64"))]
+pub(in super::super) use plain::PixelSums;
 #[cfg(target_arch = "x86_64")]
 pub(super) use sse2::BlockSums;
 #[cfg(target_arch = "x86_64")]
