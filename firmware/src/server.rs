@@ -5,13 +5,22 @@ use embedded_io::{Read, Write};
 use nn_core::{
     link::{
         Bytes, Decoder, EncodeError, ErrorCode, FrameError, Hello, Input, InputLength, LabelBytes,
-        PROTOCOL, Request, Response, StackUse, decode_inference_request, decode_request, encode,
+        PROTOCOL, Request, Response, StackUse, StoreReport, StoreState, decode_inference_request,
+        decode_request, encode,
     },
     scalar::MATH,
     train::{Sgd, StepReport, Target, TrainError},
 };
 
-use crate::{engine::Engine, log::log};
+use crate::{engine::Engine, log::log, store::Keep};
+
+/// Of a device without a store.
+const ABSENT: StoreReport = StoreReport {
+    state: StoreState::Absent,
+    generation: 0,
+    model_crc32: 0,
+    capacity: 0,
+};
 
 /// What the device says about itself.
 #[derive(Debug, Clone, Copy)]
@@ -54,6 +63,8 @@ pub struct Server<'a, E> {
     /// The number of the last training request, and what came of it: should the host ask again
     /// because the response was lost, nothing is learnt twice.
     last_step: Option<(u8, StepReport)>,
+    /// Where what is learnt is kept.
+    store: Option<&'a mut dyn Keep>,
 }
 
 impl<'a, 'm, E: Engine<'m>> Server<'a, E>
@@ -67,7 +78,15 @@ where
             card,
             values,
             last_step: None,
+            store: None,
         }
+    }
+
+    /// The same with a store for what is learnt.
+    #[must_use]
+    pub fn with_store(mut self, store: Option<&'a mut dyn Keep>) -> Self {
+        self.store = store;
+        self
     }
 
     /// Serves until the host says [`Request::Bye`], or the port ends. `frame` takes
@@ -200,6 +219,21 @@ where
             }
             Request::Bye => Response::Done,
             Request::Stack => Response::Stack((self.card.stack)()),
+            Request::Save => {
+                let trainer = self.engine.trainer()?;
+                let store = self.store.as_mut().ok_or(ErrorCode::NoStore)?;
+                Response::Store(store.save(trainer)?)
+            }
+            Request::Forget => {
+                self.engine.trainer()?;
+                let store = self.store.as_mut().ok_or(ErrorCode::NoStore)?;
+                Response::Store(store.forget()?)
+            }
+            Request::Store => {
+                self.engine.trainer()?;
+                let report = self.store.as_ref().map(|store| store.report());
+                Response::Store(report.unwrap_or(ABSENT))
+            }
         })
     }
 

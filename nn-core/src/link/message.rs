@@ -87,6 +87,13 @@ pub enum Request<'a> {
     Bye,
     /// How much stack was used so far → [`Response::Stack`].
     Stack,
+    /// Keep what is learnt in flash → [`Response::Store`].
+    Save,
+    /// Keep nothing in flash → [`Response::Store`]. What is learnt stays as it is until [`Request::Reset`] or the next
+    /// start.
+    Forget,
+    /// What is kept in flash? → [`Response::Store`].
+    Store,
 }
 
 /// What the device answers.
@@ -116,6 +123,8 @@ pub enum Response<'a> {
     Error(ErrorCode),
     /// To [`Request::Stack`].
     Stack(StackUse),
+    /// To [`Request::Save`], [`Request::Forget`] and [`Request::Store`].
+    Store(StoreReport),
 }
 
 // A device's image holds each of these once, where they would be inlined for every field.
@@ -188,6 +197,39 @@ pub struct StackUse {
     pub serve: u32,
 }
 
+/// What a device keeps in flash of what it learnt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreReport {
+    /// How it is.
+    pub state: StoreState,
+    /// Counts up from save to save; 0 where nothing was ever saved.
+    #[serde(serialize_with = "word")]
+    pub generation: u32,
+    /// CRC-32 of the blob that the kept weights belong to; 0 where there are none.
+    #[serde(serialize_with = "word")]
+    pub model_crc32: u32,
+    /// Bytes of flash set apart.
+    #[serde(serialize_with = "word")]
+    pub capacity: u32,
+}
+
+/// Whether weights are kept, and could be restored at the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
+pub enum StoreState {
+    /// The device has no flash set apart for it.
+    Absent,
+    /// Nothing is kept.
+    Empty,
+    /// The learnt weights are kept; at a start they were restored.
+    Kept,
+    /// The weights of another model are kept: they were not restored.
+    OtherModel,
+    /// What is kept cannot be read whole: it was not restored.
+    Damaged,
+}
+
 /// Why a device refuses. Lengths are in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
@@ -257,6 +299,12 @@ pub enum ErrorCode {
     },
     /// The model could not be run: a defect of the device's image.
     Internal,
+    /// The device has no flash to keep weights in.
+    NoStore,
+    /// The flash set apart is too small for the weights; what was kept before still is.
+    StoreFull,
+    /// The flash cannot be read or written.
+    StoreFailed,
 }
 
 impl core::fmt::Display for ErrorCode {
@@ -303,6 +351,13 @@ impl core::fmt::Display for ErrorCode {
                 write!(f, "bytes up to {end} asked for, {len} are learnt")
             }
             ErrorCode::Internal => f.write_str("the device could not run its model"),
+            ErrorCode::NoStore => f.write_str(
+                "the device has no flash to keep weights in; in QEMU give it one, as `--store FILE`",
+            ),
+            ErrorCode::StoreFull => f.write_str(
+                "the flash set apart is too small for what was learnt; what was kept before still is",
+            ),
+            ErrorCode::StoreFailed => f.write_str("the flash set apart cannot be read or written"),
         }
     }
 }
@@ -352,7 +407,7 @@ pub fn decode_inference_request(message: &[u8]) -> Result<Request<'_>, Undecodab
             };
             return Ok(Request::Infer { input });
         }
-        2..=7 => return Ok(Request::Digest),
+        2..=7 | 10..=12 => return Ok(Request::Digest),
         8 => Request::Bye,
         9 => Request::Stack,
         _ => return Err(Undecodable),

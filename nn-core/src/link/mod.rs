@@ -46,8 +46,8 @@ pub use decoder::{Decoder, Frame, FrameError};
 pub use encoder::{ENCODER_BYTES, EncodeError, encode};
 pub use input::{Input, InputLength, pack_runs};
 pub use message::{
-    Bytes, ErrorCode, Hello, LabelBytes, Request, Response, StackUse, Undecodable,
-    decode_inference_request, decode_request, decode_response,
+    Bytes, ErrorCode, Hello, LabelBytes, Request, Response, StackUse, StoreReport, StoreState,
+    Undecodable, decode_inference_request, decode_request, decode_response,
 };
 
 /// Version of the protocol, the first field of [`Response::Hello`].

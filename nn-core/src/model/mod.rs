@@ -155,7 +155,7 @@ impl<'m> Model<'m> {
     /// Where the weights that learn lie in [`weights`](Self::weights), in the order of
     /// [`Trainer::weights`](crate::train::Trainer::weights): node by node, each weight before its bias, and one that
     /// serves at several nodes only once. Empty without a training plan.
-    pub fn learnt(&self) -> impl Iterator<Item = Range<usize>> {
+    pub fn learnt(&self) -> impl Iterator<Item = Range<usize>> + use<'m> {
         let model = *self;
         let training = Training::new(&model).ok();
         (0..).map_while(move |index| {

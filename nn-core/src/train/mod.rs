@@ -4,6 +4,7 @@
 //! tensors (unless gradients are summed over several samples). A layer's delta overwrites its activation. See
 //! `docs/memory.md` for the sums.
 
+mod changes;
 mod channels;
 mod error;
 mod list;
