@@ -30,11 +30,22 @@ pub struct Board {
     pub stack: u32,
     /// QEMU's name of the machine, for a board that it emulates.
     pub qemu: Option<&'static str>,
+    /// The end of `flash` that an image which learns leaves to what it keeps; an emulated board has a file instead.
+    pub store: Option<Region>,
     /// probe-rs' name of the chip, for a board that one can hold.
     pub chip: Option<&'static str>,
 }
 
 impl Board {
+    /// Memory for the code, constants and model of an image.
+    pub fn code(&self, learns: bool) -> Region {
+        let kept = self.store.filter(|_| learns).map_or(0, |store| store.len);
+        Region {
+            origin: self.flash.origin,
+            len: self.flash.len - kept,
+        }
+    }
+
     /// Whether its core has the DSP instructions: weights are packed for it by layout 1, else by layout 2.
     pub fn has_dsp(&self) -> bool {
         ["thumbv7em", "thumbv8m"]
@@ -45,15 +56,15 @@ impl Board {
 
 const KIB: u32 = 1024;
 
-/// The boards, by core.
+/// The boards, by core: flash, RAM, stack, the part of flash that what is learnt is kept in.
 #[rustfmt::skip]
 pub const BOARDS: &[Board] = &[
-    board("microbit",     "Cortex-M0",  "thumbv6m-none-eabi",    (0x0000_0000, 256 * KIB),  (0x2000_0000, 16 * KIB),   5 * KIB,  Some("microbit"),   None),
-    board("an385",        "Cortex-M3",  "thumbv7m-none-eabi",    (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, Some("mps2-an385"), None),
-    board("an386",        "Cortex-M4F", "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, Some("mps2-an386"), None),
-    board("nucleo-f446re","Cortex-M4F", "thumbv7em-none-eabihf", (0x0800_0000, 512 * KIB),  (0x2000_0000, 128 * KIB),  8 * KIB,  None,               Some("STM32F446RETx")),
-    board("an500",        "Cortex-M7",  "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, Some("mps2-an500"), None),
-    board("an547",        "Cortex-M55", "thumbv8m.main-none-eabihf", (0x0000_0000, 512 * KIB), (0x2000_0000, 512 * KIB), 16 * KIB, Some("mps3-an547"), None),
+    board("microbit",     "Cortex-M0",  "thumbv6m-none-eabi",    (0x0000_0000, 256 * KIB),  (0x2000_0000, 16 * KIB),   5 * KIB,  0,         Some("microbit"),   None),
+    board("an385",        "Cortex-M3",  "thumbv7m-none-eabi",    (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an385"), None),
+    board("an386",        "Cortex-M4F", "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an386"), None),
+    board("nucleo-f446re","Cortex-M4F", "thumbv7em-none-eabihf", (0x0800_0000, 512 * KIB),  (0x2000_0000, 128 * KIB),  8 * KIB,  256 * KIB, None,               Some("STM32F446RETx")),
+    board("an500",        "Cortex-M7",  "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an500"), None),
+    board("an547",        "Cortex-M55", "thumbv8m.main-none-eabihf", (0x0000_0000, 512 * KIB), (0x2000_0000, 512 * KIB), 16 * KIB, 0,        Some("mps3-an547"), None),
 ];
 
 #[expect(clippy::too_many_arguments, reason = "a row of the table above")]
@@ -64,6 +75,7 @@ const fn board(
     flash: (u32, u32),
     ram: (u32, u32),
     stack: u32,
+    store: u32,
     qemu: Option<&'static str>,
     chip: Option<&'static str>,
 ) -> Board {
@@ -81,6 +93,13 @@ const fn board(
         },
         stack,
         qemu,
+        store: match store {
+            0 => None,
+            len => Some(Region {
+                origin: flash.0 + flash.1 - len,
+                len,
+            }),
+        },
         chip,
     }
 }

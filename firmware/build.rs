@@ -30,6 +30,8 @@ mod archive;
 
 /// What an image holds in RAM besides arena, frame and stack: the log's buffer and the drivers.
 const STATICS: usize = 1200;
+/// What the store of an image that learns holds in RAM.
+const STORE: usize = 320;
 /// What embeds when nobody says.
 const DEFAULT_MODEL: &str = "../models/mnist-cnn-i8.mote";
 
@@ -78,13 +80,14 @@ fn lay_out() -> Result<(), String> {
     };
     write("model.mote", &blob)?;
     write("model.rs", constants(board, &path, &blob)?.as_bytes())?;
+    let keeps = cases.is_none() && learns(&Aligned::new(&blob).load(&path)?);
     let (path, cases) = cases.unwrap_or_else(|| (path, vec![blob]));
     let cases: Vec<&[u8]> = cases.iter().map(Vec::as_slice).collect();
     let mut archive = Vec::new();
     archive::pack(&cases, |bytes| archive.extend_from_slice(bytes));
     write("cases.bin", &archive)?;
     write("cases.rs", case_constants(board, &path, &cases)?.as_bytes())?;
-    write("memory.x", memory(board).as_bytes())?;
+    write("memory.x", memory(board, keeps).as_bytes())?;
     if env::var_os("CARGO_FEATURE_EMULATED").is_some() {
         // cortex-m-rt includes it; boards with a crate of their own have that one's.
         write("device.x", b"/* No interrupt is served. */\n")?;
@@ -259,7 +262,8 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
     };
     let frame = input.max(64) + values + FRAME_OVERHEAD;
 
-    let (flash, ram) = (board.flash.len as usize, board.ram.len as usize);
+    let flash = board.code(learns(&model)).len as usize;
+    let ram = board.ram.len as usize;
     if blob.len() > flash {
         return Err(format!(
             "{} wants {} bytes of flash, {} has {flash}: take a smaller model or quantize it",
@@ -273,7 +277,8 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
         Ok("0") => [0, 0],
         _ => [frame, output],
     };
-    let wanted = arena + served[0] + served[1] + STATICS + board.stack as usize;
+    let statics = STATICS + if learns(&model) { STORE } else { 0 };
+    let wanted = arena + served[0] + served[1] + statics + board.stack as usize;
     if wanted > ram {
         return Err(format!(
             "{} wants {wanted} bytes of RAM (arena {arena}, frame {}, stack {}, other {}), {} \
@@ -281,7 +286,7 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
             path.display(),
             served[0],
             board.stack,
-            STATICS + served[1],
+            statics + served[1],
             board.name
         ));
     }
@@ -323,6 +328,15 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
         code,
         "/// The number types of its inputs.\npub const INPUTS: &[nn_core::tensor::DType] = \
          &{{ use nn_core::tensor::DType::*; {inputs:?} }};"
+    );
+    let [start, end] = board.store.map_or([0; 2], |store| {
+        let start = store.origin - board.flash.origin;
+        [start, start + store.len]
+    });
+    let _ = writeln!(
+        code,
+        "/// Where what is learnt is kept, from the start of the chip's flash.\n\
+         pub const STORE: core::ops::Range<u32> = {start:#x}..{end:#x};"
     );
     code.push_str(&kernels(&[model]));
     code.push_str(
@@ -380,10 +394,9 @@ fn kernels(models: &[Model]) -> String {
 
 /// The stack lies at the low end of RAM, below everything else: one that overflows runs out of RAM
 /// and faults, where it would otherwise run into the arena.
-fn memory(board: &Board) -> String {
-    let Board {
-        flash, ram, stack, ..
-    } = board;
+fn memory(board: &Board, learns: bool) -> String {
+    let Board { ram, stack, .. } = board;
+    let flash = board.code(learns);
     format!(
         "MEMORY {{\n  FLASH : ORIGIN = {:#x}, LENGTH = {}\n  RAM : ORIGIN = {:#x}, LENGTH = {}\n}}\n\
          _stack_start = ORIGIN(RAM);\n_stack_end = ORIGIN(RAM) - {stack};\n",

@@ -15,6 +15,7 @@ use nn_core::kernels::packed::Layout;
 use nn_core::ops::Op;
 use nn_core::tensor::DType;
 use tests::conformance::{Case, cases};
+use tests::skip;
 
 /// Bytes of stack that a run may take, and a training step with its losses: all of it, below the function that asks
 /// for it, with what the session, the trainer and the operator's kernels take.
@@ -240,12 +241,6 @@ fn an_image_of_an_lstm_that_learns_holds_no_other_operator() {
     let parts = ["5dense", "9recurrent", "4lstm"];
     let forward = ["4lstm4code7forward", "5dense4code7forward"];
     assert_holds(Content::Model(&case.blob), &parts, &forward);
-}
-
-fn skip(what: &str, error: &dyn std::fmt::Display) {
-    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
-    assert!(!in_ci, "{what}: {error}");
-    println!("skipped, {what}: {error}");
 }
 
 /// The cases but those packed for kernels of other cores.

@@ -4,10 +4,12 @@
 
 use cortex_m_rt::entry;
 use firmware::{
-    boards,
+    boards::{self, Flash, StorePort},
+    engine::Engine as _,
     model::{self, ARENA, CARD, Engine, FRAME_MAX, VALUES},
     server::{Card, Server},
     stack,
+    store::{Keep, Store},
 };
 use nn_core::memory::Arena;
 
@@ -19,10 +21,16 @@ fn main() -> ! {
     static mut ENGINE: Option<Engine> = None;
     static mut FRAME: [u8; FRAME_MAX] = [0; FRAME_MAX];
     static mut TARGET: [f32; VALUES] = [0.0; VALUES];
+    static mut STORE: Option<Store<Flash>> = None;
 
     stack::paint();
     let mut board = boards::take();
     let engine = set_up(ENGINE, MOTE_ARENA.as_mut_slice());
+    let store = if Engine::TRAINS {
+        restore(STORE, board.store, engine)
+    } else {
+        None
+    };
     stack::setup_done();
     let card = Card {
         board: boards::NAME,
@@ -32,7 +40,7 @@ fn main() -> ! {
         frame_max: FRAME_MAX,
         stack: stack::report,
     };
-    let mut server = Server::new(engine, TARGET, card);
+    let mut server = Server::new(engine, TARGET, card).with_store(store);
     let Ok(()) = server.serve(&mut board.uart, &mut board.led, FRAME);
     defmt::info!("bye");
     boards::exit(true)
@@ -58,4 +66,23 @@ fn set_up(place: &'static mut Option<Engine>, arena: &'static mut [u8]) -> &'sta
             boards::exit(false);
         }
     }
+}
+
+/// Opens the store, and gives the model what it learnt before; none where the board has no flash for it.
+#[inline(never)]
+fn restore(
+    place: &'static mut Option<Store<Flash>>,
+    port: StorePort,
+    engine: &mut Engine,
+) -> Option<&'static mut dyn Keep> {
+    let (flash, range) = port.open()?;
+    let trainer = engine.trainer().ok()?;
+    let store = place.insert(Store::new(flash, range, CARD.crc32)?);
+    let report = store.restore(trainer);
+    defmt::info!(
+        "store: {}, generation {=u32}",
+        report.state,
+        report.generation
+    );
+    Some(store)
 }

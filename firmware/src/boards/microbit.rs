@@ -10,7 +10,7 @@ use defmt_semihosting as _;
 use embedded_hal::digital;
 use embedded_io::{ErrorType, Read, Write};
 
-use super::register::Register;
+use super::{file_flash::StorePort, register::Register};
 
 const UART: usize = 0x4000_2000;
 const GPIO: usize = 0x5000_0000;
@@ -27,6 +27,8 @@ pub struct Parts {
     pub uart: Uart,
     /// A light that is on while a request is served.
     pub led: Led,
+    /// The flash for what is learnt.
+    pub store: StorePort,
 }
 
 /// Sets the board up; called once.
@@ -77,6 +79,7 @@ pub fn take() -> Parts {
             txd,
         },
         led,
+        store: StorePort(()),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The boards: each hands out a serial port and a light, and says how to stop.
+//! The boards: each hands out a serial port, a light and a flash, and says how to stop.
 //!
 //! A board's module offers
 //! - `take() -> Parts`, called once at boot;
@@ -22,6 +22,8 @@ mod board;
 mod board;
 
 #[cfg(feature = "emulated")]
+mod file_flash;
+#[cfg(feature = "emulated")]
 mod interrupts;
 #[cfg(feature = "emulated")]
 mod register;
@@ -33,7 +35,11 @@ mod register;
 ))]
 mod wait;
 
+#[cfg(not(feature = "emulated"))]
+pub use board::{Flash, StorePort};
 pub use board::{Led, Parts, Uart, exit, take};
+#[cfg(feature = "emulated")]
+pub use file_flash::{Flash, StorePort};
 
 /// The board's name, as `mote --on` takes it.
 pub const NAME: &str = env!("MOTE_BOARD");

@@ -11,7 +11,7 @@ use defmt_semihosting as _;
 use embedded_hal::digital;
 use embedded_io::{ErrorType, Read, Write};
 
-use super::{register::Register, wait::Wake};
+use super::{file_flash::StorePort, register::Register, wait::Wake};
 
 /// UART0, and the interrupt of what it receives; the FPGA's LEDs.
 #[cfg(not(feature = "board-an547"))]
@@ -35,6 +35,8 @@ pub struct Parts {
     pub uart: Uart,
     /// A light that is on while a request is served.
     pub led: Led,
+    /// The flash for what is learnt.
+    pub store: StorePort,
 }
 
 /// Sets the board up; called once.
@@ -54,6 +56,7 @@ pub fn take() -> Parts {
         },
         // SAFETY: as above, for the FPGA's LED register.
         led: Led(unsafe { Register::new(FPGAIO_LED) }),
+        store: StorePort(()),
     }
 }
 

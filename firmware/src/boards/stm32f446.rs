@@ -3,18 +3,22 @@
 //! USART2 (PA2, PA3) reaches the host through the board's debugger as a USB serial port, 115,200
 //! baud; LD2 is on PA5; logs go over RTT. Source: ST UM1724, chapter 6; ST RM0390.
 
-use core::convert::Infallible;
+use core::{convert::Infallible, ops::Range};
 
 use defmt_rtt as _;
 use embedded_io::{ErrorType, Read, Write};
+use embedded_storage::nor_flash::{self, NorFlash, ReadNorFlash};
 use stm32f4xx_hal::{
     block,
+    flash::{FlashExt, LockedFlash, UnlockedFlash},
     gpio::{Output, Pin},
     pac::{Peripherals, USART2},
     prelude::*,
     rcc::Config,
     serial::{self, Serial},
 };
+
+use crate::model;
 
 /// The board's light.
 pub type Led = Pin<'A', 5, Output>;
@@ -25,6 +29,8 @@ pub struct Parts {
     pub uart: Uart,
     /// A light that is on while a request is served.
     pub led: Led,
+    /// The flash for what is learnt.
+    pub store: StorePort,
 }
 
 /// Sets the board up: 168 MHz from the chip's own oscillator, which the baud rate can bear.
@@ -43,6 +49,7 @@ pub fn take() -> Parts {
     Parts {
         uart,
         led: pins.pa5.into_push_pull_output(),
+        store: StorePort(LockedFlash::new(chip.FLASH)),
     }
 }
 
@@ -90,5 +97,48 @@ impl Write for Uart {
     fn flush(&mut self) -> Result<(), Infallible> {
         self.0.bflush().ok();
         Ok(())
+    }
+}
+
+/// Gives the flash, once.
+pub struct StorePort(LockedFlash);
+
+impl StorePort {
+    /// The flash, and what of it is for the store: sectors of 128 KiB.
+    pub fn open(self) -> Option<(Flash, Range<u32>)> {
+        Some((Flash(self.0), model::STORE))
+    }
+}
+
+/// The chip's flash, unlocked while it is written. The core waits until an operation is done; erasing a sector takes one
+/// to two seconds.
+pub struct Flash(LockedFlash);
+
+impl nor_flash::ErrorType for Flash {
+    type Error = <LockedFlash as nor_flash::ErrorType>::Error;
+}
+
+impl ReadNorFlash for Flash {
+    const READ_SIZE: usize = LockedFlash::READ_SIZE;
+
+    fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), Self::Error> {
+        ReadNorFlash::read(&mut self.0, offset, bytes)
+    }
+
+    fn capacity(&self) -> usize {
+        self.0.capacity()
+    }
+}
+
+impl NorFlash for Flash {
+    const WRITE_SIZE: usize = UnlockedFlash::WRITE_SIZE;
+    const ERASE_SIZE: usize = UnlockedFlash::ERASE_SIZE;
+
+    fn erase(&mut self, from: u32, to: u32) -> Result<(), Self::Error> {
+        NorFlash::erase(&mut self.0.unlocked(), from, to)
+    }
+
+    fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), Self::Error> {
+        NorFlash::write(&mut self.0.unlocked(), offset, bytes)
     }
 }

@@ -46,6 +46,7 @@ pub fn compare(blob: &Blob, board: &'static Board, ui: &Ui) -> Result<Vec<Rival>
     let image = build(board, COMPARE, Content::Inference(blob.bytes()), ui)?;
     let options = QemuOptions {
         count_instructions: true,
+        ..QemuOptions::default()
     };
     let log = Qemu::run_with(board, &image, options, PATIENCE, ui)?;
     let mut rivals: Vec<Rival> = log.iter().filter_map(|line| row(line)).collect();

@@ -135,6 +135,7 @@ pub fn measure(
     let image = build(board, "profile", Content::Inference(blob.bytes()), ui)?;
     let options = QemuOptions {
         count_instructions: true,
+        ..QemuOptions::default()
     };
     let log = Qemu::run_with(board, &image, options, PATIENCE, ui)?;
     let inspection = Inspection::of(blob);

@@ -149,6 +149,7 @@ pub fn measure_lesson(
     let image = build(board, "lesson", Content::Model(blob.bytes()), ui)?;
     let options = QemuOptions {
         count_instructions: true,
+        ..QemuOptions::default()
     };
     let log = Qemu::run_with(board, &image, options, PATIENCE, ui)?;
     let (kind, place) = match name {

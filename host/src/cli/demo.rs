@@ -14,7 +14,7 @@ use host::ui::Ui;
 use nn_core::scalar::MATH;
 use serde::Serialize;
 
-use super::samples::Samples;
+use super::samples::{Samples, Where};
 use super::tune::How;
 use super::{eval, export, train};
 
@@ -152,10 +152,10 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     ui.note(format_args!("3. Classifying test digits on {}", args.on));
     let upright = Samples::new(args.data.clone(), Shift::None);
     let test = upright.load(Part::Test, None)?;
-    let whole = eval::measure(&int8, &Place::Host, &test, ui)?.evaluation;
+    let whole = eval::measure(&int8, &Where::at(Place::Host), &test, ui)?.evaluation;
     let few = test.first(args.test);
-    let here = eval::measure(&int8, &Place::Host, &few, ui)?.evaluation;
-    let there = eval::measure(&int8, &args.on, &few, ui)?.evaluation;
+    let here = eval::measure(&int8, &Where::at(Place::Host), &few, ui)?.evaluation;
+    let there = eval::measure(&int8, &Where::at(args.on.clone()), &few, ui)?.evaluation;
 
     ui.note(format_args!("4. Learning {} on {}", args.shift, args.on));
     let shifted = Samples::new(args.data.clone(), args.shift);

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::Context;
 use host::blob::Blob;
 use host::data::{self, DataSet, Part};
-use host::device::{self, Place};
+use host::device::Place;
 use host::evaluate::{Evaluation, evaluate, evaluate_here};
 use host::report::{self, Misread};
 use host::ui::Ui;
@@ -74,7 +74,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         evaluation,
         seconds,
         stack,
-    } = measure(&blob, &args.place.on, &set, ui)?;
+    } = measure(&blob, &args.place, &set, ui)?;
     if args.json {
         ui.json(&Report {
             model: args.model.display().to_string(),
@@ -121,12 +121,12 @@ pub(crate) struct Measured {
 /// Evaluates on any place; the seconds are those of the samples alone, without building an image.
 pub(crate) fn measure(
     blob: &Blob,
-    place: &Place,
+    place: &Where,
     set: &DataSet,
     ui: &Ui,
 ) -> anyhow::Result<Measured> {
     let model = blob.model();
-    if *place == Place::Host {
+    if place.on == Place::Host && place.store.is_none() {
         let progress = ui.progress("evaluating", set.len() as u64);
         let started = Instant::now();
         let evaluation = evaluate_here(&model, set, &progress)?;
@@ -136,7 +136,7 @@ pub(crate) fn measure(
             stack: None,
         });
     }
-    let mut device = device::open(place, blob, ui)?;
+    let mut device = place.open(blob, ui)?;
     let progress = ui.progress("evaluating", set.len() as u64);
     let started = Instant::now();
     let evaluation = evaluate(&model, set, &progress, |input| device.infer(input))?;

@@ -15,6 +15,7 @@ mod run;
 mod samples;
 mod size;
 mod stock;
+mod store;
 mod train;
 mod tune;
 
@@ -74,6 +75,8 @@ enum Command {
     Tune(tune::Args),
     /// Foretell prices day by day, and learn from each as it comes.
     Stock(stock::Args),
+    /// Show or forget what a device keeps in flash of what it learnt.
+    Store(store::Args),
     /// Write firmware and model to a board through a debug probe.
     Flash(flash::Args),
     /// Say what is missing on this machine, and the command that mends it.
@@ -98,6 +101,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Run(args) => run::run(args, &ui),
         Command::Tune(args) => tune::run(args, &ui),
         Command::Stock(args) => stock::run(args, &ui),
+        Command::Store(args) => store::run(args, &ui),
         Command::Flash(args) => flash::run(args, &ui),
         Command::Doctor(args) => doctor::run(args, &ui),
         Command::Demo(args) => demo::run(args, &ui),

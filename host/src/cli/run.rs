@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, ensure};
 use host::blob::Blob;
 use host::data::Part;
-use host::device;
 use host::sample;
 use host::ui::Ui;
 use serde::Serialize;
@@ -58,7 +57,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     let input = model.input(0).context("the model has no input")?;
     let output = model.output(0).context("the model has no output")?;
     let images = images(&args, input.shape.dims())?;
-    let mut device = device::open(&args.place.on, &blob, ui)?;
+    let mut device = args.place.open(&blob, ui)?;
     let mut predictions = Vec::new();
     for (source, label, pixels) in images {
         let bytes = sample::encode(&input, &pixels).with_context(|| source.clone())?;

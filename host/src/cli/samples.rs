@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 
 use anyhow::Context;
+use host::blob::Blob;
 use host::data::{self, DataSet, Part, Shift};
-use host::device::Place;
+use host::device::{self, Device, Place};
+use host::ui::Ui;
 
 /// Which samples of which set, and how the world has shifted.
 #[derive(clap::Args)]
@@ -51,4 +53,20 @@ pub(crate) struct Where {
     /// host, qemu[:BOARD] (an385, an386, an500, an547, microbit) or serial:PATH[@BAUD].
     #[arg(long, default_value = "host", value_name = "PLACE")]
     pub(crate) on: Place,
+    /// The flash that a board in QEMU keeps what it learns in, a file; made where there is none.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) store: Option<PathBuf>,
+}
+
+impl Where {
+    /// A place without a file for its flash.
+    pub(crate) fn at(on: Place) -> Self {
+        Self { on, store: None }
+    }
+
+    /// The device with this model.
+    pub(crate) fn open(&self, blob: &Blob, ui: &Ui) -> anyhow::Result<Box<dyn Device>> {
+        let store = self.store.as_deref();
+        Ok(device::open_with_store(&self.on, store, blob, ui)?)
+    }
 }

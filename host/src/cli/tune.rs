@@ -6,11 +6,10 @@ use std::time::Instant;
 use anyhow::{Context, ensure};
 use host::blob::Blob;
 use host::data::Part;
-use host::device;
 use host::report;
 use host::tune::{self, CurvePoint, Plan, Tuning};
 use host::ui::Ui;
-use nn_core::link::StackUse;
+use nn_core::link::{StackUse, StoreReport};
 use nn_core::scalar::MATH;
 use nn_core::train::{Sgd, TrainError};
 use serde::Serialize;
@@ -21,6 +20,7 @@ const EXAMPLES: &str = "\
 Examples:
   mote tune models/mnist-cnn-head.mote --shift rot90
   mote tune models/mnist-cnn-head.mote --on qemu:an386 --shift rot90 --samples 1000 --json
+  mote tune models/mnist-cnn-head.mote --on qemu:an386 --store flash.bin --keep --shift rot90
   mote tune models/mnist-cnn-f32.mote --shift invert --learning-rate 0.003 --save tuned.mote
 
 What learns, and the default rates, are the model's own (`mote inspect` shows them). The samples come
@@ -44,6 +44,9 @@ pub(crate) struct Args {
     /// Write the model with the learnt weights to this file.
     #[arg(long, value_name = "FILE.mote")]
     save: Option<PathBuf>,
+    /// Keep what was learnt in the device's flash: at its next start it goes on from there.
+    #[arg(long)]
+    keep: bool,
     /// Draw accuracy against samples learnt to this file.
     #[arg(long, value_name = "FILE.png")]
     picture: Option<PathBuf>,
@@ -153,6 +156,8 @@ struct Report<'r> {
     seconds: f64,
     /// On a device, in bytes: size, setup, serve.
     stack: Option<StackUse>,
+    /// What the device keeps in flash; null where it has none.
+    store: Option<StoreReport>,
 }
 
 /// Runs `mote tune`.
@@ -163,9 +168,13 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         how.checkpoints = 8;
     }
     let plan = how.plan(&blob, &args.source)?;
-    let mut device = device::open(&args.place.on, &blob, ui)?;
+    let mut device = args.place.open(&blob, ui)?;
     let started = Instant::now();
     let tuning = tune::tune(device.as_mut(), &blob, &plan, ui)?;
+    let stored = match args.keep {
+        true => Some(device.save()?),
+        false => device.store()?,
+    };
     let stack = device.stack()?;
     device.finish()?;
     let seconds = started.elapsed().as_secs_f64();
@@ -209,6 +218,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             curve: &tuning.curve,
             seconds,
             stack,
+            store: stored,
         })?;
     } else {
         ui.result(format_args!(

@@ -33,6 +33,15 @@ pub enum DeviceError {
     #[error("the model has no training plan; take one exported with a trainable head")]
     NoTrainPlan,
 
+    /// A file can only be the flash of an emulated board.
+    #[error(
+        "--store FILE is the flash of a board in QEMU; {0} has none (a board behind a serial port has its own)"
+    )]
+    StorePlace(String),
+    /// The file cannot be a board's flash.
+    #[error(transparent)]
+    StoreFile(#[from] super::StoreFileError),
+
     /// The device refused.
     #[error("the device refuses: {0}")]
     Refused(ErrorCode),

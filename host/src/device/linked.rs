@@ -8,7 +8,7 @@ use std::{
 use nn_core::{
     link::{
         Bytes, Decoder, ErrorCode, FRAME_OVERHEAD, Hello, Input, LabelBytes, PROTOCOL, Request,
-        Response, StackUse, decode_response, encode, pack_runs,
+        Response, StackUse, StoreReport, StoreState, decode_response, encode, pack_runs,
     },
     model::Model,
     scalar::MATH,
@@ -202,6 +202,13 @@ impl<P: Port> Linked<P> {
         result
     }
 
+    fn ask_store(&mut self, request: &Request<'_>) -> Result<StoreReport, DeviceError> {
+        self.ask(request, PATIENCE, |response| match response {
+            Response::Store(report) => Some(report),
+            _ => None,
+        })
+    }
+
     fn done(&mut self, request: &Request<'_>) -> Result<(), DeviceError> {
         self.ask(request, PATIENCE, |response| {
             matches!(response, Response::Done).then_some(())
@@ -361,6 +368,25 @@ impl<P: Port> Device for Linked<P> {
             Ok(stack) => Ok(Some(stack)),
             // An older image.
             Err(DeviceError::Refused(ErrorCode::UnknownRequest)) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn save(&mut self) -> Result<StoreReport, DeviceError> {
+        self.ask_store(&Request::Save)
+    }
+
+    fn forget(&mut self) -> Result<StoreReport, DeviceError> {
+        self.ask_store(&Request::Forget)
+    }
+
+    fn store(&mut self) -> Result<Option<StoreReport>, DeviceError> {
+        match self.ask_store(&Request::Store) {
+            Ok(report) => Ok((report.state != StoreState::Absent).then_some(report)),
+            // It does not learn, or is an older image.
+            Err(DeviceError::Refused(ErrorCode::NoTrainPlan | ErrorCode::UnknownRequest)) => {
+                Ok(None)
+            }
             Err(error) => Err(error),
         }
     }

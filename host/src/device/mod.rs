@@ -12,6 +12,7 @@ mod log;
 mod place;
 mod qemu;
 mod serial;
+mod store;
 #[cfg(test)]
 mod tests;
 
@@ -22,9 +23,12 @@ pub use linked::{Linked, Port};
 pub use place::{Place, PlaceError};
 pub use qemu::{Qemu, QemuOptions};
 pub use serial::Serial;
+pub use store::StoreFileError;
+
+use std::path::Path;
 
 use nn_core::{
-    link::StackUse,
+    link::{ErrorCode, StackUse, StoreReport},
     train::{Sgd, StepReport, Target},
 };
 
@@ -79,6 +83,18 @@ pub trait Device {
     fn write_weights(&mut self, weights: &[u8]) -> Result<(), DeviceError>;
     /// Back to the blob's weights.
     fn reset(&mut self) -> Result<(), DeviceError>;
+    /// Keeps what is learnt in its flash, for its next start.
+    fn save(&mut self) -> Result<StoreReport, DeviceError> {
+        Err(DeviceError::Refused(ErrorCode::NoStore))
+    }
+    /// Keeps nothing in its flash any more; what is learnt stays as it is until it is reset or starts again.
+    fn forget(&mut self) -> Result<StoreReport, DeviceError> {
+        Err(DeviceError::Refused(ErrorCode::NoStore))
+    }
+    /// What it keeps in its flash, and whether that was restored at its start; `None` where there is none, or no learning.
+    fn store(&mut self) -> Result<Option<StoreReport>, DeviceError> {
+        Ok(None)
+    }
     /// How much of its stack it has used so far; `None` where nobody knows.
     fn stack(&mut self) -> Result<Option<StackUse>, DeviceError> {
         Ok(None)
@@ -96,12 +112,34 @@ pub trait Device {
 ///
 /// [`DeviceError`]; a board that holds another model is refused.
 pub fn open(place: &Place, blob: &Blob, ui: &Ui) -> Result<Box<dyn Device>, DeviceError> {
+    open_with_store(place, None, blob, ui)
+}
+
+/// The same; an emulated board keeps what it learns in the file `store`, which is made where there is none.
+///
+/// # Errors
+///
+/// As [`open`]; [`DeviceError::StorePlace`] where `place` is no emulated board, [`DeviceError::StoreFile`].
+pub fn open_with_store(
+    place: &Place,
+    store: Option<&Path>,
+    blob: &Blob,
+    ui: &Ui,
+) -> Result<Box<dyn Device>, DeviceError> {
     let model = blob.model();
+    if store.is_some() && !matches!(place, Place::Qemu(_)) {
+        return Err(DeviceError::StorePlace(place.to_string()));
+    }
+    let store = store.map(|path| store::file(path, &model)).transpose()?;
     Ok(match place {
         Place::Host => Box::new(Here::new(blob)?),
         Place::Qemu(board) => {
             let image = firmware::build(board, "mnist", Content::Model(blob.bytes()), ui)?;
-            let qemu = Qemu::start(board, &image, QemuOptions::default(), ui)?;
+            let options = QemuOptions {
+                store,
+                ..QemuOptions::default()
+            };
+            let qemu = Qemu::start(board, &image, options, ui)?;
             Box::new(Linked::greet(qemu, &model)?)
         }
         Place::Serial { path, baud } => {

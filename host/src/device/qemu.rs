@@ -28,11 +28,13 @@ const START: Duration = Duration::from_secs(20);
 const END: Duration = Duration::from_secs(10);
 
 /// How QEMU keeps time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QemuOptions {
     /// One instruction takes one nanosecond of the image's time: counts of instructions are exact
     /// and repeat, and the emulation is slower.
     pub count_instructions: bool,
+    /// The file that is the board's flash for what it learns.
+    pub store: Option<String>,
 }
 
 /// An emulation that runs; dropping it kills it.
@@ -247,7 +249,10 @@ fn emulator(
     let mut command = pinned(PROGRAM);
     command
         .args(["-M", machine, "-display", "none", "-monitor", "none"])
-        .args(["-semihosting-config", "enable=on,target=native"])
+        .args([
+            "-semihosting-config",
+            &semihosting(options.store.as_deref()),
+        ])
         .arg("-kernel")
         .arg(&image.elf)
         .stdin(Stdio::null())
@@ -257,6 +262,17 @@ fn emulator(
         command.args(["-icount", "shift=0"]);
     }
     Ok(command)
+}
+
+/// The setting of semihosting; `store` reaches the image as its command line.
+fn semihosting(store: Option<&str>) -> String {
+    let mut setting = "enable=on,target=native".to_owned();
+    if let Some(path) = store {
+        // A comma ends an argument; two are one.
+        let path = path.replace(',', ",,");
+        setting.push_str(&format!(",arg=store,arg={path}"));
+    }
+    setting
 }
 
 /// QEMU's two threads hand each byte of a UART to each other. On one processor that takes half the
