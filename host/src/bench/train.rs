@@ -15,7 +15,7 @@ use crate::data::Stream;
 use crate::device::boards::Board;
 use crate::device::firmware::{Content, build};
 use crate::device::{Qemu, QemuOptions};
-use crate::export::{AlignedBytes, BuildError, Builder, Gives, Inspection};
+use crate::export::{AlignedBytes, BuildError, Builder, Gives, Inspection, Packed};
 use crate::paths;
 use crate::ui::Ui;
 
@@ -51,12 +51,18 @@ pub fn lesson(name: &str, layout: Option<Layout>) -> Result<(&'static str, Blob)
         let path = paths::workspace_root().join("models").join(file);
         let blob = Blob::open(&path).map_err(blob_error)?;
         let (builder, outputs) = Builder::of(&blob.model());
-        let spec = TrainSpec::sgd(nodes, Loss::CrossEntropy, RATE);
+        let spec = |nodes| Some(TrainSpec::sgd(nodes, Loss::CrossEntropy, RATE));
         let made = if let Some(layout) = layout {
             let packed = builder.to_packed(layout, &outputs);
-            packed.and_then(|packed| packed.builder.finish(&packed.outputs, Some(spec)))
+            packed.and_then(|packed| {
+                let nodes = match nodes {
+                    Trainable::Nodes(mask) => Trainable::Nodes(packed_mask(&packed, mask)),
+                    other => other,
+                };
+                packed.builder.finish(&packed.outputs, spec(nodes))
+            })
         } else {
-            builder.finish(&outputs, Some(spec))
+            builder.finish(&outputs, spec(nodes))
         };
         made.map_err(|source| BenchError::Layer { name, source })
     };
@@ -71,6 +77,13 @@ pub fn lesson(name: &str, layout: Option<Layout>) -> Result<(&'static str, Blob)
     };
     let blob = Blob::new(Path::new(name), bytes).map_err(blob_error)?;
     Ok((name, blob))
+}
+
+/// The nodes of a packed graph that stand for those of the plain one.
+fn packed_mask(packed: &Packed, mask: u64) -> u64 {
+    let named = (0..64).filter(|node| mask >> node & 1 == 1);
+    let nodes = named.filter_map(|node| packed.node_of(node));
+    nodes.fold(0, |mask, node| mask | 1 << node)
 }
 
 /// 4 inputs, 16 units, 3 classes.

@@ -53,6 +53,13 @@ pub(crate) enum Sizes {
         y_zero: i8,
         range: [i8; 2],
     },
+    /// A convolution and the max pooling over it.
+    ConvPool {
+        conv: ConvStep,
+        activation: Activation,
+        /// Rows and columns of the pooling's window.
+        pool: [u8; 2],
+    },
     /// A packed int8 convolution.
     PackedConv {
         layout: Layout,
@@ -206,6 +213,7 @@ sizes! {
     23 RequantizeI8 (RequantizeStep),
     24 PackedDense { layout: Layout, rows: u32, range: [i8; 2] },
     25 PackedLstm { layout: Layout, step: RecurrentStep },
+    25 ConvPool { conv: ConvStep, activation: Activation, pool: [u8; 2] },
 }
 
 /// One node, ready to run.

@@ -25,6 +25,7 @@ pub mod packed;
 mod portable;
 mod products;
 mod requant;
+mod scaled;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
 mod sums;
@@ -44,4 +45,6 @@ pub(crate) use products::{
     add_products, add_products_f32, subtract_products_f32, sum_products, sum_products_f32,
 };
 pub use requant::Requant;
+pub use scaled::ScaledRows;
+pub(crate) use scaled::{add_scaled_rows, add_scaled_rows_f32};
 pub(crate) use sums::{Sums, each_repeated};

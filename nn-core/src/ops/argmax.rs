@@ -93,6 +93,39 @@ impl<'p> Unpacker<'p> {
     }
 }
 
+/// The number at `index` of those that a [`Packer`] would have written.
+#[inline(always)]
+pub(super) fn packed(bytes: &[u8], bits: usize, index: usize) -> usize {
+    let at = index * bits;
+    let low = u32::from(bytes.get(at / 8).copied().unwrap_or(0));
+    let number = if bits > 8 {
+        let high = u32::from(bytes.get(at / 8 + 1).copied().unwrap_or(0));
+        low | high << 8
+    } else {
+        low >> (at % 8) & ((1 << bits) - 1)
+    };
+    number as usize
+}
+
+/// Replaces it.
+#[inline(always)]
+pub(super) fn replace_packed(bytes: &mut [u8], bits: usize, index: usize, number: usize) {
+    let at = index * bits;
+    let mut parts = bytes.iter_mut().skip(at / 8);
+    let Some(byte) = parts.next() else { return };
+    if bits >= 8 {
+        // The lowest eight bits, and the next eight.
+        *byte = number as u8;
+        if let (true, Some(byte)) = (bits > 8, parts.next()) {
+            *byte = (number >> 8) as u8;
+        }
+    } else {
+        let mask = ((1u32 << bits) - 1) << (at % 8);
+        // Within a byte.
+        *byte = (u32::from(*byte) & !mask | (number as u32) << (at % 8) & mask) as u8;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::vec;
@@ -115,6 +148,17 @@ mod tests {
             let mut unpacker = Unpacker::new(&packed, argmax_bits(taps));
             let found: Vec<usize> = numbers.iter().map(|_| unpacker.pop()).collect();
             assert_eq!(found, numbers, "{taps} taps");
+            let bits = argmax_bits(taps);
+            for (index, number) in numbers.iter().enumerate() {
+                assert_eq!(super::packed(&packed, bits, index), *number);
+            }
+            // In another order, over something else.
+            let mut replaced = vec![0x5A; bytes];
+            for (index, number) in numbers.iter().enumerate().rev() {
+                replace_packed(&mut replaced, bits, index, *number);
+            }
+            let found = (0..13).map(|index| super::packed(&replaced, bits, index));
+            assert_eq!(found.collect::<Vec<_>>(), numbers, "{taps} taps");
         }
         assert_eq!(argmax_bytes(1568, 4), 392);
     }

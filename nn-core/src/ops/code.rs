@@ -44,6 +44,7 @@ pub(crate) const fn code<K: OpSet>(op: u8, x: DType, y: DType, sizes: &Sizes) ->
         number::PACKED_DENSE => ops::packed_dense::code::<K>(),
         number::PACKED_CONV2D => ops::packed_conv2d::code::<K>(sizes),
         number::PACKED_LSTM => ops::packed_lstm::code::<K>(),
+        number::CONV_POOL2D => ops::conv_pool2d::code::<K>(x),
         _ => None,
     }
 }

@@ -85,10 +85,14 @@ impl Conv2d {
     }
 }
 
-impl<K: OpSet> Operator<K> for Conv2d {
-    fn check(&self, check: &Check) -> Result<(), NodeFault> {
-        check.arity(1)?;
-        let dtype = check.same_dtype()?;
+impl Conv2d {
+    /// Checks all rules; `output` tells the output's shape from that of the convolution.
+    pub(super) fn check_layer(
+        &self,
+        check: &Check,
+        dtype: DType,
+        output: impl FnOnce(Shape) -> Option<Shape>,
+    ) -> Result<(), NodeFault> {
         let weight = check.weight(self.weight, dtype)?;
         let (_, [_, _, inputs]) =
             frames_and_map(&check.x.shape).ok_or(NodeFault::Shape(check.x_id))?;
@@ -101,9 +105,17 @@ impl<K: OpSet> Operator<K> for Conv2d {
         if group.checked_mul(groups) != Some(inputs) || outputs.checked_rem(groups) != Some(0) {
             return Err(fault);
         }
-        let shape = self.output_shape(check.x.shape, &weight);
+        let shape = self.output_shape(check.x.shape, &weight).and_then(output);
         check.y_shape(shape.ok_or(NodeFault::Geometry)?)?;
         check.channels(outputs, &weight, self.bias, self.requant, self.activation)
+    }
+}
+
+impl<K: OpSet> Operator<K> for Conv2d {
+    fn check(&self, check: &Check) -> Result<(), NodeFault> {
+        check.arity(1)?;
+        let dtype = check.same_dtype()?;
+        self.check_layer(check, dtype, Some)
     }
 
     fn needs(&self, check: &Check) -> Needs {
@@ -277,18 +289,18 @@ impl ConvStep {
     }
 
     #[inline(always)]
-    fn width(&self) -> usize {
+    pub(super) fn width(&self) -> usize {
         usize::from(self.window.columns.input)
     }
 
     #[inline(always)]
-    fn kernel_width(&self) -> usize {
+    pub(super) fn kernel_width(&self) -> usize {
         usize::from(self.window.columns.kernel)
     }
 
     /// Numbers of an input map and of an output map, at least 1.
     #[inline(always)]
-    fn lengths(&self) -> (usize, usize) {
+    pub(super) fn lengths(&self) -> (usize, usize) {
         let x = self.window.inputs() * usize::from(self.inputs);
         let y = self.window.outputs() * usize::from(self.outputs);
         (x.max(1), y.max(1))
@@ -296,7 +308,7 @@ impl ConvStep {
 
     /// Input channels and output channels of a group.
     #[inline(always)]
-    fn group(&self) -> (usize, usize) {
+    pub(super) fn group(&self) -> (usize, usize) {
         let groups = self.groups.max(1);
         let of = |channels: u16| usize::from(channels.checked_div(groups).unwrap_or(0));
         (of(self.inputs), of(self.outputs))
@@ -304,7 +316,7 @@ impl ConvStep {
 
     /// Whether nothing lies between the inputs of a row of taps.
     #[inline(always)]
-    fn is_gapless(&self) -> bool {
+    pub(super) fn is_gapless(&self) -> bool {
         self.groups == 1 && self.window.columns.dilation() == 1
     }
 

@@ -10,6 +10,7 @@ pub mod batch_norm;
 pub mod concat;
 pub mod conv1d;
 pub mod conv2d;
+pub mod conv_pool2d;
 mod curve;
 pub mod dense;
 pub mod dequantize;
@@ -63,6 +64,7 @@ pub use batch_norm::BatchNorm;
 pub(crate) use check::Check;
 pub(crate) use code::code;
 pub use concat::Concat;
+pub use conv_pool2d::ConvPool2d;
 pub use conv2d::Conv2d;
 pub use dense::Dense;
 pub use dropout::Dropout;
@@ -169,6 +171,8 @@ pub enum Op {
     PackedConv2d(PackedConv2d),
     /// An int8 LSTM over packed weights.
     PackedLstm(PackedLstm),
+    /// A convolution of real numbers and the max pooling over it.
+    ConvPool2d(ConvPool2d),
 }
 
 impl Op {
@@ -210,6 +214,7 @@ impl Op {
             Self::PackedConv2d(conv) if conv.pool => "conv2d_max_pool2d",
             Self::PackedConv2d(_) => "conv2d",
             Self::PackedLstm(_) => "lstm",
+            Self::ConvPool2d(_) => "conv2d_max_pool2d",
         }
     }
 
@@ -248,6 +253,7 @@ impl Op {
             Self::PackedDense(dense) => dense.facts(),
             Self::PackedConv2d(conv) => conv.facts(),
             Self::PackedLstm(lstm) => lstm.facts(),
+            Self::ConvPool2d(layer) => layer.conv.facts(),
         }
     }
 
@@ -293,6 +299,7 @@ impl Op {
             Self::PackedDense(_) => number::PACKED_DENSE,
             Self::PackedConv2d(_) => number::PACKED_CONV2D,
             Self::PackedLstm(_) => number::PACKED_LSTM,
+            Self::ConvPool2d(_) => number::CONV_POOL2D,
         }
     }
 
@@ -387,6 +394,7 @@ impl Op {
             Self::PackedDense(dense) if holds::<K>(number::PACKED_DENSE) => dense,
             Self::PackedConv2d(conv) if holds::<K>(number::PACKED_CONV2D) => conv,
             Self::PackedLstm(lstm) if holds::<K>(number::PACKED_LSTM) => lstm,
+            Self::ConvPool2d(layer) if holds::<K>(number::CONV_POOL2D) => layer,
             _ => return None,
         })
     }
@@ -435,4 +443,5 @@ pub mod number {
     pub const PACKED_DENSE: u8 = 31;
     pub const PACKED_CONV2D: u8 = 32;
     pub const PACKED_LSTM: u8 = 33;
+    pub const CONV_POOL2D: u8 = 34;
 }

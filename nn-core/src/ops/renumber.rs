@@ -1,6 +1,6 @@
 //! An operator with other ids of weights: for tools that take a graph apart.
 
-use crate::ops::{Gru, Lstm, Op, Rnn};
+use crate::ops::{ConvPool2d, Gru, Lstm, Op, Rnn};
 use crate::tensor::TensorId;
 
 impl Op {
@@ -15,7 +15,9 @@ impl Op {
         };
         match &mut self {
             Self::Dense(op) => change(&mut [&mut op.weight], &mut [&mut op.bias, &mut op.requant]),
-            Self::Conv2d(op) => change(&mut [&mut op.weight], &mut [&mut op.bias, &mut op.requant]),
+            Self::Conv2d(op) | Self::ConvPool2d(ConvPool2d { conv: op, .. }) => {
+                change(&mut [&mut op.weight], &mut [&mut op.bias, &mut op.requant])
+            }
             Self::Rnn(Rnn { layer: op, .. }) | Self::Lstm(Lstm { layer: op }) => change(
                 &mut [&mut op.kernel, &mut op.recurrent],
                 &mut [&mut op.bias, &mut op.requant],

@@ -7,7 +7,7 @@ mod functions;
 #[path = "float/with_micromath.rs"]
 mod functions;
 
-use crate::kernels::{self, Products};
+use crate::kernels::{self, Products, ScaledRows};
 
 use super::{Scalar, XorShift32};
 
@@ -91,6 +91,11 @@ impl Scalar for f32 {
     #[inline(always)]
     fn sum_products(products: &Products<'_, f32>, bias: &[f32], out: &mut [f32]) {
         kernels::sum_products_f32(products, bias, out);
+    }
+
+    #[inline(always)]
+    fn add_scaled_rows(rows: &ScaledRows, to: &mut [f32], from: &[f32], factor: f32) {
+        kernels::add_scaled_rows_f32(rows, to, from, factor);
     }
 
     #[inline(never)]

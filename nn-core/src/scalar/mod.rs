@@ -4,7 +4,7 @@
 //! `fixed`. Every function here gives the same bits on every machine: f32 uses IEEE single operations one at a time
 //! (no fused multiply-add, no reassociation), fixed point uses integers.
 
-use crate::kernels::{self, Products};
+use crate::kernels::{self, Products, ScaledRows};
 
 mod bounds;
 mod fixed_point;
@@ -78,6 +78,11 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
     /// biases.
     fn sum_products(products: &Products<'_, Self>, bias: &[Self], out: &mut [Self]) {
         kernels::sum_products(products, bias, out);
+    }
+
+    /// to\[i\] += from\[i\] · factor, each as by [`mul_acc`](Self::mul_acc), over rows of numbers.
+    fn add_scaled_rows(rows: &ScaledRows, to: &mut [Self::Acc], from: &[Self], factor: Self) {
+        kernels::add_scaled_rows(rows, to, from, factor);
     }
 
     /// max(x, 0) of each; 0 of what is not a number.

@@ -135,6 +135,28 @@ impl<'w, S: Scalar> Update<'w, S> {
         }
     }
 
+    /// As [`step`](Self::step), of every `stride`th weight from `at` on.
+    pub(crate) fn step_every(&mut self, at: usize, stride: usize, gradients: &[S::Acc]) {
+        if self.plain {
+            self.descend_every_plainly(at, stride, gradients);
+            return;
+        }
+        for (index, gradient) in gradients.iter().enumerate() {
+            self.run(at + index * stride, core::slice::from_ref(gradient));
+        }
+    }
+
+    #[inline(never)]
+    fn descend_every_plainly(&mut self, at: usize, stride: usize, gradients: &[S::Acc]) {
+        let (rate, mut rng) = (self.rule.learning_rate, self.rule.rng);
+        let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
+        let weight = weight.iter_mut().step_by(stride.max(1));
+        for (weight, gradient) in weight.zip(gradients) {
+            *weight = weight.descend(rate, *gradient, &mut rng);
+        }
+        self.rule.rng = rng;
+    }
+
     #[inline(never)]
     fn descend_plainly(&mut self, at: usize, gradients: &[S::Acc]) {
         let (rate, mut rng) = (self.rule.learning_rate, self.rule.rng);

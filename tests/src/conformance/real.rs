@@ -1,8 +1,8 @@
 //! Cases in f32 and Q16: one graph for both.
 
 use nn_core::ops::{
-    Activation, Add, AvgPool2d, BatchNorm, Concat, Conv2d, Dense, Dropout, Embedding, Mul, Op, Pad,
-    Pool2d, Prelu, Rrelu, Transpose, window,
+    Activation, Add, AvgPool2d, BatchNorm, Concat, Conv2d, ConvPool2d, Dense, Dropout, Embedding,
+    Mul, Op, Pad, Pool2d, Prelu, Rrelu, Transpose, window,
 };
 use nn_core::tensor::{DType, TensorId};
 use nn_core::train::{
@@ -56,6 +56,36 @@ impl Draft {
     /// A convolution over a map `[height, width, channels]`, or a sequence with a kernel of one row. `conv` has all
     /// but the tensors.
     fn conv(&mut self, x: TensorId, kernel: [usize; 2], outputs: usize, conv: Conv2d) -> TensorId {
+        let (conv, dims) = self.conv_of(x, kernel, outputs, conv);
+        self.net.node(Op::Conv2d(conv), &[x], &dims)
+    }
+
+    /// The same with a max pooling over it.
+    fn conv_pool(
+        &mut self,
+        x: TensorId,
+        kernel: [usize; 2],
+        outputs: usize,
+        conv: Conv2d,
+        pool: [u8; 2],
+    ) -> TensorId {
+        let (conv, mut dims) = self.conv_of(x, kernel, outputs, conv);
+        let axes = dims.len() - 3..dims.len() - 1;
+        for (dim, cells) in dims[axes].iter_mut().zip(pool) {
+            *dim /= usize::from(cells);
+        }
+        let layer = ConvPool2d { conv, pool };
+        self.net.node(Op::ConvPool2d(layer), &[x], &dims)
+    }
+
+    /// A convolution's parameters, and the shape of its output.
+    fn conv_of(
+        &mut self,
+        x: TensorId,
+        kernel: [usize; 2],
+        outputs: usize,
+        conv: Conv2d,
+    ) -> (Conv2d, Vec<usize>) {
         let dims = self.net.dims(x);
         let channels = dims[dims.len() - 1] / usize::from(conv.groups);
         let terms = (kernel[0] * kernel[1] * channels) as f32;
@@ -77,7 +107,7 @@ impl Draft {
             [height, width, _] => vec![out(height, 0), out(width, 1), outputs],
             _ => panic!("no map: {dims:?}"),
         };
-        self.net.node(Op::Conv2d(conv), &[x], &dims)
+        (conv, dims)
     }
 
     fn pool(&mut self, x: TensorId, pool: Pool2d, op: impl Fn(Pool2d) -> Op) -> TensorId {
@@ -148,6 +178,7 @@ pub(super) fn cases(dtype: DType) -> Vec<Case> {
 
     add("convolutions", convolutions(dtype));
     add("one-dimensional convolution", sequence_convolution(dtype));
+    add("pooled convolutions", pooled_convolutions(dtype));
     add("poolings", poolings(dtype));
     add("functions", functions(dtype));
     add("random functions", random_functions(dtype));
@@ -293,6 +324,30 @@ fn sequence_convolution(dtype: DType) -> host::export::AlignedBytes {
     let x = d.flatten(x);
     let y = d.dense(x, 3, Activation::None);
     d.finish(&[y], all(Loss::MeanSquaredError))
+}
+
+/// Rows of taps that are one run, of more than eight inputs; groups; windows of four taps and of more.
+fn pooled_convolutions(dtype: DType) -> host::export::AlignedBytes {
+    let mut d = Draft::new(dtype, 24);
+    let x = d.net.input(&[13, 9, 1]);
+    let padded = Conv2d {
+        padding: [1; 4],
+        activation: Activation::Relu,
+        ..plain()
+    };
+    let x = d.conv_pool(x, [3, 3], 6, padded, [2, 2]);
+    let x = d.conv(x, [1, 1], 6, plain());
+    let x = d.conv_pool(x, [3, 3], 4, padded, [1, 2]);
+    let grouped = Conv2d {
+        groups: 2,
+        dilation: [2, 1],
+        activation: Activation::Tanh,
+        ..plain()
+    };
+    let x = d.conv_pool(x, [2, 2], 4, grouped, [3, 1]);
+    let x = d.flatten(x);
+    let y = d.classes(x, 3);
+    d.finish(&[y], all(Loss::CrossEntropy))
 }
 
 fn poolings(dtype: DType) -> host::export::AlignedBytes {

@@ -156,22 +156,24 @@ impl<'b> Reader<'b> {
         )
     }
 
+    fn conv2d(&mut self) -> String {
+        let parameters = self.parameters();
+        let stride = self.pair();
+        let padding = self.bytes::<4>();
+        let (dilation, groups) = (self.bytes::<2>(), self.varint());
+        let activation = self.activation();
+        format!(
+            "Conv2d {{ {parameters}, stride: {stride:?}, padding: {padding:?}, dilation: {dilation:?}, groups: {groups}, activation: {activation} }}"
+        )
+    }
+
     pub(crate) fn op(&mut self) -> String {
         match self.varint() {
             0 => {
                 let (parameters, activation) = (self.parameters(), self.activation());
                 format!("Dense(Dense {{ {parameters}, activation: {activation} }})")
             }
-            1 => {
-                let parameters = self.parameters();
-                let stride = self.pair();
-                let padding = self.bytes::<4>();
-                let (dilation, groups) = (self.bytes::<2>(), self.varint());
-                let activation = self.activation();
-                format!(
-                    "Conv2d(Conv2d {{ {parameters}, stride: {stride:?}, padding: {padding:?}, dilation: {dilation:?}, groups: {groups}, activation: {activation} }})"
-                )
-            }
+            1 => format!("Conv2d({})", self.conv2d()),
             2 => format!("MaxPool2d({})", self.pool()),
             3 => {
                 let (window, count_padding) = (self.pool(), self.flag());
@@ -275,6 +277,10 @@ impl<'b> Reader<'b> {
                 format!(
                     "PackedLstm(PackedLstm {{ weight: {weight}, table: {table}, reverse: {reverse}, stateful: {stateful} }})"
                 )
+            }
+            34 => {
+                let (conv, pool) = (self.conv2d(), self.bytes::<2>());
+                format!("ConvPool2d(ConvPool2d {{ conv: {conv}, pool: {pool:?} }})")
             }
             other => panic!("operator {other}"),
         }

@@ -2,14 +2,17 @@
 //!
 //! A max pooling of 2x2 cells becomes part of the convolution that it alone reads; sigmoid and tanh become tables. What
 //! cannot be packed stays as it is: the outputs are the same, to the bit.
+//!
+//! In f32 and Q16 a max pooling whose windows lie side by side becomes part of its convolution too: the outputs are the
+//! same; when training, sums of gradients are taken in an order of their own (see `docs/numerics.md`).
 
 use std::collections::HashMap;
 
 use nn_core::kernels::packed::channel::Plain;
 use nn_core::kernels::packed::{Layout, PackError, conv2d, dense, lstm};
 use nn_core::ops::{
-    Conv2d, Dense, Lookup, Lstm, Op, PackedConv2d, PackedDense, PackedLstm, Pool2d, Recurrent,
-    sigmoid, tanh,
+    Conv2d, ConvPool2d, Dense, Lookup, Lstm, Op, PackedConv2d, PackedDense, PackedLstm, Pool2d,
+    Recurrent, sigmoid, tanh,
 };
 use nn_core::tensor::{DType, Quant, Source, Tensor, TensorId};
 
@@ -26,6 +29,13 @@ pub struct Packed {
     pub outputs: Vec<TensorId>,
     /// The int8 dense layers, convolutions and LSTMs that stayed plain, and why.
     pub plain: Vec<(String, PackError)>,
+}
+
+impl Packed {
+    /// The node that a node of the plain graph became, or became part of.
+    pub fn node_of(&self, plain: usize) -> Option<usize> {
+        self.nodes.iter().position(|&last| last >= plain)
+    }
 }
 
 /// 2x2 cells, each once.
@@ -92,10 +102,13 @@ impl Builder {
         let reads = |entry: &Entry, id| entry.inputs.as_slice().contains(&id);
         let readers = self.nodes.iter().filter(|node| reads(node, entry.output));
         let alone = readers.count() == 1 && !outputs.contains(&entry.output);
-        let fits = matches!(entry.op, Op::Conv2d(_))
-            && next.op == Op::MaxPool2d(POOL)
-            && reads(next, entry.output)
-            && self.tensor(entry.output).shape.dims().len() > 2;
+        let output = self.tensor(entry.output);
+        let is_known = match next.op {
+            Op::MaxPool2d(POOL) if output.dtype == DType::I8 => output.shape.dims().len() > 2,
+            Op::MaxPool2d(pool) => output.dtype != DType::I8 && side_by_side(pool).is_some(),
+            _ => false,
+        };
+        let fits = matches!(entry.op, Op::Conv2d(_)) && is_known && reads(next, entry.output);
         (alone && fits).then_some(index + 1)
     }
 
@@ -115,6 +128,13 @@ impl Builder {
             .map(|word| i32::from_le_bytes([word[0], word[1], word[2], word[3]]))
             .collect()
     }
+}
+
+/// Rows and columns of windows that lie side by side, without padding.
+fn side_by_side(pool: Pool2d) -> Option<[u8; 2]> {
+    let [rows, columns] = pool.kernel.map(u8::try_from);
+    let fits = pool.kernel == pool.stride && pool.padding == [0; 4];
+    fits.then_some([rows.ok()?, columns.ok()?])
 }
 
 /// A pass under way.
@@ -154,7 +174,7 @@ impl Pass<'_> {
     }
 
     /// Takes a node along as it is.
-    fn keep(&mut self, entry: &Entry) -> Result<(), BuildError> {
+    fn keep(&mut self, entry: &Entry) -> Result<TensorId, BuildError> {
         let mut error = None;
         let op = entry.op.renumbered(|old| {
             self.id(old).unwrap_or_else(|fault| {
@@ -170,15 +190,15 @@ impl Pass<'_> {
         let output = self.plain.tensor(entry.output);
         let id = self.packed.node_of(&entry.name, op, &inputs, output)?;
         self.ids.insert(entry.output, id);
-        Ok(())
+        Ok(id)
     }
 
-    /// Packs a layer; `None` where it is no int8 layer that has a packed form.
+    /// Packs a layer; `None` where it has no packed form.
     fn pack(&mut self, entry: &Entry, pool: Option<&Entry>) -> Option<Outcome> {
         let x = *entry.inputs.as_slice().first()?;
         let tensor = self.plain.tensor(x);
         if tensor.dtype != DType::I8 {
-            return None;
+            return Some(Ok(self.conv_pool2d(entry, pool?)?));
         }
         match entry.op {
             Op::Dense(dense) => Some(self.dense(entry, dense, x, &tensor)),
@@ -267,6 +287,24 @@ impl Pass<'_> {
             let x = self.id(x)?;
             self.packed.node(&name, Op::PackedConv2d(packed), x, output)
         })())
+    }
+
+    /// A convolution of real numbers with the pooling over it.
+    fn conv_pool2d(&mut self, entry: &Entry, pool: &Entry) -> Option<Result<TensorId, BuildError>> {
+        let (Op::Conv2d(conv), Op::MaxPool2d(window)) = (entry.op, pool.op) else {
+            return None;
+        };
+        let layer = ConvPool2d {
+            conv,
+            pool: side_by_side(window)?,
+        };
+        let merged = Entry {
+            name: format!("{}+{}", entry.name, pool.name),
+            op: Op::ConvPool2d(layer),
+            inputs: entry.inputs,
+            output: pool.output,
+        };
+        Some(self.keep(&merged))
     }
 
     /// A function of each number, as a table: a look-up for some hundred instructions.

@@ -67,10 +67,10 @@ impl Graph {
         head.is_some_and(|&id| self.builder.tensor(id).dtype != DType::I8)
     }
 
-    /// The graph with its int8 layers packed for Cortex-M4 and M7.
+    /// The graph in a packed layout.
     pub(super) fn into_packed(self, layout: Layout) -> Result<Self, ExportError> {
         let packed = self.builder.to_packed(layout, &self.heads)?;
-        let new = |old: usize| packed.nodes.iter().position(|&node| node == old);
+        let new = |old: usize| packed.node_of(old);
         let learning = self.learning.into_iter();
         let learning = learning.filter_map(|(node, layer)| Some((new(node)?, layer)));
         Ok(Self {

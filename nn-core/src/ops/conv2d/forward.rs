@@ -21,25 +21,39 @@ impl ConvStep {
     ) {
         let (x_len, y_len) = self.lengths();
         for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
-            if self.is_depthwise() {
-                self.depthwise(x, weight, bias, activation, y);
-            } else if self.is_gapless() {
-                self.gapless(x, weight, bias, y);
-                activation.apply_all(y);
-            } else {
-                self.grouped(x, weight, bias, activation, y);
-            }
+            self.forward_rows(0, x, weight, bias, activation, y);
+        }
+    }
+
+    /// Forward of the output rows from `first` on, as many as `y` holds, of one frame.
+    #[inline(always)]
+    pub(crate) fn forward_rows<S: Scalar>(
+        &self,
+        first: usize,
+        x: &[S],
+        weight: &[S],
+        bias: &[S],
+        activation: Activation,
+        y: &mut [S],
+    ) {
+        if self.is_depthwise() {
+            self.depthwise(first, x, weight, bias, activation, y);
+        } else if self.is_gapless() {
+            self.gapless(first, x, weight, bias, y);
+            activation.apply_all(y);
+        } else {
+            self.grouped(first, x, weight, bias, activation, y);
         }
     }
 
     /// One group, and nothing between the inputs of a row of taps: they are one run.
     #[inline(never)]
-    fn gapless<S: Scalar>(&self, x: &[S], weight: &[S], bias: &[S], y: &mut [S]) {
+    fn gapless<S: Scalar>(&self, first: usize, x: &[S], weight: &[S], bias: &[S], y: &mut [S]) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let down = self.window.rows.dilation();
         let whole = self.window.columns.whole();
         let y_pitch = usize::from(self.window.columns.output) * outputs;
-        for (row, y) in y.chunks_exact_mut(y_pitch.max(1)).enumerate() {
+        for (row, y) in (first..).zip(y.chunks_exact_mut(y_pitch.max(1))) {
             let rows = self.window.rows.taps(row);
             let mut column = 0;
             while column < usize::from(self.window.columns.output) {
@@ -70,6 +84,7 @@ impl ConvStep {
     #[inline(never)]
     fn grouped<S: Scalar>(
         &self,
+        first: usize,
         x: &[S],
         weight: &[S],
         bias: &[S],
@@ -79,7 +94,7 @@ impl ConvStep {
         let outputs = usize::from(self.outputs);
         let (_, group_outputs) = self.group();
         let mut pixels = y.chunks_exact_mut(outputs.max(1));
-        for row in 0..usize::from(self.window.rows.output) {
+        for row in first..usize::from(self.window.rows.output) {
             let rows = self.window.rows.taps(row);
             for column in 0..usize::from(self.window.columns.output) {
                 let columns = self.window.columns.taps(column);
@@ -140,6 +155,7 @@ impl ConvStep {
     #[inline(never)]
     fn depthwise<S: Scalar>(
         &self,
+        first: usize,
         x: &[S],
         weight: &[S],
         bias: &[S],
@@ -150,7 +166,7 @@ impl ConvStep {
         let (_, multiplier) = self.group();
         let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
         let mut pixels = y.chunks_exact_mut(outputs.max(1));
-        for row in 0..usize::from(self.window.rows.output) {
+        for row in first..usize::from(self.window.rows.output) {
             let rows = self.window.rows.taps(row);
             for column in 0..usize::from(self.window.columns.output) {
                 let columns = self.window.columns.taps(column);
