@@ -6,6 +6,7 @@ use crate::kernels::packed::Layout;
 use crate::kernels::packed::conv2d::Shape;
 use crate::memory::{Memory, Span};
 use crate::ops::add::AddStep;
+use crate::ops::conv_pool2d::PooledStep;
 use crate::ops::conv2d::ConvStep;
 use crate::ops::global_pool::MeanStep;
 use crate::ops::log_softmax::LogSoftmaxRescale;
@@ -55,10 +56,8 @@ pub(crate) enum Sizes {
     },
     /// A convolution and the max pooling over it.
     ConvPool {
-        conv: ConvStep,
+        step: PooledStep,
         activation: Activation,
-        /// Rows and columns of the pooling's window.
-        pool: [u8; 2],
     },
     /// A packed int8 convolution.
     PackedConv {
@@ -214,6 +213,7 @@ sizes! {
     24 PackedDense { layout: Layout, rows: u32, range: [i8; 2] },
     25 PackedLstm { layout: Layout, step: RecurrentStep },
     25 ConvPool { conv: ConvStep, activation: Activation, pool: [u8; 2] },
+    25 ConvPool { step: PooledStep, activation: Activation },
 }
 
 /// One node, ready to run.

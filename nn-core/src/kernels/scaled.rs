@@ -16,8 +16,16 @@ pub struct ScaledRows {
     pub(crate) from_step: usize,
 }
 
+impl ScaledRows {
+    /// Exchanges the two.
+    #[inline(always)]
+    pub(crate) fn turn(&mut self) {
+        core::mem::swap(&mut self.to_step, &mut self.from_step);
+    }
+}
+
 /// to\[r, i\] += from\[r, i\] · factor.
-#[inline(always)]
+#[inline(never)]
 pub(crate) fn add_scaled_rows<S: Scalar>(
     rows: &ScaledRows,
     to: &mut [S::Acc],

@@ -19,6 +19,7 @@ mod int8;
 mod tests;
 
 use backward::Maps;
+pub(super) use forward::Layer;
 
 use serde::{Deserialize, Serialize};
 

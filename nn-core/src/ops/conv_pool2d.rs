@@ -14,13 +14,13 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use backward::{Scratch, Winners};
+use backward::Scratch;
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Operands, Sizes};
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::argmax::{argmax_bits, argmax_bytes, replace_packed};
-use crate::ops::conv2d::ConvStep;
-use crate::ops::dense::run_backward_bias;
+use crate::ops::conv2d::{ConvStep, Layer};
+use crate::ops::dense::{Weights, run_backward_bias};
 use crate::ops::window::frames_and_map;
 use crate::ops::{
     Activation, Check, Conv2d, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
@@ -105,9 +105,8 @@ impl<K: OpSet> Operator<K> for ConvPool2d {
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         let forward = code::<K>(check.x.dtype)?;
         let sizes = Sizes::ConvPool {
-            conv: self.step(check)?.conv,
+            step: self.step(check)?,
             activation: self.conv.activation,
-            pool: self.pool,
         };
         Some((forward, sizes))
     }
@@ -129,25 +128,44 @@ pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
     by_scalar!(K, dtype, run)
 }
 
-fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let Sizes::ConvPool {
-        conv,
-        activation,
-        pool,
-    } = &frame.step.sizes
-    else {
+/// What a layer runs on.
+struct Prepared<'m, S> {
+    /// With all frames.
+    layer: Layer<'m, S>,
+    row: &'m mut [S],
+    y: &'m mut [S],
+    argmax: &'m mut [u8],
+}
+
+/// A function of its own: what it needs of the stack is free again when the layer runs.
+#[inline(never)]
+fn prepare<'m, S: Scalar>(frame: &Frame, memory: &'m mut Memory) -> Option<Prepared<'m, S>> {
+    let Sizes::ConvPool { activation, .. } = frame.step.sizes else {
         return None;
-    };
-    let step = PooledStep {
-        conv: *conv,
-        pool: *pool,
     };
     let reads = [frame.x(), frame.parameter(0), frame.parameter(1)];
     let writes = [frame.y(), frame.scratch(), frame.saved];
     let ([x, weight, bias], [y, row, argmax]) = memory.borrow(reads, writes)?;
-    let (x, weight, bias) = (numbers(x)?, numbers(weight)?, numbers(bias)?);
-    let (y, row) = (numbers_mut(y)?, numbers_mut(row)?);
-    step.forward::<S>((x, weight, bias), *activation, row, y, argmax);
+    let layer = Layer {
+        x: numbers(x)?,
+        weight: numbers(weight)?,
+        bias: numbers(bias)?,
+        activation,
+    };
+    Some(Prepared {
+        layer,
+        row: numbers_mut(row)?,
+        y: numbers_mut(y)?,
+        argmax,
+    })
+}
+
+fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    let Sizes::ConvPool { step, .. } = &frame.step.sizes else {
+        return None;
+    };
+    let mut prepared = prepare::<S>(frame, memory);
+    step.forward(prepared.as_mut()?);
     Some(())
 }
 
@@ -168,12 +186,8 @@ fn run_backward_weight<S: Learns>(
     learning: &mut Learning,
     memory: &mut Memory,
 ) -> Option<()> {
-    let Sizes::ConvPool { conv, pool, .. } = &frame.step.sizes else {
+    let Sizes::ConvPool { step, .. } = &frame.step.sizes else {
         return None;
-    };
-    let step = PooledStep {
-        conv: *conv,
-        pool: *pool,
     };
     let reads = [back.delta(), back.saved()];
     let writes = [back.values(frame, 0), back.scratch()];
@@ -184,10 +198,10 @@ fn run_backward_weight<S: Learns>(
         writes: [x, scratch, _],
     } = operands.as_mut()?;
     let (x, below) = (numbers_mut(x)?, back.slot(0).below);
-    let winners = Winners::new(argmax, &step);
     let inputs = if below.is_some() { x.len() } else { 0 };
-    let mut scratch = Scratch::carve(scratch, step.weights_of_one(), inputs)?;
-    step.backward::<S>(x, below, (numbers(delta)?, &winners), weights, &mut scratch);
+    let learns = matches!(weights, Weights::Learning(_));
+    let mut scratch = Scratch::carve(scratch, step.weights_of_one(), inputs, learns)?;
+    step.backward::<S>(x, below, (numbers(delta)?, argmax), weights, &mut scratch);
     Some(())
 }
 
@@ -197,6 +211,11 @@ pub(crate) struct PooledStep {
     conv: ConvStep,
     pool: [u8; 2],
 }
+
+crate::stored::stored!(PooledStep {
+    conv: ConvStep,
+    pool: [u8; 2]
+});
 
 impl PooledStep {
     /// Numbers of a row of the convolution's output.
@@ -228,28 +247,31 @@ impl PooledStep {
     }
 
     /// Forward of each frame, row by row. `argmax`, where it is not empty, receives the winning taps.
-    fn forward<S: Scalar>(
-        &self,
-        (x, weight, bias): (&[S], &[S], &[S]),
-        activation: Activation,
-        row: &mut [S],
-        y: &mut [S],
-        argmax: &mut [u8],
-    ) {
+    #[inline(always)]
+    fn forward<S: Scalar>(&self, prepared: &mut Prepared<S>) {
+        let Prepared {
+            layer,
+            row,
+            y,
+            argmax,
+        } = prepared;
         let [height, width] = self.output();
-        let [down, _] = self.pool.map(usize::from);
+        let down = usize::from(self.pool[0]);
         let line = (width * usize::from(self.conv.outputs)).max(1);
         let (x_len, _) = self.conv.lengths();
         // A buffer is rounded up.
         let row = row.get_mut(..self.row()).unwrap_or(&mut []);
-        let mut lines = y.chunks_exact_mut(line).enumerate();
-        for x in x.chunks_exact(x_len) {
-            for (first, (number, line)) in (0..height).zip(&mut lines) {
-                for tap_row in 0..down {
-                    let at = first * down + tap_row;
-                    self.conv.forward_rows(at, x, weight, bias, activation, row);
-                    self.keep_larger(row, tap_row, line, number * line.len(), argmax);
-                }
+        let (mut first, mut at) = (0, 0);
+        for line in y.chunks_exact_mut(line) {
+            for tap_row in 0..down {
+                self.conv.forward_rows(at, layer, row);
+                self.keep_larger(row, tap_row, line, first, argmax);
+                at += 1;
+            }
+            first += line.len();
+            if at >= height * down {
+                // The next frame.
+                (layer.x, at) = (layer.x.get(x_len..).unwrap_or(&[]), 0);
             }
         }
     }

@@ -136,6 +136,7 @@ impl<'w, S: Scalar> Update<'w, S> {
     }
 
     /// As [`step`](Self::step), of every `stride`th weight from `at` on.
+    #[inline(never)]
     pub(crate) fn step_every(&mut self, at: usize, stride: usize, gradients: &[S::Acc]) {
         if self.plain {
             self.descend_every_plainly(at, stride, gradients);

@@ -6,6 +6,15 @@ use crate::ops::Activation;
 use crate::ops::window::Taps;
 use crate::scalar::Scalar;
 
+/// What a frame is computed from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Layer<'l, S> {
+    pub(crate) x: &'l [S],
+    pub(crate) weight: &'l [S],
+    pub(crate) bias: &'l [S],
+    pub(crate) activation: Activation,
+}
+
 impl ConvStep {
     /// Forward of each frame.
     ///
@@ -21,34 +30,35 @@ impl ConvStep {
     ) {
         let (x_len, y_len) = self.lengths();
         for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
-            self.forward_rows(0, x, weight, bias, activation, y);
+            let layer = Layer {
+                x,
+                weight,
+                bias,
+                activation,
+            };
+            self.forward_rows(0, &layer, y);
         }
     }
 
     /// Forward of the output rows from `first` on, as many as `y` holds, of one frame.
     #[inline(always)]
-    pub(crate) fn forward_rows<S: Scalar>(
-        &self,
-        first: usize,
-        x: &[S],
-        weight: &[S],
-        bias: &[S],
-        activation: Activation,
-        y: &mut [S],
-    ) {
+    pub(crate) fn forward_rows<S: Scalar>(&self, first: usize, layer: &Layer<'_, S>, y: &mut [S]) {
         if self.is_depthwise() {
-            self.depthwise(first, x, weight, bias, activation, y);
+            self.depthwise(first, layer, y);
         } else if self.is_gapless() {
-            self.gapless(first, x, weight, bias, y);
-            activation.apply_all(y);
+            self.gapless(first, layer, y);
+            layer.activation.apply_all(y);
         } else {
-            self.grouped(first, x, weight, bias, activation, y);
+            self.grouped(first, layer, y);
         }
     }
 
     /// One group, and nothing between the inputs of a row of taps: they are one run.
     #[inline(never)]
-    fn gapless<S: Scalar>(&self, first: usize, x: &[S], weight: &[S], bias: &[S], y: &mut [S]) {
+    fn gapless<S: Scalar>(&self, first: usize, layer: &Layer<'_, S>, y: &mut [S]) {
+        let Layer {
+            x, weight, bias, ..
+        } = *layer;
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let down = self.window.rows.dilation();
         let whole = self.window.columns.whole();
@@ -82,15 +92,8 @@ impl ConvStep {
     }
 
     #[inline(never)]
-    fn grouped<S: Scalar>(
-        &self,
-        first: usize,
-        x: &[S],
-        weight: &[S],
-        bias: &[S],
-        activation: Activation,
-        y: &mut [S],
-    ) {
+    fn grouped<S: Scalar>(&self, first: usize, layer: &Layer<'_, S>, y: &mut [S]) {
+        let activation = layer.activation;
         let outputs = usize::from(self.outputs);
         let (_, group_outputs) = self.group();
         let mut pixels = y.chunks_exact_mut(outputs.max(1));
@@ -108,7 +111,7 @@ impl ConvStep {
                         let first = group * group_outputs + block * kernels::BLOCK;
                         let mut sums = [S::ZERO_ACC; kernels::BLOCK];
                         let part = (first, out.len());
-                        self.sum_group(x, weight, bias, [&rows, &columns], group, part, &mut sums);
+                        self.sum_group(layer, [&rows, &columns], group, part, &mut sums);
                         finish(&sums, activation, out);
                     }
                 }
@@ -120,17 +123,17 @@ impl ConvStep {
     ///
     /// A function of its own: with all loops in one frame it takes much stack.
     #[inline(never)]
-    #[allow(clippy::too_many_arguments)]
     fn sum_group<S: Scalar>(
         &self,
-        x: &[S],
-        weight: &[S],
-        bias: &[S],
+        layer: &Layer<'_, S>,
         [rows, columns]: [&Taps; 2],
         group: usize,
         part: (usize, usize),
         sums: &mut [S::Acc; kernels::BLOCK],
     ) {
+        let Layer {
+            x, weight, bias, ..
+        } = *layer;
         let (first, _) = part;
         for (sum, bias) in sums.iter_mut().zip(bias.get(first..).unwrap_or(&[])) {
             *sum = bias.widen();
@@ -153,15 +156,13 @@ impl ConvStep {
     }
 
     #[inline(never)]
-    fn depthwise<S: Scalar>(
-        &self,
-        first: usize,
-        x: &[S],
-        weight: &[S],
-        bias: &[S],
-        activation: Activation,
-        y: &mut [S],
-    ) {
+    fn depthwise<S: Scalar>(&self, first: usize, layer: &Layer<'_, S>, y: &mut [S]) {
+        let Layer {
+            x,
+            weight,
+            bias,
+            activation,
+        } = *layer;
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let (_, multiplier) = self.group();
         let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());

@@ -3,7 +3,6 @@ use std::vec::Vec;
 
 use super::*;
 use crate::ops::argmax::packed;
-use crate::ops::dense::Weights;
 use crate::ops::draw::{Draw, Geometry, tensor, wide};
 use crate::scalar::XorShift32;
 use crate::train::{Rule, Update};
@@ -136,10 +135,26 @@ fn forward<S: Scalar>(
     let mut y = vec![S::MIN; case.numbers()];
     let taps = case.pool[0] * case.pool[1];
     let mut argmax = vec![0xFF; argmax_bytes(y.len(), taps)];
-    step.forward(layer, activation, &mut row, &mut y, &mut argmax);
+    let (x, weight, bias) = layer;
+    let mut run = |y: &mut [S], argmax: &mut [u8]| {
+        let layer = Layer {
+            x,
+            weight,
+            bias,
+            activation,
+        };
+        let mut prepared = Prepared {
+            layer,
+            row: &mut row,
+            y,
+            argmax,
+        };
+        step.forward(&mut prepared);
+    };
+    run(&mut y, &mut argmax);
     // Winners change nothing.
     let mut inferred = vec![S::MIN; y.len()];
-    step.forward(layer, activation, &mut row, &mut inferred, &mut []);
+    run(&mut inferred, &mut []);
     assert_eq!(inferred, y);
     (y, argmax)
 }
@@ -197,14 +212,13 @@ fn learn<S: Scalar>(
     let bytes = (weights + inputs) * acc + weights * size_of::<S>();
     let mut room = vec![0xA5A5_A5A5_A5A5_A5A5u64; bytes.div_ceil(8)];
     let room = bytemuck::cast_slice_mut(&mut room);
-    let mut scratch = Scratch::carve(room, weights, inputs).unwrap();
+    let mut scratch = Scratch::carve(room, weights, inputs, learns).unwrap();
     let mut weights = if learns {
         Weights::Learning(Update::new(&mut learnt, &mut [], &mut rule))
     } else {
         Weights::Frozen(weight)
     };
-    let winners = Winners::new(argmax, &step);
-    step.backward(&mut x, below, (delta, &winners), &mut weights, &mut scratch);
+    step.backward(&mut x, below, (delta, argmax), &mut weights, &mut scratch);
     (x, learnt)
 }
 
