@@ -22,9 +22,7 @@ use crate::ops::argmax::{argmax_bits, argmax_bytes, replace_packed};
 use crate::ops::conv2d::{ConvStep, Layer};
 use crate::ops::dense::{Weights, run_backward_bias};
 use crate::ops::window::frames_and_map;
-use crate::ops::{
-    Activation, Check, Conv2d, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
-};
+use crate::ops::{Check, Conv2d, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
 use crate::scalar::{Q16, Scalar};
 use crate::tensor::{DType, Shape, Tensor};
 

@@ -16,7 +16,7 @@ impl Op {
         match &mut self {
             Self::Dense(op) => change(&mut [&mut op.weight], &mut [&mut op.bias, &mut op.requant]),
             Self::Conv2d(op) | Self::ConvPool2d(ConvPool2d { conv: op, .. }) => {
-                change(&mut [&mut op.weight], &mut [&mut op.bias, &mut op.requant])
+                change(&mut [&mut op.weight], &mut [&mut op.bias, &mut op.requant]);
             }
             Self::Rnn(Rnn { layer: op, .. }) | Self::Lstm(Lstm { layer: op }) => change(
                 &mut [&mut op.kernel, &mut op.recurrent],

@@ -2,6 +2,7 @@ use std::vec;
 use std::vec::Vec;
 
 use super::*;
+use crate::ops::Activation;
 use crate::ops::argmax::packed;
 use crate::ops::draw::{Draw, Geometry, tensor, wide};
 use crate::scalar::XorShift32;
@@ -276,12 +277,12 @@ fn q16_gradients_round_once() {
         let taps = case.pool[0] * case.pool[1];
         let (x, weight, delta) = (wide(&x), wide(&weight), wide(&delta));
         let (mut delta_x, mut new_weight) = (vec![0.0f64; x.len()], weight.clone());
-        for index in 0..case.numbers() {
+        for (index, delta) in delta.iter().enumerate() {
             let (cell, o) = (index / case.outputs(), index % case.outputs());
             let winner = packed(&argmax, argmax_bits(taps), index);
             case.each(case.pixel(cell, winner), o, |x_at, w_at| {
-                new_weight[w_at] -= x[x_at] * delta[index];
-                delta_x[x_at] += weight[w_at] * delta[index];
+                new_weight[w_at] -= x[x_at] * delta;
+                delta_x[x_at] += weight[w_at] * delta;
             });
         }
         for (found, wanted) in wide(&found_x).iter().zip(&delta_x) {

@@ -42,12 +42,17 @@ fn int8_layer(shape: &[usize], outputs: usize, seed: &mut u32) -> Int8Layer {
 
 /// The outputs of an int8 model for inputs of all kinds.
 fn run_i8(blob: &AlignedBytes) -> Vec<u8> {
+    run(blob, |index| vec![(index * index % 251) as u8])
+}
+
+/// The outputs of a model for inputs whose numbers have the bytes that `number` gives.
+fn run(blob: &AlignedBytes, number: impl Fn(usize) -> Vec<u8>) -> Vec<u8> {
     let model = Model::load(blob).unwrap();
     let mut arena = AlignedBytes::zeroed(model.arena_infer());
     let mut session = Session::new(model, arena.as_mut_slice()).unwrap();
-    for (index, to) in session.input_mut(0).unwrap().iter_mut().enumerate() {
-        *to = (index * index % 251) as u8;
-    }
+    let to = session.input_mut(0).unwrap();
+    let from = (0..to.len()).flat_map(number);
+    to.iter_mut().zip(from).for_each(|(to, from)| *to = from);
     session.run().unwrap();
     let outputs = 0..model.outputs().as_slice().len();
     outputs
@@ -282,4 +287,48 @@ fn the_cnn_runs_packed_in_four_kilobytes() {
         assert_eq!(names[..2], ["conv2d_max_pool2d"; 2]);
         assert!(model.arena_infer() <= 4096, "{} bytes", model.arena_infer());
     }
+}
+
+/// In real numbers: the same outputs from one node, and less memory; windows that overlap stay apart.
+#[test]
+fn a_pooling_becomes_part_of_its_convolution_in_f32_and_q16() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/mnist-cnn-");
+    let share = |index: usize| (index * index % 251) as f32 / 251.0;
+    let formats: [(&str, &dyn Fn(usize) -> Vec<u8>); 2] = [
+        ("f32", &|index| share(index).to_le_bytes().to_vec()),
+        ("q16", &|index| {
+            ((65536.0 * share(index)) as i32).to_le_bytes().to_vec()
+        }),
+    ];
+    for (format, number) in formats {
+        let plain = AlignedBytes::copy_of(&std::fs::read(format!("{path}{format}.mote")).unwrap());
+        let model = Model::load(&plain).unwrap();
+        let (builder, outputs) = Builder::of(&model);
+        let packed = builder.to_packed(Layout::Armv7em, &outputs).unwrap();
+        assert_eq!(packed.nodes[..3], [1, 3, 4]);
+        assert_eq!(
+            [0, 1, 2].map(|node| packed.node_of(node)),
+            [0, 0, 1].map(Some)
+        );
+        let blob = packed.builder.finish(&packed.outputs, None).unwrap();
+        let fused = Model::load(&blob).unwrap();
+        assert!(5 * fused.arena_infer() < 2 * model.arena_infer());
+        assert_eq!(run(&plain, number), run(&blob, number), "{format}");
+    }
+    let mut b = Builder::new("overlapping");
+    let x = b.input(&[6, 6, 1], DType::F32, Quant::None).unwrap();
+    let x = b
+        .conv2d(
+            "conv",
+            x,
+            [3, 3, 1, 1],
+            &[0.5; 9],
+            &[0.0],
+            [1; 2],
+            [1; 4],
+            Activation::Relu,
+        )
+        .unwrap();
+    let y = b.max_pool2d("pool", x, pool(1)).unwrap();
+    assert_eq!(b.to_packed(Layout::Armv7em, &[y]).unwrap().nodes, [0, 1]);
 }
