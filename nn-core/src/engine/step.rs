@@ -212,7 +212,6 @@ sizes! {
     23 RequantizeI8 (RequantizeStep),
     24 PackedDense { layout: Layout, rows: u32, range: [i8; 2] },
     25 PackedLstm { layout: Layout, step: RecurrentStep },
-    25 ConvPool { conv: ConvStep, activation: Activation, pool: [u8; 2] },
     25 ConvPool { step: PooledStep, activation: Activation },
 }
 
