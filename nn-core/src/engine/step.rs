@@ -212,7 +212,7 @@ sizes! {
     23 RequantizeI8 (RequantizeStep),
     24 PackedDense { layout: Layout, rows: u32, range: [i8; 2] },
     25 PackedLstm { layout: Layout, step: RecurrentStep },
-    25 ConvPool { step: PooledStep, activation: Activation },
+    26 ConvPool { step: PooledStep, activation: Activation },
 }
 
 /// One node, ready to run.
