@@ -9,7 +9,7 @@
 //! h = 0, and there 2^(s−1) − 1 and 2^(s−1) give the same. So s is at least 1.
 
 use super::PackError;
-#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
+#[cfg(not(any(mote_armv7em, mote_armv6m)))]
 use crate::fixed_point::saturate_i8;
 
 /// Numbers of a channel in the table: bias₂, multiplier, offset, shift.
@@ -72,14 +72,14 @@ pub fn is_valid(table: &[i32]) -> bool {
 }
 
 /// offset + the upper half of x · multiplier, rounded to nearest with halves up.
-#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
+#[cfg(not(any(mote_armv7em, mote_armv6m)))]
 #[inline(always)]
 pub(super) fn high_mul_add(x: i32, multiplier: i32, offset: i32) -> i32 {
     high_mul(x, multiplier).wrapping_add(offset)
 }
 
 /// The upper half of x · multiplier, rounded to nearest with halves up.
-#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
+#[cfg(not(any(mote_armv7em, mote_armv6m)))]
 #[inline(always)]
 fn high_mul(x: i32, multiplier: i32) -> i32 {
     // |x · multiplier| ≤ 2⁶², and the upper half of that has 32 bits.
@@ -102,7 +102,7 @@ fn high_mul_of_halves(x: i32, multiplier: i32) -> i32 {
 }
 
 /// The output for x₂.
-#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
+#[cfg(not(any(mote_armv7em, mote_armv6m)))]
 #[inline(always)]
 pub(crate) fn requantize(x2: i32, [_, multiplier, offset, shift]: [i32; LEN]) -> i8 {
     let high = high_mul_add(x2, multiplier, offset).wrapping_add(x2 >> 31);

@@ -7,8 +7,11 @@
 //!
 //! Weights: for each block of four output channels (padded with zeros) the two taps of a row, of a pair of channels, of
 //! a column, in two words. With one input channel: of a row, of a pair of columns.
-//! Depthwise, words of two 16-bit weights: for each block of channels 0 and 2, then of 1 and 3, the taps in their order.
+//! Depthwise, words of two 16-bit weights: for each block of channels 0 and 2, then of 1 and 3, the taps in their order;
+//! layout 2 runs them in another way (`channels`).
 
+#[cfg(not(mote_armv7em))]
+mod channels;
 mod pack;
 mod shape;
 
@@ -83,6 +86,9 @@ pub(crate) fn run<const FORM: u8>(
     };
     match form {
         form::POINTWISE => layer.pointwise(map, scratch),
+        #[cfg(not(mote_armv7em))]
+        form::DEPTHWISE if layer.layout.is_armv7m() => layer.depthwise_fours(map, scratch),
+        #[cfg(not(any(mote_armv7m, mote_armv6m)))]
         form::DEPTHWISE => layer.depthwise(map, scratch),
         form::WHOLE_LINES => layer.whole_lines(map, scratch),
         _ => layer.lines(map, scratch),
@@ -313,6 +319,7 @@ impl Layer<'_> {
 
     // Functions of their own: kernels of another form take no stack, nor does what makes them when the layer runs.
 
+    #[cfg(not(any(mote_armv7m, mote_armv6m)))]
     #[inline(never)]
     fn depthwise(&self, map: Map, scratch: &mut [i32]) {
         self.rows(map, scratch, &mut self.depthwise_kernels());
@@ -335,6 +342,7 @@ impl Layer<'_> {
         self.kernels(|_, _, blocks| Kernel::pairs(halves, blocks))
     }
 
+    #[cfg(not(any(mote_armv7m, mote_armv6m)))]
     #[inline(never)]
     fn depthwise_kernels(&self) -> Kernels<'_> {
         let (_, _, halves) = self.shape.line();

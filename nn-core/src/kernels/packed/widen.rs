@@ -165,3 +165,63 @@ pub(super) fn move_up(words: &mut [i32], from: usize) {
 pub(super) fn move_up(words: &mut [i32], from: usize) {
     words.copy_within(from.min(words.len()).., 0);
 }
+
+/// Of `count` numbers, `step` bytes from one to the next, x + 128.
+#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+#[inline]
+pub(super) fn gather(x: &[i8], step: usize, count: usize, out: &mut [u8]) {
+    for (out, x) in out
+        .iter_mut()
+        .zip(x.iter().step_by(step.max(1)))
+        .take(count)
+    {
+        *out = x.cast_unsigned() ^ 0x80;
+    }
+}
+
+/// Of `count` numbers, `step` bytes from one to the next, x + 128: 12 instructions for four.
+#[cfg(mote_armv7m)]
+#[inline]
+#[allow(unsafe_code)]
+pub(super) fn gather(x: &[i8], step: usize, count: usize, out: &mut [u8]) {
+    let there = x.len().div_ceil(step.max(1));
+    let count = count.min(there).min(out.len());
+    let whole = count & !3;
+    if whole > 0 {
+        // SAFETY: `whole` numbers are read, a step from one to the next, and as many bytes written, four at a time: all of
+        // them are there (checked above). Words may lie anywhere.
+        unsafe {
+            core::arch::asm!(
+                "2:",
+                "ldrb {a}, [{x}]",
+                "ldrb {b}, [{x}, {step}]",
+                "ldrb {c}, [{x}, {step}, lsl #1]",
+                "ldrb {d}, [{x}, {three}]",
+                "add {x}, {x}, {step}, lsl #2",
+                "orr {a}, {a}, {b}, lsl #8",
+                "orr {a}, {a}, {c}, lsl #16",
+                "orr {a}, {a}, {d}, lsl #24",
+                "eor {a}, {a}, #0x80808080",
+                "str {a}, [{out}], #4",
+                "cmp {out}, {end}",
+                "bne 2b",
+                x = inout(reg) x.as_ptr() => _,
+                step = in(reg) step,
+                three = in(reg) 3 * step,
+                out = inout(reg) out.as_mut_ptr() => _,
+                end = in(reg) out.as_mut_ptr().wrapping_add(whole),
+                a = out(reg) _,
+                b = out(reg) _,
+                c = out(reg) _,
+                d = out(reg) _,
+                options(nostack)
+            );
+        }
+    }
+    for index in whole..count {
+        let x = x.get(index * step).copied().unwrap_or(0);
+        if let Some(out) = out.get_mut(index) {
+            *out = x.cast_unsigned() ^ 0x80;
+        }
+    }
+}

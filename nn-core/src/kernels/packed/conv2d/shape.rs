@@ -3,6 +3,8 @@
 use crate::kernels::packed::Layout;
 use crate::kernels::packed::channel::LEN;
 use crate::kernels::packed::conv2d::form;
+#[cfg(not(mote_armv7em))]
+use crate::kernels::packed::tile::Fours;
 use crate::kernels::packed::tile::{CHANNELS, Lines};
 
 /// Sizes of a convolution. Products of the input's, and of the output's, fit 31 bits, as those of tensors do.
@@ -138,6 +140,29 @@ impl Shape {
         }
     }
 
+    /// Where the inputs of a depthwise convolution lie in layout 2.
+    #[cfg(not(mote_armv7em))]
+    pub(super) fn fours(&self) -> Fours {
+        let kernel = self.kernel.map(usize::from);
+        let (parts, part) = self.parts();
+        Fours {
+            kernel,
+            pitch: self.inputs().saturating_mul(parts).saturating_mul(part),
+            parts,
+            part,
+        }
+    }
+
+    /// Parts of a row of a channel of a depthwise convolution in layout 2, and bytes of each.
+    fn parts(&self) -> (usize, usize) {
+        let [_, stride] = self.stride.map(usize::from);
+        let [_, kernel] = self.kernel.map(usize::from);
+        let fours = usize::from(self.output[1]).next_multiple_of(4);
+        let more = kernel.saturating_sub(1) / stride.max(1);
+        let part = fours.saturating_add(more).next_multiple_of(4);
+        (stride.min(kernel).max(1), part)
+    }
+
     /// Which loops run it: see [`form`].
     pub(crate) const fn form(&self) -> u8 {
         if self.depthwise {
@@ -203,6 +228,10 @@ impl Shape {
         let (lines, _, halves) = self.line();
         let scratch = if self.is_pointwise() {
             2 * self.planes()
+        } else if self.depthwise && matches!(layout, Layout::Armv7m) {
+            let (parts, part) = self.parts();
+            let row = self.inputs().saturating_mul(parts).saturating_mul(part / 4);
+            row.saturating_mul(usize::from(self.kernel[0]))
         } else {
             let row = lines.saturating_mul(halves / 2);
             let rows = row.saturating_mul(usize::from(self.kernel[0]));

@@ -6,13 +6,14 @@
 //! LDM one and one more for each register.
 #![allow(unsafe_code)]
 
+mod fours;
 mod lstm;
 mod outputs;
 
 use core::arch::naked_asm;
 
 pub(in super::super) use self::lstm::lstm_step;
-use self::outputs::{finish, finish_each, finish_single};
+use self::outputs::{finish, finish_single};
 use super::frame::Frame;
 pub(in super::super) use super::frame::Kernel;
 use super::{Blocks, Lines, Output, Pool, quads};
@@ -97,31 +98,6 @@ impl<'w> Kernel<'w> {
                 ..kernel.frame
             },
             run,
-            ..kernel
-        })
-    }
-
-    /// Depthwise: the inputs lie in lines of two planes for each block, `plane` halves from one to the next. Block 0 is
-    /// number `first` of them.
-    pub(in super::super) fn depthwise(
-        lines: &Lines,
-        plane: usize,
-        first: usize,
-        blocks: &Blocks<'w>,
-    ) -> Option<Self> {
-        let half = lines.count as usize * lines.words as usize;
-        let shared = (lines.distance, lines.words) == (2, 3);
-        let run = if shared { each::<3> } else { each::<0> };
-        let kernel = Self::new(run, lines, blocks, [2 * half, half])?;
-        let planes = (2 * blocks.table.len()).saturating_sub(1);
-        let from = 2 * first * plane;
-        Some(Self {
-            frame: Frame {
-                plane: 2 * plane,
-                ..kernel.frame
-            },
-            from,
-            reach: from + planes * plane + lines.reach(),
             ..kernel
         })
     }
@@ -316,134 +292,6 @@ unsafe extern "C" fn spaced<const UNROLLED: u32>(frame: &Frame) {
         end!(),
         unrolled = const UNROLLED,
         finish = sym finish,
-    )
-}
-
-/// A tap of two channels of a depthwise convolution at two pixels: 10 instructions, 4 MACs. r10, r11 inputs, r12 weight,
-/// lr the distance in bytes.
-macro_rules! one_tap {
-    ($low0:literal, $low1:literal, $high0:literal, $high1:literal) => {
-        concat!(one_product!($low0, $low1), one_product!($high0, $high1),)
-    };
-}
-
-macro_rules! one_product {
-    ($sum0:literal, $sum1:literal) => {
-        concat!(
-            "ldrsh r12, [r1], #2\n",
-            "ldrsh r11, [r0, lr]\n",
-            "ldrsh r10, [r0], #2\n",
-            multiplied!($sum0, $sum1, "r12", "r10", "r11"),
-        )
-    };
-}
-
-/// Three taps of a channel at two pixels a word apart: 13 instructions, 6 MACs.
-macro_rules! three_taps {
-    ($at:literal, $sum0:literal, $sum1:literal) => {
-        concat!(
-            "ldrsh r10, [r0, #",
-            $at,
-            "]\n",
-            "ldrsh r11, [r0, #",
-            $at,
-            " + 4]\n",
-            "ldrsh r12, [r1, #",
-            $at,
-            "]\n",
-            multiplied!($sum0, $sum1, "r12", "r10", "r11"),
-            "ldrsh r10, [r0, #",
-            $at,
-            " + 8]\n",
-            "ldrsh r12, [r1, #",
-            $at,
-            " + 4]\n",
-            multiplied!($sum0, $sum1, "r12", "r11", "r10"),
-            "ldrsh r11, [r0, #",
-            $at,
-            " + 12]\n",
-            "ldrsh r12, [r1, #",
-            $at,
-            " + 8]\n",
-            multiplied!($sum0, $sum1, "r12", "r10", "r11"),
-        )
-    };
-}
-
-/// A plane of two channels of a depthwise convolution, given their sums at both pixels.
-macro_rules! plane {
-    ($low0:literal, $low1:literal, $high0:literal, $high1:literal) => {
-        concat!(
-            ".if {words} == 0\n",
-            "ldr lr, [sp, #48]\n",
-            "ldr r10, [sp]\n",
-            "ldr r11, [sp, #12]\n",
-            "sub r11, r11, r10\n",
-            "add r11, r11, r0\n",
-            "str r11, [sp, #8]\n",
-            "1:\n",
-            one_tap!($low0, $low1, $high0, $high1),
-            "ldr r12, [sp, #8]\n",
-            "cmp r0, r12\n",
-            "bne 1b\n",
-            "ldr r10, [sp, #12]\n",
-            "add r12, r12, r10\n",
-            "str r12, [sp, #8]\n",
-            "ldr r10, [sp]\n",
-            "add r0, r0, r10\n",
-            ".else\n",
-            "ldr lr, [sp, #12]\n",
-            "1:\n",
-            three_taps!("0", $low0, $low1),
-            three_taps!("2", $high0, $high1),
-            "add r0, r0, lr\n",
-            "add r1, r1, #12\n",
-            ".endif\n",
-            "ldr r11, [sp, #4]\n",
-            "cmp r1, r11\n",
-            "bne 1b\n",
-            "ldr r10, [sp, #36]\n",
-            "add r11, r11, r10\n",
-            "str r11, [sp, #4]\n",
-            "ldr r0, [sp, #16]\n",
-            "ldr r10, [sp, #52]\n",
-            "add r0, r0, r10\n",
-            "str r0, [sp, #16]\n",
-        )
-    };
-}
-
-/// A depthwise convolution: for a row of three taps at stride 1, pixels a word apart, 26 instructions and 5, 12 MACs;
-/// else 10 for a tap and 3 more, 4 MACs.
-///
-/// r0 inputs, r1 weights; r2, r3 channel 0 at both pixels, r4, r5 channel 2, r6, r7 channel 1, r8, r9 channel 3; r10,
-/// r11 inputs, r12 weights. `WORDS` is 3, or 0 for any number and distance.
-///
-/// # Safety
-/// What the frame tells of lies behind its pointers.
-#[unsafe(naked)]
-unsafe extern "C" fn each<const WORDS: u32>(frame: &Frame) {
-    naked_asm!(
-        begin!(),
-        "mov r2, #0",
-        "mov r3, #0",
-        "mov r4, #0",
-        "mov r5, #0",
-        "mov r6, #0",
-        "mov r7, #0",
-        "mov r8, #0",
-        "mov r9, #0",
-        plane!("r2", "r3", "r4", "r5"),
-        plane!("r6", "r7", "r8", "r9"),
-        "bl {finish}",
-        "ldr r11, [sp, #32]",
-        "subs r11, r11, #1",
-        "str r11, [sp, #32]",
-        "bne 8b",
-        "add sp, sp, #64",
-        "pop {{r4-r11, pc}}",
-        words = const WORDS,
-        finish = sym finish_each,
     )
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Frame {
     pub(super) weights: *const i32,
     /// 48: bytes from pixel to pixel.
     pub(super) distance: usize,
-    /// 52: `each`: bytes from plane to plane.
+    /// 52: `each`, which layout 2 does without: bytes from plane to plane.
     pub(super) plane: usize,
     /// 56: what sums begin with, at each pixel.
     #[cfg(mote_armv7m)]

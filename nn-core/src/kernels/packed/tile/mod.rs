@@ -9,6 +9,8 @@ mod armv6m;
 mod armv7em;
 #[cfg(mote_armv7m)]
 mod armv7m;
+#[cfg(not(mote_armv7em))]
+mod fours;
 #[cfg(any(mote_armv7em, mote_armv7m))]
 mod frame;
 #[cfg(not(any(mote_armv7em, mote_armv7m)))]
@@ -31,6 +33,9 @@ pub(super) use portable::{Kernel, vector};
 pub(super) use quads::{QuadSums, sum as quad_sum};
 #[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 pub(super) use sums::PixelSums;
+
+#[cfg(not(mote_armv7em))]
+pub(super) use fours::{Channel, Fours, PIXELS};
 
 /// Channels of a block.
 pub(super) const CHANNELS: usize = 4;
@@ -124,7 +129,7 @@ impl Lines {
 }
 
 /// Both halves of a word.
-#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 #[inline(always)]
 pub(super) const fn parts(word: i32) -> [i16; 2] {
     // Its bits, taken apart.

@@ -2,12 +2,14 @@
 
 #[cfg(mote_armv6m)]
 use super::armv6m::{Loop, outputs};
+#[cfg(not(mote_armv6m))]
+use super::parts;
 use super::quads;
 #[cfg(not(mote_armv6m))]
 use super::quads::QuadSums;
 #[cfg(not(mote_armv6m))]
 use super::sums::{BlockSums, PixelSums};
-use super::{Blocks, CHANNELS, Lines, Output, Pool, parts};
+use super::{Blocks, CHANNELS, Lines, Output, Pool};
 use crate::kernels::packed::channel::LEN;
 #[cfg(not(mote_armv6m))]
 use crate::kernels::packed::channel::requantize;
@@ -63,7 +65,8 @@ pub(in super::super) struct Kernel<'w> {
 #[derive(Debug)]
 enum Inputs {
     Lines(Lines),
-    /// Depthwise: the lines of a plane, halves from plane to plane, the first plane.
+    /// Depthwise in layout 1: the lines of a plane, halves from plane to plane, the first plane.
+    #[cfg(not(mote_armv6m))]
     Planes(Lines, usize, usize),
     /// The words of both pixels alternate: so many of both.
     #[cfg(not(mote_armv6m))]
@@ -78,6 +81,7 @@ impl<'w> Kernel<'w> {
 
     /// Depthwise: the inputs lie in lines of two planes for each block, `plane` halves from one to the next. Block 0 is
     /// number `first` of them.
+    #[cfg(not(mote_armv6m))]
     pub(in super::super) fn depthwise(
         lines: &Lines,
         plane: usize,
@@ -106,6 +110,7 @@ impl<'w> Kernel<'w> {
     pub(in super::super) fn run(&mut self, x: &[i16], inputs: [i32; 2], out: Output) {
         match &self.inputs {
             Inputs::Lines(lines) => self.run_lines(lines, x, inputs, out),
+            #[cfg(not(mote_armv6m))]
             Inputs::Planes(lines, plane, first) => self.run_planes(lines, *plane, *first, x, out),
             #[cfg(not(mote_armv6m))]
             Inputs::Pairs(words) => self.run_pairs(*words, x, out),
@@ -142,6 +147,7 @@ impl<'w> Kernel<'w> {
         }
     }
 
+    #[cfg(not(mote_armv6m))]
     #[inline(never)]
     fn run_planes(&self, lines: &Lines, plane: usize, first: usize, x: &[i16], mut out: Output) {
         // Counts of 16 bits.
@@ -195,8 +201,8 @@ fn lines_of<S: Pair>(
 }
 
 /// Twice the sums of a block of a depthwise convolution at two pixels.
-#[cfg_attr(mote_armv6m, inline(never))] // Stack.
-#[cfg_attr(not(mote_armv6m), inline(always))]
+#[cfg(not(mote_armv6m))]
+#[inline(always)]
 fn planes_of(x: &[i16], lines: &Lines, plane: usize, weights: &[i32]) -> [[i32; CHANNELS]; 2] {
     // Counts of 16 bits, or of what lies in memory.
     let (pitch, words) = (lines.pitch as usize, lines.words as usize);

@@ -88,6 +88,66 @@ macro_rules! split {
 }
 pub(super) use split;
 
+/// The output of a sum, of which there is 2^-`shift`: 7 instructions. A channel's share of the table and two registers
+/// that are lost follow.
+macro_rules! scaled {
+    ($sum:literal, $shift:literal, $bias:literal, $m:literal, $offset:literal, $s:literal, $low:literal, $high:literal) => {
+        concat!(
+            "add ",
+            $sum,
+            ", ",
+            $bias,
+            ", ",
+            $sum,
+            ", ",
+            $shift,
+            "\n",
+            "smull ",
+            $low,
+            ", ",
+            $high,
+            ", ",
+            $sum,
+            ", ",
+            $m,
+            "\n",
+            // The carry is the bit that rounds.
+            "lsls ",
+            $low,
+            ", ",
+            $low,
+            ", #1\n",
+            "adc ",
+            $high,
+            ", ",
+            $high,
+            ", ",
+            $offset,
+            "\n",
+            "add ",
+            $sum,
+            ", ",
+            $high,
+            ", ",
+            $sum,
+            ", asr #31\n",
+            "asr ",
+            $sum,
+            ", ",
+            $sum,
+            ", ",
+            $s,
+            "\n",
+            "ssat ",
+            $sum,
+            ", #8, ",
+            $sum,
+            "\n",
+        )
+    };
+}
+pub(super) use scaled;
+
 /// Adds a channel's bias to its sum, of which there is 2^-`shift` in a register. r10 the doubled bias.
 macro_rules! biased {
     ($sum:literal, $shift:literal) => {
@@ -235,15 +295,6 @@ pub(super) unsafe extern "C" fn finish() {
         split!("r3", "r5", "r7", "r9"),
         store!("asr #7", "lsl #1"),
     )
-}
-
-/// Stores a block's outputs, each channel's sums by themselves.
-///
-/// # Safety
-/// Called with the sums in r2–r9 and the frame on the stack.
-#[unsafe(naked)]
-pub(super) unsafe extern "C" fn finish_each() {
-    naked_asm!("push {{r1, lr}}", store!("lsl #1", "lsl #1"))
 }
 
 /// The output of a channel, of whose sum there is 2^-`shift` in a register: 8 instructions. r0 table.
