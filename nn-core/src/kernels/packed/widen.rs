@@ -119,7 +119,7 @@ pub(super) fn quads(x: &[i8], step: usize, count: usize, even: &mut [i32], odd: 
 }
 
 /// Moves what lies from word `from` on to the front.
-#[cfg(mote_armv7em)]
+#[cfg(any(mote_armv7em, mote_armv7m))]
 #[inline]
 #[allow(unsafe_code)]
 pub(super) fn move_up(words: &mut [i32], from: usize) {
@@ -160,7 +160,7 @@ pub(super) fn move_up(words: &mut [i32], from: usize) {
 }
 
 /// Moves what lies from word `from` on to the front.
-#[cfg(not(mote_armv7em))]
+#[cfg(not(any(mote_armv7em, mote_armv7m)))]
 #[inline]
 pub(super) fn move_up(words: &mut [i32], from: usize) {
     words.copy_within(from.min(words.len()).., 0);

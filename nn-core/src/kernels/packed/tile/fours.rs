@@ -66,6 +66,7 @@ impl Fours {
     }
 
     /// The outputs of `fours` times four pixels, `step` numbers from one to the next, in Rust.
+    #[cfg_attr(mote_armv7m, inline(never))] // Stack.
     pub(super) fn run_portable(
         &self,
         x: &[u8],
