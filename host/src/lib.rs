@@ -6,6 +6,7 @@
 pub mod bench;
 pub mod blob;
 pub mod checkpoint;
+pub mod curve;
 pub mod data;
 pub mod device;
 pub mod doctor;
@@ -16,6 +17,7 @@ pub mod fit;
 pub mod flash;
 pub mod history;
 pub mod paths;
+pub mod personalize;
 pub mod plan;
 pub mod recipe;
 pub mod report;

@@ -4,12 +4,16 @@ use nn_core::model::{LoadError, Model, reseal};
 use nn_core::train::{Sgd, Target};
 
 use crate::blob::{Blob, BlobError};
+use crate::curve::Course;
 use crate::data::DataSet;
 use crate::device::{Device, DeviceError};
 use crate::evaluate::{EvaluateError, Evaluation, evaluate, evaluate_here};
 use crate::export::{AlignedBytes, TrainPlan};
 use crate::sample::{self, SampleError};
 use crate::ui::{Progress, Ui};
+
+/// Steps from one drawing of the learning curve to the next.
+pub const LIVE: usize = 8;
 
 /// What to learn from, and how.
 #[derive(Debug, Clone)]
@@ -120,8 +124,8 @@ pub struct Tuning {
     pub after: Evaluation,
     /// Steps done.
     pub steps: usize,
-    /// Mean loss over all steps, each before its update.
-    pub mean_loss: f64,
+    /// Loss and hit of each step, before its update.
+    pub course: Course,
     /// FNV-1a 64 over the learnt weights, told by the device.
     pub digest: u64,
     /// The learnt weights, read back from the device.
@@ -157,7 +161,7 @@ pub fn tune(
         samples: 0,
         accuracy: before.accuracy(),
     }];
-    let mut loss = 0.0;
+    let mut course = Course::default();
     let progress = ui.progress("learning", steps as u64);
     for step in 0..steps {
         let index = step % plan.training.len();
@@ -165,9 +169,11 @@ pub fn tune(
         // Labels are bytes.
         let class = plan.training.label(index) as u16;
         let report = device.train(&bytes, Target::Class(class))?;
-        loss += f64::from(report.loss);
+        course.push(report.loss, Some(report.prediction == class));
+        if step % LIVE == 0 {
+            progress.message(course.line());
+        }
         progress.inc(1);
-        progress.message(format_args!("loss {:.3}", loss / (step + 1) as f64));
         if stops.contains(&(step + 1)) {
             let learnt = with_weights(blob, &device.read_weights()?)?;
             let accuracy = accuracy_here(&learnt, &plan.test, &progress)?;
@@ -187,7 +193,7 @@ pub fn tune(
         before,
         after,
         steps,
-        mean_loss: loss / steps.max(1) as f64,
+        course,
         digest: device.weights_digest()?,
         weights: device.read_weights()?,
         curve,

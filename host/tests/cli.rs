@@ -186,6 +186,11 @@ fn tune_gives_accuracy_before_and_after_and_the_weights_digest() {
     );
     assert_eq!(tuned["digest"].as_str().map(str::len), Some(16));
     assert_eq!(tuned["curve"].as_array().map(Vec::len), Some(4));
+    // 300 steps in stretches of 3, each with its loss and its hits before the updates.
+    let course = tuned["course"].as_array().expect("the steps' curve");
+    assert_eq!(course.len(), 100);
+    assert_eq!(course[99]["step"], 300);
+    assert!(course[0]["loss"].as_f64() > course[99]["loss"].as_f64());
 
     // The saved model answers as the tuned one did.
     let arguments = [
@@ -321,4 +326,46 @@ fn stock_says_what_is_wrong_with_a_file() {
     std::fs::write(&path, text.replace("2020-02-02,", "2020-02-01,")).expect("it is there");
     refused(&["stock", &file], "row 31: 2020-02-01 for the second time");
     std::fs::remove_file(path).expect("it was there");
+}
+
+/// Who wrote which digit is known only where QMNIST's file lies.
+#[test]
+fn personalize_counts_the_same_errors_on_the_host_and_on_a_device() {
+    let personalize = |place: &str| {
+        let arguments = [
+            "personalize",
+            "--writers",
+            "2",
+            "--samples",
+            "10,20",
+            "--passes",
+            "2",
+            "--on",
+            place,
+            "--json",
+        ];
+        let output = mote(&arguments);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        if errors.contains("no qmnist-writer-ids") {
+            eprintln!("skipped: {errors}");
+            return None;
+        }
+        json(&arguments)
+    };
+    let Some(host) = personalize("host") else {
+        return;
+    };
+    assert_eq!(host["writers"], 2);
+    assert_eq!(host["trials"].as_array().map(Vec::len), Some(4));
+    for row in host["results"].as_array().expect("one for each count") {
+        let before = &row["before"];
+        assert!(before["low"].as_f64() <= before["rate"].as_f64(), "{row}");
+        assert_eq!(before["tests"], row["after"]["tests"]);
+    }
+    let Some(device) = personalize("qemu:an386") else {
+        return;
+    };
+    for key in ["digest", "results", "trials", "arena"] {
+        assert_eq!(host[key], device[key], "{key}");
+    }
 }

@@ -168,6 +168,12 @@ fn fetch(set: &SetInfo, ui: &Ui) -> anyhow::Result<()> {
         ui.result(format_args!("{}: the files are there, and good", set.name));
         return Ok(());
     }
+    anyhow::ensure!(
+        !set.fetch.is_empty(),
+        "{} has to be fetched by hand: {}",
+        set.name,
+        set.source
+    );
     let command = paths::workspace_root().join(set.fetch);
     ui.note(format_args!(
         "Running {}",

@@ -10,6 +10,7 @@ mod eval;
 mod export;
 mod flash;
 mod inspect;
+mod personalize;
 mod plan;
 mod run;
 mod samples;
@@ -73,6 +74,8 @@ enum Command {
     Run(run::Args),
     /// Fine-tune on labelled samples, on the host or on a device.
     Tune(tune::Args),
+    /// Let many writers teach the model their digits, and count errors before and after.
+    Personalize(personalize::Args),
     /// Foretell prices day by day, and learn from each as it comes.
     Stock(stock::Args),
     /// Show or forget what a device keeps in flash of what it learnt.
@@ -100,6 +103,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Eval(args) => eval::run(args, &ui),
         Command::Run(args) => run::run(args, &ui),
         Command::Tune(args) => tune::run(args, &ui),
+        Command::Personalize(args) => personalize::run(args, &ui),
         Command::Stock(args) => stock::run(args, &ui),
         Command::Store(args) => store::run(args, &ui),
         Command::Flash(args) => flash::run(args, &ui),

@@ -6,6 +6,8 @@ use anyhow::Context;
 use host::blob::Blob;
 use host::data::{self, DataSet, Part, Shift};
 use host::device::{self, Device, Place};
+use host::export::Builder;
+use host::plan::SpecRequest;
 use host::ui::Ui;
 
 /// Which samples of which set, and how the world has shifted.
@@ -13,7 +15,7 @@ use host::ui::Ui;
 pub(crate) struct Samples {
     /// The data set; `mote data` lists them.
     #[arg(long, default_value = "mnist")]
-    set: String,
+    pub(crate) set: String,
     /// Where its files lie, when not in the cache.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
@@ -69,4 +71,17 @@ impl Where {
         let store = self.store.as_deref();
         Ok(device::open_with_store(&self.on, store, blob, ui)?)
     }
+}
+
+/// The blob with the training plan that the words of `--train` ask for; as it is without any.
+pub(crate) fn with_plan(blob: Blob, words: Option<&str>) -> anyhow::Result<Blob> {
+    let Some(words) = words else {
+        return Ok(blob);
+    };
+    let request: SpecRequest = words.parse()?;
+    let model = blob.model();
+    let spec = request.apply(&model)?;
+    let (builder, outputs) = Builder::of(&model);
+    let bytes = builder.finish(&outputs, Some(spec))?;
+    Ok(Blob::new(blob.path(), bytes)?)
 }

@@ -7,7 +7,6 @@ use anyhow::{Context, ensure};
 use chrono::NaiveDate;
 use host::blob::Blob;
 use host::data::{Series, SeriesFile};
-use host::device;
 use host::fit::Fit;
 use host::report;
 use host::stock::{self, Plan, Verdict, Walk};
@@ -144,7 +143,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         online,
         warm_up: args.warm_up,
     };
-    let mut device = device::open(&args.place.on, &blob, ui)?;
+    let mut device = args.place.open(&blob, ui)?;
     let started = Instant::now();
     let walk = stock::walk(device.as_mut(), &blob, &plan, ui)?;
     let stack = device.stack()?;
@@ -190,7 +189,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         digest: format!("{:016x}", walk.digest),
         weights_digest: walk.weights_digest.map(|digest| format!("{digest:016x}")),
         math: MATH,
-        losses: &walk.losses,
+        losses: walk.course.losses(),
         seconds,
         stack,
     })?;

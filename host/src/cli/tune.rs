@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, ensure};
 use host::blob::Blob;
+use host::curve::Point;
 use host::data::Part;
 use host::report;
 use host::tune::{self, CurvePoint, Plan, Tuning};
@@ -14,7 +15,7 @@ use nn_core::scalar::MATH;
 use nn_core::train::{Sgd, TrainError};
 use serde::Serialize;
 
-use super::samples::{Samples, Where};
+use super::samples::{Samples, Where, with_plan};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,6 +23,7 @@ Examples:
   mote tune models/mnist-cnn-head.mote --on qemu:an386 --shift rot90 --samples 1000 --json
   mote tune models/mnist-cnn-head.mote --on qemu:an386 --store flash.bin --keep --shift rot90
   mote tune models/mnist-cnn-f32.mote --shift invert --learning-rate 0.003 --save tuned.mote
+  mote tune models/mnist-cnn-f32.mote --set usps --train layers:conv2d_2,dense_2 --samples 200 --passes 5 --test 5000
 
 What learns, and the default rates, are the model's own (`mote inspect` shows them). The samples come
 from the training set, accuracy is measured on the test set, both shifted. The digest is FNV-1a 64
@@ -41,6 +43,9 @@ pub(crate) struct Args {
     source: Samples,
     #[command(flatten)]
     how: How,
+    /// What learns, instead of the model's own plan: all, last:K, layers:A,B … (`mote plan --help`).
+    #[arg(long, value_name = "PLAN")]
+    train: Option<String>,
     /// Write the model with the learnt weights to this file.
     #[arg(long, value_name = "FILE.mote")]
     save: Option<PathBuf>,
@@ -79,6 +84,9 @@ pub(crate) struct How {
     /// Measure what was learnt so far at N places along the way.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub(crate) checkpoints: usize,
+    /// Tell the steps' losses and hits as means over N stretches of them.
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = at_least_one)]
+    points: usize,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
@@ -101,6 +109,7 @@ impl How {
             momentum: None,
             weight_decay: None,
             checkpoints,
+            points: 100,
         }
     }
 
@@ -135,6 +144,7 @@ struct Report<'r> {
     model: String,
     name: &'r str,
     on: String,
+    set: &'r str,
     shift: String,
     samples: usize,
     passes: usize,
@@ -153,6 +163,8 @@ struct Report<'r> {
     math: &'static str,
     weights_bytes: usize,
     curve: &'r [CurvePoint],
+    /// Means over stretches of steps: loss and hits before each update.
+    course: Vec<Point>,
     seconds: f64,
     /// On a device, in bytes: size, setup, serve.
     stack: Option<StackUse>,
@@ -162,7 +174,7 @@ struct Report<'r> {
 
 /// Runs `mote tune`.
 pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
-    let blob = Blob::open(&args.model)?;
+    let blob = with_plan(Blob::open(&args.model)?, args.train.as_deref())?;
     let mut how = args.how.clone();
     if args.picture.is_some() && how.checkpoints == 0 {
         how.checkpoints = 8;
@@ -199,6 +211,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             model: args.model.display().to_string(),
             name: model.name(),
             on: args.place.on.to_string(),
+            set: &args.source.set,
             shift: args.source.shift.to_string(),
             samples: plan.training.len(),
             passes: plan.passes,
@@ -208,7 +221,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             accuracy_after: tuning.after.accuracy(),
             digest_before: format!("{:016x}", tuning.before.digest),
             digest_after: format!("{:016x}", tuning.after.digest),
-            mean_loss: tuning.mean_loss,
+            mean_loss: tuning.course.mean_loss(),
             learning_rate: sgd.learning_rate,
             momentum: sgd.momentum,
             weight_decay: sgd.weight_decay,
@@ -216,6 +229,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             math: MATH,
             weights_bytes: tuning.weights.len(),
             curve: &tuning.curve,
+            course: tuning.course.points(args.how.points),
             seconds,
             stack,
             store: stored,
@@ -223,7 +237,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     } else {
         ui.result(format_args!(
             "{} on {}, {}: accuracy {:.2} % before, {:.2} % after {} samples; \
-             digest of the learnt weights {:016x}",
+             digest of the learnt weights {:016x}\n  loss a step, as the device told it: {}",
             blob.model().name(),
             args.place.on,
             args.source.shift,
@@ -231,6 +245,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             100.0 * tuning.after.accuracy(),
             tuning.steps,
             tuning.digest,
+            tuning.course.line(),
         ));
     }
     Ok(())
@@ -243,6 +258,12 @@ pub(crate) fn draw(path: &std::path::Path, place: &str, tuning: &Tuning) -> anyh
         .iter()
         .map(|point| (point.samples, point.accuracy))
         .collect();
-    report::learning_curve(path, &format!("Learning on {place}"), &points)?;
+    let steps: Vec<(usize, f64, Option<f64>)> = tuning
+        .course
+        .points(100)
+        .iter()
+        .map(|point| (point.step, point.loss, point.accuracy))
+        .collect();
+    report::device_curve(path, &format!("Learning on {place}"), &points, &steps)?;
     Ok(())
 }

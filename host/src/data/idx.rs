@@ -1,7 +1,7 @@
 //! The IDX format: `0 0 type dimensions | size of each dimension (u32, big-endian) | values`.
 //!
-//! Source: the format's description beside the MNIST database. Only type 8, unsigned bytes, is
-//! read. Files may be packed with gzip.
+//! Source: the format's description beside the MNIST database. Types 8, unsigned bytes, and 12, whole
+//! numbers of 4 bytes, big-endian, are read. Files may be packed with gzip.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,6 +11,8 @@ use flate2::read::MultiGzDecoder;
 
 /// Type code of unsigned bytes.
 const UNSIGNED_BYTE: u8 = 0x08;
+/// Type code of whole numbers of 4 bytes.
+const WORD: u8 = 0x0C;
 /// What is read at most: a header that says more than this is damaged.
 const LARGEST: usize = 1 << 32;
 
@@ -36,12 +38,14 @@ pub enum IdxError {
     },
     /// The first four bytes are wrong.
     #[error(
-        "{path}: wanted an IDX file of unsigned bytes (magic 00 00 08 01 to 00 00 08 04), \
+        "{path}: wanted an IDX file of up to 4 dimensions (magic 00 00 {kind:02x} 01 to 00 00 {kind:02x} 04), \
          found {found:02x?}. Fetch the file again"
     )]
     Magic {
         /// The file.
         path: PathBuf,
+        /// The type wanted.
+        kind: u8,
         /// Its first bytes.
         found: Vec<u8>,
     },
@@ -76,19 +80,34 @@ impl Idx {
     /// # Errors
     /// What was wanted and what was found: magic, sizes, length.
     pub fn read(path: &Path) -> Result<Self, IdxError> {
+        Self::open(path, UNSIGNED_BYTE)
+    }
+
+    /// Sizes and values of a file of whole numbers of 4 bytes, none of them negative.
+    ///
+    /// # Errors
+    /// As [`Idx::read`].
+    pub fn read_words(path: &Path) -> Result<(Vec<usize>, Vec<u32>), IdxError> {
+        let Self { dimensions, values } = Self::open(path, WORD)?;
+        let words = values.chunks_exact(4);
+        let words = words.map(|word| u32::from_be_bytes([word[0], word[1], word[2], word[3]]));
+        Ok((dimensions, words.collect()))
+    }
+
+    fn open(path: &Path, kind: u8) -> Result<Self, IdxError> {
         let read = |source| IdxError::Read {
             path: path.to_path_buf(),
             source,
         };
         let file = File::open(path).map_err(read)?;
         if path.extension().is_some_and(|extension| extension == "gz") {
-            Self::parse(MultiGzDecoder::new(file), path)
+            Self::parse(MultiGzDecoder::new(file), path, kind)
         } else {
-            Self::parse(file, path)
+            Self::parse(file, path, kind)
         }
     }
 
-    fn parse(mut reader: impl Read, path: &Path) -> Result<Self, IdxError> {
+    fn parse(mut reader: impl Read, path: &Path, kind: u8) -> Result<Self, IdxError> {
         let read = |source| IdxError::Read {
             path: path.to_path_buf(),
             source,
@@ -99,9 +118,14 @@ impl Idx {
             .take(4)
             .read_to_end(&mut magic)
             .map_err(read)?;
-        let &[0, 0, UNSIGNED_BYTE, rank @ 1..=4] = &magic[..] else {
+        let rank = match magic[..] {
+            [0, 0, found, rank @ 1..=4] if found == kind => Some(rank),
+            _ => None,
+        };
+        let Some(rank) = rank else {
             return Err(IdxError::Magic {
                 path: path.to_path_buf(),
+                kind,
                 found: magic,
             });
         };
@@ -127,7 +151,9 @@ impl Idx {
         }
         let wanted = dimensions
             .iter()
-            .try_fold(1usize, |product, &size| product.checked_mul(size))
+            .try_fold(if kind == WORD { 4 } else { 1 }, |product: usize, &size| {
+                product.checked_mul(size)
+            })
             .filter(|&bytes| bytes <= LARGEST);
         let Some(wanted) = wanted else {
             return Err(IdxError::TooLarge {
@@ -163,7 +189,7 @@ mod tests {
     const SMALL: &[u8] = &[0, 0, 8, 2, 0, 0, 0, 2, 0, 0, 0, 3, 1, 2, 3, 4, 5, 6];
 
     fn parse(bytes: &[u8]) -> Result<Idx, IdxError> {
-        Idx::parse(bytes, Path::new("small-idx"))
+        Idx::parse(bytes, Path::new("small-idx"), UNSIGNED_BYTE)
     }
 
     #[test]
@@ -171,6 +197,16 @@ mod tests {
         let idx = parse(SMALL).unwrap();
         assert_eq!(idx.dimensions, [2, 3]);
         assert_eq!(idx.values, [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn reads_words() {
+        let path = std::env::temp_dir().join(format!("mote-idx-words-{}", std::process::id()));
+        std::fs::write(&path, [0, 0, 12, 1, 0, 0, 0, 2, 0, 0, 1, 2, 0, 0, 0, 7]).unwrap();
+        let (words, bytes) = (Idx::read_words(&path), Idx::read(&path));
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!(words.unwrap(), (vec![2], vec![258, 7]));
+        assert!(matches!(bytes, Err(IdxError::Magic { .. })));
     }
 
     #[test]

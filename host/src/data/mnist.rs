@@ -7,6 +7,7 @@ use super::{DataError, DataSet, Idx, Part, SetFile, SetInfo, find};
 /// MNIST, as the four IDX files of its authors.
 pub(super) const MNIST: SetInfo = SetInfo {
     name: "mnist",
+    folder: "mnist",
     title: "handwritten digits, white on black",
     shape: [28, 28, 1],
     classes: &["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"],

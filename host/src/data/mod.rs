@@ -6,17 +6,21 @@
 mod augment;
 mod check;
 mod idx;
+mod mat;
 mod mnist;
 mod rng;
 mod series;
 mod shift;
+mod usps;
 mod windows;
+pub mod writers;
 
 use std::path::{Path, PathBuf};
 
 pub use augment::Augmenter;
 pub use check::{FileCheck, FileState, check};
 pub use idx::{Idx, IdxError};
+pub use mat::MatError;
 pub use rng::Stream;
 pub use series::{Series, SeriesError, SeriesFile};
 pub use shift::{Shift, ShiftError, UnknownShift};
@@ -28,11 +32,12 @@ use crate::paths;
 use crate::sample::{self, SampleError};
 
 /// The data sets that a recipe can name.
-pub const SETS: &[&SetInfo] = &[&mnist::MNIST];
+pub const SETS: &[&SetInfo] = &[&mnist::MNIST, &usps::FRAMED, &usps::FULL];
 
 /// Prices day by day, of any CSV file: a recipe's `[data.series]` says which.
 pub const SERIES: SetInfo = SetInfo {
     name: "series",
+    folder: "series",
     title: "prices day by day, from a CSV file",
     shape: [0, 1, 1],
     classes: &[],
@@ -51,6 +56,8 @@ pub const DATA_VARIABLE: &str = "MOTE_DATA";
 pub struct SetInfo {
     /// What recipes call it.
     pub name: &'static str,
+    /// The folder of its files.
+    pub folder: &'static str,
     /// One line for people.
     pub title: &'static str,
     /// Height, width and channels of one image.
@@ -99,8 +106,12 @@ pub enum DataError {
     },
     /// A file is not where it should be.
     #[error(
-        "{set}: no {file} (nor {file}.gz) in {directory}. `{fetch}` fetches it; \
-         or say where it lies with --data DIR or the environment variable MOTE_DATA"
+        "{set}: no {file} (nor {file}.gz) in {directory}. {}; \
+         or say where it lies with --data DIR or the environment variable MOTE_DATA",
+        match fetch.is_empty() {
+            true => format!("Take it from its source (`mote data {set}`)"),
+            false => format!("`{fetch}` fetches it"),
+        }
     )]
     Missing {
         /// The set.
@@ -124,6 +135,22 @@ pub enum DataError {
         wanted: String,
         /// What it holds.
         found: String,
+    },
+    /// Nobody knows who wrote the digits.
+    #[error(
+        "no qmnist-writer-ids/qmnist-train-labels-idx2-int (nor .gz) in {folder}: take it from          github.com/facebookresearch/qmnist, and say where it lies with --data DIR or the environment variable MOTE_DATA"
+    )]
+    NoWriters {
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// A file is no MATLAB file that can be read.
+    #[error("{path}: {source}. `mote data` checks the files")]
+    Matlab {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: MatError,
     },
     /// A series that cannot be read, or is too short.
     #[error(transparent)]
@@ -163,16 +190,24 @@ pub fn set(name: &str) -> Result<&'static SetInfo, DataError> {
 impl SetInfo {
     /// The directory that holds the set's files.
     ///
-    /// `directory` is what `--data` gave; else `MOTE_DATA`, else `.cache/data` of the workspace.
-    /// Either holds the files themselves or a folder of the set's name.
+    /// `directory` is what `--data` gave; else `MOTE_DATA`, if the set is there, else `.cache/data` of the workspace.
+    /// Each holds the files themselves or a folder of the set's name.
     pub fn directory(&self, directory: Option<&Path>) -> PathBuf {
         let base = folder(directory);
-        let named = base.join(self.name);
-        let flat = self
-            .files
-            .iter()
-            .any(|file| find(&base, file.name).is_some());
-        if flat && !named.is_dir() { base } else { named }
+        let named = base.join(self.folder);
+        let holds = |folder: &Path| {
+            let mut files = self.files.iter();
+            files.any(|file| find(folder, file.name).is_some())
+        };
+        // Other sets may lie where MOTE_DATA says, and this one be fetched all the same.
+        let fetched = paths::cache_dir().join("data").join(self.folder);
+        if !named.is_dir() && holds(&base) {
+            base
+        } else if directory.is_none() && !holds(&named) && holds(&fetched) {
+            fetched
+        } else {
+            named
+        }
     }
 
     /// Reads one part of the set; `directory` as for [`SetInfo::directory`].

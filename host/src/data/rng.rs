@@ -25,6 +25,10 @@ impl Stream {
     pub const CALIBRATION: u64 = 6;
     /// The weights of layers that are measured.
     pub const BENCH: u64 = 7;
+    /// Which writers are held out.
+    pub const WRITERS: u64 = 8;
+    /// Which writers a resampled count is of.
+    pub const BOOTSTRAP: u64 = 9;
 
     /// The stream of `purpose`, for instance of one sample (`index`) in one `epoch`.
     pub fn new(seed: u64, purpose: u64, epoch: u64, index: u64) -> Self {

@@ -6,6 +6,7 @@ use serde::Deserialize;
 
 use super::Size;
 use super::error::{Misfit, within};
+use crate::data::writers::{Group, Writers};
 use crate::data::{self, DataError, DataSet, Part, Series, SeriesFile, SetInfo, Windows};
 
 /// The section `[data]`.
@@ -20,6 +21,9 @@ pub struct Data {
     /// How training images are varied.
     #[serde(default)]
     pub augment: Augment,
+    /// Learn only from digits of other people than those that `mote personalize` reports on, or chooses rates by.
+    #[serde(default)]
+    pub exclude_writers: bool,
     /// Which prices, for the set `series`.
     #[serde(default)]
     pub series: Option<SeriesData>,
@@ -95,6 +99,10 @@ impl Data {
                 self.augment.shift,
             ));
         }
+        if self.exclude_writers && self.set != "mnist" {
+            let wanted = "false: only the writers of mnist are known";
+            return Err(Misfit::field("exclude_writers", wanted, true));
+        }
         let is_series = self.set == data::SERIES.name;
         match &self.series {
             None if is_series => {
@@ -130,7 +138,12 @@ impl Data {
         part: Part,
     ) -> Result<DataSet, DataError> {
         let Some(fields) = &self.series else {
-            return set.load(given, part);
+            let samples = set.load(given, part)?;
+            if !self.exclude_writers || part == Part::Test {
+                return Ok(samples);
+            }
+            let writers = Writers::read(given, &samples.labels)?;
+            return Ok(samples.select(&writers.digits(Group::Others)));
         };
         let series = Series::read(&fields.source(given), &fields.column)?;
         let windows = Windows::new(&series, fields.window.get(), fields.train)?;

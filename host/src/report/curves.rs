@@ -98,41 +98,68 @@ pub fn training_curve(path: &Path, name: &str, rows: &[EpochRow]) -> Result<(), 
     })
 }
 
-/// Draws accuracy (from 0 to 1) on unseen samples against the samples learnt so far.
+/// Draws what a device learnt: beside each other the loss of its steps, as it told them, and accuracy (from 0 to 1), of the
+/// steps before their update and on unseen samples.
+///
+/// `unseen` is pairs of samples learnt and accuracy; `steps` are samples learnt, loss, and accuracy where it is known.
 ///
 /// # Errors
 /// When there are no points, or the file cannot be written.
-pub fn learning_curve(
+pub fn device_curve(
     path: &Path,
     title: &str,
-    points: &[(usize, f64)],
+    unseen: &[(usize, f64)],
+    steps: &[(usize, f64, Option<f64>)],
 ) -> Result<(), ReportError> {
-    let (Some(first), Some(last)) = (points.first(), points.last()) else {
+    let (Some(first), Some(last)) = (unseen.first(), unseen.last()) else {
         return Err(ReportError::Shape {
             path: path.to_path_buf(),
             wanted: "at least one point".to_owned(),
             found: "none".to_owned(),
         });
     };
-    let percent = points
-        .iter()
-        .map(|&(samples, share)| (samples as f64, share * 100.0));
-    let curves = [Curve {
+    let percent = |&(samples, share): &(usize, f64)| (samples as f64, share * 100.0);
+    let told = |&(step, _, share): &(usize, f64, Option<f64>)| Some(percent(&(step, share?)));
+    let loss = [Curve {
         name: "",
         colour: BLUE,
-        points: percent.collect(),
+        points: steps.iter().map(|step| (step.0 as f64, step.1)).collect(),
     }];
+    let accuracy = [
+        Curve {
+            name: "its own steps",
+            colour: BLUE,
+            points: steps.iter().filter_map(told).collect(),
+        },
+        Curve {
+            name: "unseen samples",
+            colour: ORANGE,
+            points: unseen.iter().map(percent).collect(),
+        },
+    ];
     let across = (first.0 as f64, last.0.max(first.0 + 1) as f64);
-    draw(path, title, (960, 600), |area| {
-        let panel_of = Panel {
-            title: "accuracy on unseen samples (%)",
-            x: "samples learnt",
+    let highest = extreme(&loss, f64::max).unwrap_or(1.0).max(1e-3);
+    draw(path, title, (1280, 560), |area| {
+        let (left, right) = area.split_horizontally(616);
+        let x = "samples learnt";
+        let losses = Panel {
+            title: "loss before each step",
+            x,
+            across,
+            up: (0.0, highest * 1.05),
+            digits: if highest < 1.0 { 2 } else { 1 },
+            curves: &loss,
+        };
+        panel(&left, &losses)?;
+        let shares = Panel {
+            title: "accuracy (%)",
+            x,
             across,
             up: (0.0, 100.0),
             digits: 0,
-            curves: &curves,
+            curves: &accuracy,
         };
-        panel(area, &panel_of)
+        panel(&right, &shares)
     })
 }
 

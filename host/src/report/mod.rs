@@ -11,7 +11,7 @@ mod misread;
 use std::path::PathBuf;
 
 pub use confusion::confusion_matrix;
-pub use curves::{learning_curve, training_curve};
+pub use curves::{device_curve, training_curve};
 pub use forecast::forecast;
 pub use misread::{Misread, misread_grid};
 

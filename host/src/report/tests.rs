@@ -81,10 +81,21 @@ fn learning_on_a_device_shows_its_points() {
         (500, 0.79),
         (1000, 0.83),
     ];
+    let steps = [
+        (100, 2.0, Some(0.3)),
+        (400, 1.1, None),
+        (1000, 0.5, Some(0.8)),
+    ];
     let drawn = picture("learning", |path| {
-        learning_curve(path, "Learning rot90 on an emulated Cortex-M4F", &points)
+        device_curve(
+            path,
+            "Learning rot90 on an emulated Cortex-M4F",
+            &points,
+            &steps,
+        )
     });
     assert!(drawn.count(canvas::BLUE) > 300);
+    assert!(drawn.count(canvas::ORANGE) > 300);
 }
 
 #[test]

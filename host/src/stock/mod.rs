@@ -25,10 +25,12 @@ use nn_core::train::{Sgd, Target};
 pub use report::{Verdict, write_csv};
 
 use crate::blob::Blob;
+use crate::curve::Course;
 use crate::data::{Part, Series, SeriesError, Windows};
 use crate::device::{Device, DeviceError};
 use crate::fit::Fit;
 use crate::sample::{self, SampleError};
+use crate::tune::LIVE;
 use crate::ui::Ui;
 
 /// Days over which what was learnt must not be worse than the blob.
@@ -110,8 +112,8 @@ pub struct Walk {
     pub refused: usize,
     /// How often what was learnt was thrown away.
     pub reverted: usize,
-    /// Loss of each step, before its update.
-    pub losses: Vec<f32>,
+    /// Loss of each step after the warm-up, before its update.
+    pub course: Course,
     /// FNV-1a 64 over the bytes of all forecasts, frozen and then online.
     pub digest: u64,
     /// FNV-1a 64 over the learnt weights, told by the device; `None` where nothing learns.
@@ -180,7 +182,7 @@ pub fn walk(
         steps: 0,
         refused: 0,
         reverted: 0,
-        losses: Vec::new(),
+        course: Course::default(),
         digest: 0,
         weights_digest: None,
     };
@@ -225,7 +227,7 @@ pub fn walk(
             match device.train(&bytes, Target::Values(&[windows.target(day)])) {
                 Ok(report) => {
                     walk.steps += 1;
-                    walk.losses.push(report.loss);
+                    walk.course.push(report.loss, None);
                 }
                 Err(error) if error.is_divergence() => {
                     // Weights that make a step diverge are no good ones.
@@ -241,7 +243,10 @@ pub fn walk(
                 since = index + 1;
             }
             progress.inc(1);
-            progress.message(format_args!("{} {online:.2}", plan.series.dates[day]));
+            if index % LIVE == 0 {
+                let date = plan.series.dates[day];
+                progress.message(format_args!("{date} {}", walk.course.line()));
+            }
         }
         progress.finish();
         walk.weights_digest = Some(device.weights_digest()?);
