@@ -19,6 +19,8 @@ macro_rules! cpu {
 mod armv7em;
 #[cfg(mote_armv7em)]
 pub(crate) mod fixed;
+#[cfg(mote_helium)]
+pub(crate) mod helium;
 mod largest;
 mod lstm_unit;
 pub mod packed;
@@ -34,8 +36,10 @@ mod vfp;
 
 pub(crate) use largest::Windows;
 pub(crate) use lstm_unit::{LstmUnit, saturate_i16};
+#[cfg(not(mote_helium))]
+pub(crate) use portable::GATHERED_I8;
 pub(crate) use portable::{
-    BLOCK, GATHERED_I8, ROWS_I8, accumulate, accumulate_each, accumulate_each_i8, accumulate_part,
+    BLOCK, ROWS_I8, accumulate, accumulate_each, accumulate_each_i8, accumulate_part,
     accumulate_row, dot, dot_rows_i8, part, start, vector_matrix,
 };
 pub use products::Products;

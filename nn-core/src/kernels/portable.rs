@@ -8,6 +8,7 @@ pub(crate) const BLOCK: usize = 8;
 /// Output channels that an int8 loop holds in registers at a time.
 pub(crate) const ROWS_I8: usize = 4;
 /// Inputs that [`dot_rows_i8`] takes at a time where they are gathered.
+#[cfg(not(mote_helium))]
 pub(crate) const GATHERED_I8: usize = 8;
 
 /// `len` values from `at`, or none where they are not all there (which a checked model never asks for).
@@ -124,7 +125,9 @@ pub(crate) fn dot<S: Scalar>(a: &[S], b: &[S]) -> S::Acc {
 pub(crate) fn dot_rows_i8(x: &[i8], rows: [&[i8]; ROWS_I8], zero: i32, sums: &mut [i32; ROWS_I8]) {
     #[cfg(any(mote_armv7em, target_arch = "x86_64"))]
     let (x, rows) = {
-        #[cfg(mote_armv7em)]
+        #[cfg(mote_helium)]
+        let done = super::helium::dot_rows(x, rows, zero, sums);
+        #[cfg(all(mote_armv7em, not(mote_helium)))]
         let done = super::armv7em::dot_rows(x, rows, zero, sums);
         #[cfg(target_arch = "x86_64")]
         let done = super::sse2::dot_rows(x, rows, zero, sums);

@@ -1,5 +1,6 @@
 //! From an int32 sum to an int8 output.
 
+#[cfg(not(mote_helium))]
 use crate::fixed_point::{rescale, saturate_i8};
 use crate::kernels::ROWS_I8;
 
@@ -39,7 +40,48 @@ impl<'r> Requant<'r> {
         sums
     }
 
+    /// The outputs of the channels from `first` on for their finished sums.
+    #[inline]
+    pub(crate) fn finish(&self, first: usize, sums: &[i32], y: &mut [i8]) {
+        #[cfg(mote_helium)]
+        self.rescaling(first, y.len()).finish(sums, y);
+        #[cfg(not(mote_helium))]
+        for (index, (y, &sum)) in y.iter_mut().zip(sums).enumerate() {
+            *y = self.apply(first + index, sum);
+        }
+    }
+
+    /// What rescales `len` channels from `first` on.
+    #[cfg(mote_helium)]
+    #[inline]
+    pub(crate) fn rescaling(&self, first: usize, len: usize) -> super::helium::Rescaling<'_> {
+        let [multipliers, shifts] = self.factors(first, len);
+        super::helium::Rescaling::new(multipliers, shifts, self.limits())
+    }
+
+    /// The multipliers and the shifts of `len` channels from `first` on.
+    #[cfg(mote_helium)]
+    #[inline]
+    pub(crate) fn factors(&self, first: usize, len: usize) -> [&'r [i32]; 2] {
+        [self.multipliers, self.shifts].map(|values| super::part(values, first, len))
+    }
+
+    /// The zero point, the lowest and the highest output.
+    #[cfg(mote_helium)]
+    #[inline]
+    pub(crate) fn limits(&self) -> [i32; 3] {
+        [self.zero_point, self.min, self.max]
+    }
+
+    /// The bias of `channel`.
+    #[cfg(mote_helium)]
+    #[inline]
+    pub(crate) fn bias(&self, channel: usize) -> i32 {
+        self.bias.get(channel).copied().unwrap_or(0)
+    }
+
     /// The output of `channel` for its finished sum.
+    #[cfg(not(mote_helium))]
     #[inline]
     pub(crate) fn apply(&self, channel: usize, sum: i32) -> i8 {
         let multiplier = self.multipliers.get(channel).copied().unwrap_or(0);

@@ -202,19 +202,33 @@ fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
         y_zero,
         range,
         ..
-    } = frame.step.sizes
+    } = &frame.step.sizes
     else {
         return None;
     };
+    let (x, weight, requant, y) = operands_i8(frame, memory, i32::from(*y_zero), *range)?;
+    conv.forward_i8(x, weight, i32::from(*x_zero), &requant, y);
+    Some(())
+}
+
+/// Input, weights, requantization and output.
+type OperandsI8<'m> = (&'m [i8], &'m [i8], Requant<'m>, &'m mut [i8]);
+
+#[cfg_attr(mote_helium, inline(never))] // Stack.
+#[cfg_attr(not(mote_helium), inline(always))]
+fn operands_i8<'m>(
+    frame: &Frame,
+    memory: &'m mut Memory,
+    y_zero: i32,
+    range: [i8; 2],
+) -> Option<OperandsI8<'m>> {
     let parameters = [frame.parameter(0), frame.parameter(1), frame.constant(0)];
     let [weight, bias, requant] = parameters;
     let ([x, weight, bias, table], [y]) =
         memory.borrow([frame.x(), weight, bias, requant], [frame.y()])?;
     let (table, bias) = (numbers(table)?, numbers(bias)?);
-    let requant = Requant::new(table, bias, i32::from(y_zero), range);
-    let (x, weight) = (numbers(x)?, numbers(weight)?);
-    conv.forward_i8(x, weight, i32::from(x_zero), &requant, numbers_mut(y)?);
-    Some(())
+    let requant = Requant::new(table, bias, y_zero, range);
+    Some((numbers(x)?, numbers(weight)?, requant, numbers_mut(y)?))
 }
 
 fn run_backward<S: Learns>(

@@ -223,9 +223,7 @@ pub fn forward_i8(x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &m
             .chunks_exact(inputs);
         let rows = core::array::from_fn(|_| rows.next().unwrap_or(&[]));
         kernels::dot_rows_i8(x, rows, x_zero, &mut sums);
-        for (index, (output, &sum)) in outputs.iter_mut().zip(&sums).enumerate() {
-            *output = requant.apply(first + index, sum);
-        }
+        requant.finish(first, &sums, outputs);
     }
 }
 

@@ -1,11 +1,18 @@
 //! Forward in int8, after TensorFlow Lite's `reference_integer_ops::ConvPerChannel` and `DepthwiseConvPerChannel`.
 
+#[cfg(mote_helium)]
+mod helium;
+
 use super::ConvStep;
-use crate::kernels::{self, GATHERED_I8, ROWS_I8, Requant};
+#[cfg(not(mote_helium))]
+use crate::kernels::GATHERED_I8;
+use crate::kernels::{self, ROWS_I8, Requant};
 
 /// Inputs of an output pixel that are gathered, at most.
+#[cfg(not(mote_helium))]
 const GATHERED: usize = 64 * GATHERED_I8;
 /// Whether they are, at all.
+#[cfg(not(mote_helium))]
 const GATHERS: bool = cfg!(target_arch = "x86_64");
 
 impl ConvStep {
@@ -22,7 +29,24 @@ impl ConvStep {
         for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
             if self.is_depthwise() {
                 self.depthwise_i8(x, weight, x_zero, requant, y);
-            } else if GATHERS && self.is_gapless() && self.filter() <= GATHERED {
+                continue;
+            }
+            #[cfg(mote_helium)]
+            {
+                let operands = helium::Operands {
+                    x,
+                    zero: x_zero,
+                    weight,
+                    requant,
+                };
+                if self.is_whole() {
+                    self.whole_i8(&operands, y);
+                } else {
+                    self.pieces_i8(&operands, y);
+                }
+            }
+            #[cfg(not(mote_helium))]
+            if GATHERS && self.is_gapless() && self.filter() <= GATHERED {
                 self.gathered_i8(x, weight, x_zero, requant, y);
             } else if self.is_gapless() {
                 self.gapless_i8(x, weight, x_zero, requant, y);
@@ -32,11 +56,54 @@ impl ConvStep {
         }
     }
 
-    /// Weights of an output channel of one group.
+    /// Weights of an output channel, but of a depthwise one.
     fn filter(&self) -> usize {
-        usize::from(self.window.rows.kernel) * self.kernel_width() * usize::from(self.inputs)
+        let (group_inputs, _) = self.group();
+        usize::from(self.window.rows.kernel) * self.kernel_width() * group_inputs
     }
 
+    #[cfg_attr(mote_helium, inline(never))] // Stack.
+    fn depthwise_i8(&self, x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &mut [i8]) {
+        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
+        let (_, multiplier) = self.group();
+        let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
+        let mut pixels = y.chunks_exact_mut(outputs.max(1));
+        for row in 0..usize::from(self.window.rows.output) {
+            let rows = self.window.rows.taps(row);
+            for column in 0..usize::from(self.window.columns.output) {
+                let columns = self.window.columns.taps(column);
+                let Some(pixel) = pixels.next() else { return };
+                for (block, out) in pixel.chunks_mut(ROWS_I8).enumerate() {
+                    let first = block * ROWS_I8;
+                    let channels: [usize; ROWS_I8] = self.channels_of(first, multiplier);
+                    let mut sums = requant.biases(first);
+                    for tap in 0..rows.len {
+                        let x_row = (rows.input + tap * down) * self.width();
+                        let w_row = (rows.tap + tap) * self.kernel_width() + columns.tap;
+                        for index in 0..columns.len {
+                            let x_at = (x_row + columns.input + index * along) * inputs;
+                            let w_at = (w_row + index) * outputs + first;
+                            let w = kernels::part(weight, w_at, out.len());
+                            if multiplier == 1 {
+                                let x = kernels::part(x, x_at + first, out.len());
+                                kernels::accumulate_each_i8(x, w, x_zero, &mut sums);
+                            } else {
+                                let pixel = kernels::part(x, x_at, inputs);
+                                let x = channels.map(|c| pixel.get(c).copied().unwrap_or(0));
+                                kernels::accumulate_each_i8(&x, w, x_zero, &mut sums);
+                            }
+                        }
+                    }
+                    requant.finish(first, &sums, out);
+                }
+            }
+        }
+    }
+}
+
+/// All but depthwise.
+#[cfg(not(mote_helium))]
+impl ConvStep {
     /// As [`Self::gapless_i8`], with all inputs of a pixel side by side, and zero points (which add nothing) for what
     /// lies outside and up to a whole number of steps.
     fn gathered_i8(&self, x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &mut [i8]) {
@@ -74,9 +141,7 @@ impl ConvStep {
                         row.get(..whole).unwrap_or(row)
                     });
                     kernels::dot_rows_i8(patch, filters, x_zero, &mut sums);
-                    for (index, (out, &sum)) in out.iter_mut().zip(&sums).enumerate() {
-                        *out = requant.apply(first + index, sum);
-                    }
+                    requant.finish(first, &sums, out);
                 }
             }
         }
@@ -107,9 +172,7 @@ impl ConvStep {
                         });
                         kernels::dot_rows_i8(x, filters, x_zero, &mut sums);
                     }
-                    for (index, (out, &sum)) in out.iter_mut().zip(&sums).enumerate() {
-                        *out = requant.apply(first + index, sum);
-                    }
+                    requant.finish(first, &sums, out);
                 }
             }
         }
@@ -150,48 +213,7 @@ impl ConvStep {
                                 kernels::dot_rows_i8(x, filters, x_zero, &mut sums);
                             }
                         }
-                        for (index, (out, &sum)) in out.iter_mut().zip(&sums).enumerate() {
-                            *out = requant.apply(first + index, sum);
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    fn depthwise_i8(&self, x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &mut [i8]) {
-        let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
-        let (_, multiplier) = self.group();
-        let (down, along) = (self.window.rows.dilation(), self.window.columns.dilation());
-        let mut pixels = y.chunks_exact_mut(outputs.max(1));
-        for row in 0..usize::from(self.window.rows.output) {
-            let rows = self.window.rows.taps(row);
-            for column in 0..usize::from(self.window.columns.output) {
-                let columns = self.window.columns.taps(column);
-                let Some(pixel) = pixels.next() else { return };
-                for (block, out) in pixel.chunks_mut(ROWS_I8).enumerate() {
-                    let first = block * ROWS_I8;
-                    let channels: [usize; ROWS_I8] = self.channels_of(first, multiplier);
-                    let mut sums = requant.biases(first);
-                    for tap in 0..rows.len {
-                        let x_row = (rows.input + tap * down) * self.width();
-                        let w_row = (rows.tap + tap) * self.kernel_width() + columns.tap;
-                        for index in 0..columns.len {
-                            let x_at = (x_row + columns.input + index * along) * inputs;
-                            let w_at = (w_row + index) * outputs + first;
-                            let w = kernels::part(weight, w_at, out.len());
-                            if multiplier == 1 {
-                                let x = kernels::part(x, x_at + first, out.len());
-                                kernels::accumulate_each_i8(x, w, x_zero, &mut sums);
-                            } else {
-                                let pixel = kernels::part(x, x_at, inputs);
-                                let x = channels.map(|c| pixel.get(c).copied().unwrap_or(0));
-                                kernels::accumulate_each_i8(&x, w, x_zero, &mut sums);
-                            }
-                        }
-                    }
-                    for (index, (out, &sum)) in out.iter_mut().zip(&sums).enumerate() {
-                        *out = requant.apply(first + index, sum);
+                        requant.finish(first, &sums, out);
                     }
                 }
             }
