@@ -153,19 +153,26 @@ impl Learning {
     ) -> Option<Operands<'m, S>> {
         let span = frame.parameter(index);
         let learns = back.back.learns(index);
-        let (frozen, learning) = if learns {
-            (Span::NOTHING, self.spans(span))
-        } else {
-            (span, [Span::NOTHING; 1 + MAX_COPIES])
-        };
-        let [w, a, b, c] = learning;
+        let frozen = if learns { Span::NOTHING } else { span };
         let at = |spans: &[Span], index: usize| spans.get(index).copied().unwrap_or(Span::NOTHING);
         let reads = [at(reads, 0), at(reads, 1), at(reads, 2), frozen];
-        let writes = [at(writes, 0), at(writes, 1), at(writes, 2), w, a, b, c];
-        let ([read, read_b, read_c, frozen], writes) = memory.borrow(reads, writes)?;
-        let [write, write_b, write_c, weight, a, b, c] = writes;
-        let weights = if learns {
+        let [first, second, third] = [0, 1, 2].map(|index| at(writes, index));
+        let weight = if learns { span } else { Span::NOTHING };
+        let (reads, writes, weight, copies) = if learns && self.copies > 0 {
+            let [_, a, b, c] = self.spans(span);
+            let writes = [first, second, third, weight, a, b, c];
+            let (reads, writes) = memory.borrow(reads, writes)?;
+            let [first, second, third, weight, a, b, c] = writes;
             let copies = [numbers_mut(a)?, numbers_mut(b)?, numbers_mut(c)?];
+            (reads, [first, second, third], weight, copies)
+        } else {
+            let (reads, writes) = memory.borrow(reads, [first, second, third, weight])?;
+            let [first, second, third, weight] = writes;
+            let copies: [&mut [S]; MAX_COPIES] = [&mut [], &mut [], &mut []];
+            (reads, [first, second, third], weight, copies)
+        };
+        let [read, read_b, read_c, frozen] = reads;
+        let weights = if learns {
             let is_bias = back.back.is_bias(index);
             let rule = S::rule(&mut self.rules);
             let channels = back.pick.and_then(|pick| {
@@ -185,7 +192,7 @@ impl Learning {
         Some(Operands {
             weights,
             reads: [read, read_b, read_c],
-            writes: [write, write_b, write_c],
+            writes,
         })
     }
 

@@ -133,7 +133,7 @@ impl Memory<'_> {
             } else {
                 self.ram.len()
             };
-            if read.range().end > len {
+            if !read.is_within(len) {
                 return false;
             }
         }
@@ -143,7 +143,7 @@ impl Memory<'_> {
             if write.is_empty() {
                 continue;
             }
-            if write.is_flash() || write.range().end > self.ram.len() {
+            if write.is_flash() || !write.is_within(self.ram.len()) {
                 return false;
             }
             for others in [rest, reads] {
