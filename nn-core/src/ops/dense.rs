@@ -247,6 +247,21 @@ pub(crate) fn backward<S: Scalar>(
             }
         }
         Weights::Learning(weight) => {
+            if let Some((weight, rate, rng)) = weight.plainly() {
+                // In a local, as the compiler cannot tell that no weight is its state.
+                let mut draws = *rng;
+                for (x, row) in x.iter_mut().zip(weight.chunks_exact_mut(outputs)) {
+                    let gradient = below.map(|_| S::narrow(kernels::dot(row, delta)));
+                    if *x != S::ZERO {
+                        S::descend_row(row, rate, *x, delta, &mut draws);
+                    }
+                    if let (Some(below), Some(gradient)) = (below, gradient) {
+                        *x = below.derivative(gradient, *x);
+                    }
+                }
+                *rng = draws;
+                return;
+            }
             for (index, x) in x.iter_mut().enumerate() {
                 let row = index * outputs;
                 let gradient =

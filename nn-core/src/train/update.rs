@@ -7,7 +7,7 @@
 //! odds of the remainder.
 
 use crate::kernels::part;
-use crate::scalar::Scalar;
+use crate::scalar::{Scalar, XorShift32};
 use crate::train::rule::{Rule, learns};
 use crate::train::{ChannelMask, Clip};
 
@@ -114,6 +114,17 @@ impl<'w, S: Scalar> Update<'w, S> {
         } else if x != S::ZERO {
             self.outer_plainly(at, x, delta);
         }
+    }
+
+    /// All weights, the rate and the random numbers, where [`outer`](Self::outer) is plain descent: for whoever learns
+    /// row by row, and asks only once.
+    #[inline]
+    pub(crate) fn plainly(&mut self) -> Option<(&mut [S], S::Rate, &mut XorShift32)> {
+        let Rule {
+            learning_rate, rng, ..
+        } = &mut *self.rule;
+        self.plain
+            .then_some((&mut *self.weight, *learning_rate, rng))
     }
 
     #[inline(never)]
