@@ -8,8 +8,10 @@
 //! Weights: for each block of four output channels (padded with zeros) the two taps of a row, of a pair of channels, of
 //! a column, in two words. With one input channel: of a row, of a pair of columns.
 //! Depthwise, words of two 16-bit weights: for each block of channels 0 and 2, then of 1 and 3, the taps in their order;
-//! layout 2 runs them in another way (`channels`).
+//! layout 2 runs them in another way (`channels`), and those of one cell (`cells`).
 
+#[cfg(not(mote_armv7em))]
+mod cells;
 #[cfg(not(mote_armv7em))]
 mod channels;
 mod pack;
@@ -85,6 +87,9 @@ pub(crate) fn run<const FORM: u8>(
         form => form,
     };
     match form {
+        #[cfg(not(mote_armv7em))]
+        form::POINTWISE if layer.layout.is_armv7m() => layer.pointwise_fours(map, scratch),
+        #[cfg(not(any(mote_armv7m, mote_armv6m)))]
         form::POINTWISE => layer.pointwise(map, scratch),
         #[cfg(not(mote_armv7em))]
         form::DEPTHWISE if layer.layout.is_armv7m() => layer.depthwise_fours(map, scratch),
@@ -241,6 +246,7 @@ impl Layer<'_> {
     }
 
     /// A kernel of one cell: the words of two pixels alternate in scratch.
+    #[cfg(not(any(mote_armv7m, mote_armv6m)))]
     #[inline(never)]
     fn pointwise(&self, map: Map, scratch: &mut [i32]) {
         let x = map.x.unwrap_or(&[]);
@@ -257,13 +263,8 @@ impl Layer<'_> {
             for pair in out.chunks_mut(self.pair_len()) {
                 let first = pixels.next().unwrap_or(&[]);
                 let second = pixels.next().unwrap_or(first);
-                let inputs = if self.layout.is_armv7m() {
-                    one_by_one([first, second], scratch)
-                } else {
-                    alternate(first, second, scratch);
-                    [0; 2]
-                };
-                kernels.run(bytemuck::cast_slice(scratch), inputs, pooled, pair);
+                alternate(first, second, scratch);
+                kernels.run(bytemuck::cast_slice(scratch), [0; 2], pooled, pair);
             }
         }
     }
@@ -337,6 +338,7 @@ impl Layer<'_> {
         }
     }
 
+    #[cfg(not(any(mote_armv7m, mote_armv6m)))]
     #[inline(never)]
     fn pair_kernels(&self, halves: usize) -> Kernels<'_> {
         self.kernels(|_, _, blocks| Kernel::pairs(halves, blocks))
@@ -455,26 +457,9 @@ fn quad(pixel: &[i8], first: usize, depthwise: bool) -> [i32; 2] {
     }
 }
 
-/// The words of two pixels, one after the other, and the sums of their inputs.
-#[cfg_attr(mote_armv6m, inline(never))] // Stack.
-#[cfg_attr(not(mote_armv6m), inline)]
-fn one_by_one(pixels: [&[i8]; 2], out: &mut [i32]) -> [i32; 2] {
-    let mut halves = out.chunks_mut((out.len() / 2).max(1));
-    pixels.map(|pixel| {
-        let words = halves.next().unwrap_or_default().chunks_mut(2);
-        for (words, at) in words.zip((0..).step_by(4)) {
-            for (out, word) in words.iter_mut().zip(quad(pixel, at, false)) {
-                *out = word;
-            }
-        }
-        let sum = |sum: i32, x: &i8| sum.wrapping_add(i32::from(*x));
-        pixel.iter().fold(0, sum)
-    })
-}
-
 /// The words of two pixels in turn.
-#[cfg_attr(mote_armv6m, inline(never))] // Stack.
-#[cfg_attr(not(mote_armv6m), inline)]
+#[cfg(not(any(mote_armv7m, mote_armv6m)))]
+#[inline]
 fn alternate(first: &[i8], second: &[i8], out: &mut [i32]) {
     let at = (0..).step_by(4);
     for (out, at) in out.chunks_mut(4).zip(at) {

@@ -227,7 +227,11 @@ impl Shape {
     pub fn sizes(&self, layout: Layout) -> [usize; 3] {
         let (lines, _, halves) = self.line();
         let scratch = if self.is_pointwise() {
-            2 * self.planes()
+            let words = match layout {
+                Layout::Armv7em => 2,
+                Layout::Armv7m => 6,
+            };
+            words * self.planes()
         } else if self.depthwise && matches!(layout, Layout::Armv7m) {
             let (parts, part) = self.parts();
             let row = self.inputs().saturating_mul(parts).saturating_mul(part / 4);

@@ -5,10 +5,12 @@
 #![allow(unsafe_code)]
 
 mod lstm;
+mod mixed;
 
 use core::arch::naked_asm;
 
 pub(in super::super) use self::lstm::lstm_step;
+pub(super) use self::mixed::mixed_sums;
 use super::{CHANNELS, Lines};
 use crate::kernels::packed::channel::LEN;
 

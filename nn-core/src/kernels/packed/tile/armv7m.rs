@@ -8,11 +8,13 @@
 
 mod fours;
 mod lstm;
+mod mixed;
 mod outputs;
 
 use core::arch::naked_asm;
 
 pub(in super::super) use self::lstm::lstm_step;
+pub(in super::super) use self::mixed::cells;
 use self::outputs::{finish, finish_single};
 use super::frame::Frame;
 pub(in super::super) use super::frame::Kernel;
@@ -100,11 +102,6 @@ impl<'w> Kernel<'w> {
             run,
             ..kernel
         })
-    }
-
-    /// Of a kernel of one cell: the inputs of both pixels, of so many halves, lie one after the other.
-    pub(in super::super) fn pairs(halves: usize, blocks: &Blocks<'w>) -> Option<Self> {
-        Self::lines(&Lines::pointwise(halves), blocks)
     }
 }
 

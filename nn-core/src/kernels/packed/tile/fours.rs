@@ -89,12 +89,12 @@ impl Fours {
 
 /// The outputs of four doubled sums of a channel.
 #[cfg(mote_armv6m)]
-use super::armv6m::outputs_of as outputs;
+pub(super) use super::armv6m::outputs_of as outputs;
 
 /// The outputs of four doubled sums of a channel.
 #[cfg(not(mote_armv6m))]
 #[inline(always)]
-fn outputs(doubled: &[i32; PIXELS], table: &[i32; LEN]) -> [i8; PIXELS] {
+pub(super) fn outputs(doubled: &[i32; PIXELS], table: &[i32; LEN]) -> [i8; PIXELS] {
     let of =
         |sum: i32| crate::kernels::packed::channel::requantize(table[0].wrapping_add(sum), *table);
     doubled.map(of)

@@ -13,6 +13,8 @@ mod armv7m;
 mod fours;
 #[cfg(any(mote_armv7em, mote_armv7m))]
 mod frame;
+#[cfg(not(mote_armv7em))]
+mod mixed;
 #[cfg(not(any(mote_armv7em, mote_armv7m)))]
 mod portable;
 #[cfg(not(mote_armv7em))]
@@ -34,8 +36,14 @@ pub(super) use quads::{QuadSums, sum as quad_sum};
 #[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 pub(super) use sums::PixelSums;
 
+#[cfg(mote_armv7m)]
+pub(super) use armv7m::cells;
 #[cfg(not(mote_armv7em))]
 pub(super) use fours::{Channel, Fours, PIXELS};
+#[cfg(not(mote_armv7em))]
+pub(super) use mixed::Mixed;
+#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+pub(super) use mixed::cells;
 
 /// Channels of a block.
 pub(super) const CHANNELS: usize = 4;
@@ -94,20 +102,6 @@ impl Lines {
     pub(super) fn reach(&self) -> usize {
         let lines = self.count.saturating_sub(1) as usize * self.pitch as usize;
         lines + 2 * self.words as usize + self.distance as usize
-    }
-
-    /// Of a kernel of one cell: the inputs of both pixels, of so many halves, lie one after the other.
-    #[cfg(not(mote_armv7em))]
-    pub(super) fn pointwise(halves: usize) -> Self {
-        // What lies in memory fits.
-        let (words, distance) = ((halves / 4) as u32, (halves / 2) as u32);
-        let (pitch, count) = (0, 1);
-        Self {
-            pitch,
-            words,
-            count,
-            distance,
-        }
     }
 
     /// Of one vector.

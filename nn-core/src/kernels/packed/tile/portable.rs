@@ -91,13 +91,10 @@ impl<'w> Kernel<'w> {
         Self::new(Inputs::Planes(*lines, plane, 2 * first), blocks)
     }
 
-    /// The words of both pixels alternate, or lie one after the other: so many halves of both.
+    /// The words of both pixels alternate: so many halves of both.
+    #[cfg(not(mote_armv6m))]
     pub(in super::super) fn pairs(halves: usize, blocks: &Blocks<'w>) -> Option<Self> {
-        #[cfg(not(mote_armv6m))]
-        if !blocks.layout.is_armv7m() {
-            return Self::new(Inputs::Pairs(halves / 2), blocks);
-        }
-        Self::lines(&Lines::pointwise(halves), blocks)
+        Self::new(Inputs::Pairs(halves / 2), blocks)
     }
 
     fn new(inputs: Inputs, blocks: &Blocks<'w>) -> Option<Self> {
