@@ -83,11 +83,10 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     } else {
         args.what
     };
-    let layout = layout_of(board);
     // Before the first image is built.
     let models: Vec<(String, Blob)> = what
         .iter()
-        .map(|what| open(what, layout, args.train))
+        .map(|what| open(what, layout_of(board, what), args.train))
         .collect::<Result<_, _>>()?;
     let mut rows = Vec::new();
     for (name, blob) in &models {
@@ -132,17 +131,26 @@ enum Row {
     },
 }
 
-/// The layout that a board's kernels are made for.
-fn layout_of(board: &Board) -> Layout {
-    if board.has_dsp() {
-        Layout::Armv7em
-    } else {
-        Layout::Armv7m
+/// Layers whose packed kernels are the fastest ones on a Cortex-M55, too: for these it has none with MVE.
+const PACKED_ON_HELIUM: [&str; 4] = ["depthwise_i8", "lstm_i8", "sigmoid_i8", "tanh_i8"];
+
+/// The layout that a board's fastest kernels for `what` read; none for plain weights.
+fn layout_of(board: &Board, what: &str) -> Option<Layout> {
+    match board.core {
+        "Cortex-M55" if !PACKED_ON_HELIUM.contains(&what) => None,
+        _ if board.has_dsp() => Some(Layout::Armv7em),
+        _ => Some(Layout::Armv7m),
     }
 }
 
-/// Boards of the page, and whether others are measured there: the microbit has no room for them.
-const PAGE: [(&str, bool); 3] = [("an386", true), ("an385", true), ("microbit", false)];
+/// Boards of the page, and whether others are measured there: the microbit has no room for them, and on the M55 they are
+/// those of the M4F.
+const PAGE: [(&str, bool); 4] = [
+    ("an386", true),
+    ("an385", true),
+    ("microbit", false),
+    ("an547", false),
+];
 
 /// Measures all that the page tells.
 fn document(path: &Path, ui: &Ui) -> anyhow::Result<()> {
@@ -152,7 +160,7 @@ fn document(path: &Path, ui: &Ui) -> anyhow::Result<()> {
         let layers = ROWS.iter().map(|name| measure_or_say(name, board, ui));
         let layers = layers.collect::<anyhow::Result<Vec<_>>>()?;
         let rivals = match rivals {
-            true => compare(&open(CNN, layout_of(board), false)?.1, board, ui)?,
+            true => compare(&open(CNN, layout_of(board, CNN), false)?.1, board, ui)?,
             false => Vec::new(),
         };
         sections.push(Section {
@@ -182,7 +190,7 @@ fn measure_or_say(
     board: &'static Board,
     ui: &Ui,
 ) -> anyhow::Result<(String, Result<Cost, String>)> {
-    let (name, blob) = open(name, layout_of(board), false)?;
+    let (name, blob) = open(name, layout_of(board, name), false)?;
     match measure(&name, &blob, board, ui) {
         Err(BenchError::Build(BuildError::TooLarge { .. })) => {
             Ok((name, Err("does not fit".to_owned())))
@@ -192,10 +200,13 @@ fn measure_or_say(
 }
 
 /// A model, or the model of a layer or of a training step.
-fn open(what: &str, layout: Layout, train: bool) -> anyhow::Result<(String, Blob)> {
+fn open(what: &str, layout: Option<Layout>, train: bool) -> anyhow::Result<(String, Blob)> {
     if what == CNN && !train {
         let path = paths::workspace_root().join(CNN_BLOB);
         let plain = Blob::open(&path)?;
+        let Some(layout) = layout else {
+            return Ok((what.to_owned(), plain));
+        };
         let (builder, outputs) = Builder::of(&plain.model());
         let packed = builder.to_packed(layout, &outputs)?;
         let bytes = packed.builder.finish(&packed.outputs, None)?;
@@ -206,8 +217,8 @@ fn open(what: &str, layout: Layout, train: bool) -> anyhow::Result<(String, Blob
         return Ok((blob.model().name().to_owned(), blob));
     }
     let (name, blob) = match train {
-        true => lesson(what, Some(layout))?,
-        false => layer(what, Some(layout))?,
+        true => lesson(what, layout)?,
+        false => layer(what, layout)?,
     };
     Ok((name.to_owned(), blob))
 }

@@ -323,8 +323,8 @@ unsafe extern "C" fn fill_patch(to: *mut i8, value: i32, len: usize) {
     )
 }
 
-/// 16 inputs of a pixel with four rows: 10 instructions for 64 MACs; and 29 for a block's four outputs, 33 where a shift
-/// is above 0 (16 to keep sums instead); and 16 for a pixel, which with runs takes 9 more, as many as `copy_runs` for each.
+/// 16 inputs of a pixel with four rows: 10 instructions for 64 MACs; and 32 for a block's four outputs, 36 where a shift
+/// is above 0 (12 to keep sums instead); and 14 for a pixel, which with runs takes 7 more, and those of [`copy_runs`].
 ///
 /// r0, r2, r4, r6 sums (accumulators of MVE are even registers), r1, r3, r5, r9 rows, r8 inputs, r7 outputs or sums, r10
 /// table, r11 inputs of a row, r12 blocks left, lr inputs left; q0 inputs, q1 weights; then q0 sums,
