@@ -233,6 +233,11 @@ impl Draw {
         x.wrapping_mul(0x9E37_79B1) >> 3
     }
 
+    /// A whole number below `limit`.
+    pub fn below(&mut self, limit: u32) -> u32 {
+        self.bits() % limit.max(1)
+    }
+
     /// In −1 to 1; exact in f32, and in Q16 after rounding.
     fn number(&mut self) -> f32 {
         // 16 bits and a sign.

@@ -12,6 +12,7 @@ pub mod conformance;
 pub mod engine;
 mod log;
 pub mod server;
+pub mod soak;
 pub mod store;
 pub mod trial;
 

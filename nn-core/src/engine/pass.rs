@@ -5,6 +5,7 @@ use crate::memory::{Memory, Span, numbers, numbers_mut};
 use crate::ops::Activation;
 use crate::scalar::{Q16, Scalar, hash};
 use crate::tensor::DType;
+use crate::train::Guard;
 
 /// The planned steps of a model.
 #[derive(Debug, Clone, Copy)]
@@ -41,14 +42,15 @@ impl<'a> Passes<'a> {
         Some(())
     }
 
-    /// Runs backward from the last step to the first that learns.
+    /// Runs backward from the last step to the first that learns; false where the guard stopped it.
     #[inline]
     pub(crate) fn backward(
         &self,
         memory: &mut Memory,
         learning: &mut Learning,
         seed: u32,
-    ) -> Option<()> {
+        guard: Option<Guard>,
+    ) -> Option<bool> {
         let first = self.steps.len().saturating_sub(self.back_steps.len());
         for number in (0..self.back_steps.len()).rev() {
             let back = self.back_steps.get(number)?;
@@ -61,6 +63,11 @@ impl<'a> Passes<'a> {
             // No graph has 2^32 nodes.
             frame.seed = Some(hash(seed, index as u32));
             let back = BackFrame::new(back, self.slots, self.picks)?;
+            if back.back.flags != 0
+                && guard.is_some_and(|guard| !guard.allows(&frame, &back, memory))
+            {
+                return Some(false);
+            }
             if let Some(pick) = back.pick {
                 learning.pick(pick, back.delta(), memory)?;
             }
@@ -68,7 +75,7 @@ impl<'a> Passes<'a> {
             (back.back.backward.0)(&frame, &back, learning, memory)?;
             add_shares(&back, memory)?;
         }
-        Some(())
+        Some(true)
     }
 
     /// Where the state of a node lies.

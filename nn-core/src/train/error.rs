@@ -7,7 +7,8 @@ use core::fmt;
 #[cfg_attr(feature = "defmt", derive(defmt::Format))]
 #[non_exhaustive]
 pub enum TrainError {
-    /// The loss or an output is not finite: nothing was updated.
+    /// The loss or an output is not finite, or the step would move a weight by more than 2²⁰. See
+    /// [`Trainer::step`](super::Trainer::step) for what was updated.
     Diverged,
     /// A class past the output's length.
     Class {
@@ -42,7 +43,7 @@ impl fmt::Display for TrainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Diverged => f.write_str(
-                "the loss is not finite: nothing was updated; lower the learning rate or reset the weights",
+                "training diverged: the loss is not finite, or the step is absurdly large, and was refused; lower the learning rate or reset the weights",
             ),
             Self::Class { wanted, found } => {
                 write!(f, "class {found} of a model with {wanted} outputs")

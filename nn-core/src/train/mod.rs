@@ -7,6 +7,7 @@
 mod changes;
 mod channels;
 mod error;
+mod guard;
 mod list;
 mod loss;
 mod optimizer;
@@ -23,6 +24,7 @@ mod update;
 
 pub use channels::{ChannelMask, mask_words, select_top, update_norms};
 pub use error::{SpecError, TrainError};
+pub(crate) use guard::{Guard, is_large, mend};
 pub use list::List;
 pub use loss::{Criterion, Ending, Loss, Target};
 pub use optimizer::{Clip, Method, Optimizer};

@@ -8,7 +8,9 @@ use crate::ops::{AllOps, OpSet};
 use crate::scalar::hash;
 use crate::session::RunError;
 use crate::tensor::DType;
-use crate::train::{Clip, Method, Optimizer, Pace, Rates, Schedule, Sgd, Target, TrainError};
+use crate::train::{
+    Clip, Guard, Method, Optimizer, Pace, Rates, Schedule, Sgd, Target, TrainError, is_large, mend,
+};
 
 /// What a training step tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -28,6 +30,8 @@ pub struct Trainer<'a> {
     memory: &'a mut [u8],
     inputs: [Span; MAX_NODE_INPUTS],
     outputs: [Span; MAX_NODE_INPUTS],
+    /// Bit i: input i is in f32.
+    f32_inputs: u8,
     heads: &'a [HeadStep],
     learnt: &'a [Learnt],
     weights_len: usize,
@@ -85,6 +89,7 @@ impl<'a> Trainer<'a> {
             memory,
             inputs: parts.inputs,
             outputs: parts.outputs,
+            f32_inputs: f32_inputs(&model),
             heads: parts.heads,
             learnt: parts.learnt,
             weights_len,
@@ -203,14 +208,14 @@ impl<'a> Trainer<'a> {
 
     /// Learns from the sample in the input: forward, loss, backward, update. For a plan of one head.
     ///
-    /// On an error no weight has changed.
+    /// On an error no weight has changed, but where [`TrainError::Diverged`] was seen below the last layer that learns: the
+    /// layers above have then learnt. Where a weight was no longer finite it is the blob's again.
     pub fn step(&mut self, target: Target) -> Result<StepReport, TrainError> {
         self.step_heads(&[target])
     }
 
-    /// Learns from the sample in the inputs, with a target for each head of the plan, in their order.
-    ///
-    /// On an error no weight has changed.
+    /// Learns from the sample in the inputs, with a target for each head of the plan, in their order. Errors are those of
+    /// [`step`](Self::step).
     #[inline(never)]
     pub fn step_heads(&mut self, targets: &[Target]) -> Result<StepReport, TrainError> {
         let (wanted, found) = (self.heads.len(), targets.len());
@@ -222,20 +227,54 @@ impl<'a> Trainer<'a> {
         }
         self.form_rates();
         let seed = hash(self.seed, self.samples);
+        let large = self.inputs_are_large();
         self.forward(Some(seed)).ok_or(TrainError::Memory)?;
-        let report = self.form_losses(targets)?;
+        let report = match self.form_losses(targets) {
+            Err(TrainError::Diverged) => {
+                self.mend();
+                return Err(TrainError::Diverged);
+            }
+            report => report?,
+        };
         self.form_gradients(targets).ok_or(TrainError::Memory)?;
-        self.backward(seed).ok_or(TrainError::Memory)?;
+        let guard = Guard::of(self.learning_rate, report.loss, large);
+        let learnt = self.backward(seed, guard).ok_or(TrainError::Memory)?;
+        if !learnt {
+            return Err(TrainError::Diverged);
+        }
         self.samples = self.samples.wrapping_add(1);
         if !self.accumulates {
             self.stepped();
-            return Ok(report);
+        } else {
+            self.pending = self.pending.saturating_add(1);
+            if self.pending >= self.accumulate {
+                self.step_from_sums()?;
+            }
         }
-        self.pending = self.pending.saturating_add(1);
-        if self.pending >= self.accumulate {
-            self.step_from_sums()?;
+        if guard.is_some() && self.mend() {
+            return Err(TrainError::Diverged);
         }
         Ok(report)
+    }
+
+    #[inline]
+    fn inputs_are_large(&self) -> bool {
+        let mut inputs = self.inputs.iter().enumerate();
+        inputs.any(|(index, span)| {
+            let bytes = self.memory.get(span.range()).unwrap_or(&[]);
+            self.f32_inputs >> index & 1 == 1 && numbers(bytes).is_some_and(is_large)
+        })
+    }
+
+    /// Makes weights that are not finite the blob's, and forgets what the optimizer kept, if there are any.
+    #[inline(never)]
+    fn mend(&mut self) -> bool {
+        let learnt = self.memory.get_mut(..self.weights_len).unwrap_or(&mut []);
+        let mended = mend(&self.model, learnt);
+        if mended {
+            self.clear_copies();
+        }
+        mended
     }
 
     #[inline(never)]
@@ -271,13 +310,13 @@ impl<'a> Trainer<'a> {
     }
 
     #[inline(never)]
-    fn backward(&mut self, seed: u32) -> Option<()> {
+    fn backward(&mut self, seed: u32, guard: Option<Guard>) -> Option<bool> {
         let mut memory = Memory {
             flash: self.model.weights(),
             ram: &mut *self.memory,
         };
         let learning = &mut self.learning;
-        self.passes.backward(&mut memory, learning, seed)
+        self.passes.backward(&mut memory, learning, seed, guard)
     }
 
     /// Steps from the gradients summed so far, of fewer samples than the plan accumulates: at the end of an epoch.
@@ -328,6 +367,11 @@ impl<'a> Trainer<'a> {
     /// All learnt parameters in the order of the graph, each weight before its bias: little-endian, f32 or Q16.
     pub fn weights(&self) -> &[u8] {
         self.memory.get(..self.weights_len).unwrap_or(&[])
+    }
+
+    /// Whether all of [`weights`](Self::weights) are finite; those in fixed point are.
+    pub fn weights_are_finite(&self) -> bool {
+        self.are_finite(0, self.weights())
     }
 
     /// The digest of [`weights`](Self::weights).
@@ -442,6 +486,15 @@ impl<'a> Trainer<'a> {
         }
         numbers(self.output(index)?)
     }
+}
+
+/// Which inputs are in f32. There are at most four.
+fn f32_inputs(model: &Model) -> u8 {
+    let inputs = (0..MAX_NODE_INPUTS).filter(|&index| {
+        let input = model.input(index);
+        input.is_some_and(|input| input.dtype == DType::F32)
+    });
+    inputs.fold(0, |bits, index| bits | 1 << index)
 }
 
 /// Copies the blob's learnt weights to the front of `memory`, and clears the copies behind them.
