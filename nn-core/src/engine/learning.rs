@@ -6,8 +6,8 @@ use crate::ops::dense::Weights;
 use crate::scalar::{Q16, Scalar};
 use crate::tensor::DType;
 use crate::train::{
-    ChannelMask, Channels, Clip, MAX_COPIES, Optimizer, Pace, Rule, Sums, Update, select_top,
-    update_norms,
+    ChannelMask, Channels, Clip, Guard, MAX_COPIES, Optimizer, Pace, Rule, Sums, Update,
+    select_top, update_norms,
 };
 
 /// The most output channels of a layer that learns in those of the largest gradients.
@@ -28,6 +28,7 @@ pub(crate) struct Learning {
     stride: u32,
     /// How many copies there are.
     copies: u8,
+    pub(crate) guard: Guard,
     /// The channels of the node that runs, where it learns in those of the largest gradients.
     top: [u32; MAX_TOP_CHANNELS / 32],
 }
@@ -110,6 +111,7 @@ impl Learning {
             rules: Rules::at_rest(seed),
             stride,
             copies,
+            guard: Guard::default(),
             top: [0; MAX_TOP_CHANNELS / 32],
         }
     }

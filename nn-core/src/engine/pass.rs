@@ -5,7 +5,6 @@ use crate::memory::{Memory, Span, numbers, numbers_mut};
 use crate::ops::Activation;
 use crate::scalar::{Q16, Scalar, hash};
 use crate::tensor::DType;
-use crate::train::Guard;
 
 /// The planned steps of a model.
 #[derive(Debug, Clone, Copy)]
@@ -42,15 +41,14 @@ impl<'a> Passes<'a> {
         Some(())
     }
 
-    /// Runs backward from the last step to the first that learns; false where the guard stopped it.
+    /// Runs backward from the last step to the first that learns; none, too, where the guard stops it.
     #[inline]
     pub(crate) fn backward(
         &self,
         memory: &mut Memory,
         learning: &mut Learning,
         seed: u32,
-        guard: Option<Guard>,
-    ) -> Option<bool> {
+    ) -> Option<()> {
         let first = self.steps.len().saturating_sub(self.back_steps.len());
         for number in (0..self.back_steps.len()).rev() {
             let back = self.back_steps.get(number)?;
@@ -63,19 +61,14 @@ impl<'a> Passes<'a> {
             // No graph has 2^32 nodes.
             frame.seed = Some(hash(seed, index as u32));
             let back = BackFrame::new(back, self.slots, self.picks)?;
-            if back.back.flags != 0
-                && guard.is_some_and(|guard| !guard.allows(&frame, &back, memory))
-            {
-                return Some(false);
-            }
             if let Some(pick) = back.pick {
                 learning.pick(pick, back.delta(), memory)?;
             }
-            copy_inputs(&frame, &back, memory)?;
+            prepare(&frame, &back, learning, memory)?;
             (back.back.backward.0)(&frame, &back, learning, memory)?;
             add_shares(&back, memory)?;
         }
-        Some(true)
+        Some(())
     }
 
     /// Where the state of a node lies.
@@ -102,9 +95,17 @@ impl<'a> Passes<'a> {
     }
 }
 
-/// Copies the inputs' values to where the gradients at them are to overwrite them.
+/// Asks the guard, and copies the inputs' values to where the gradients at them are to overwrite them.
 #[inline(never)]
-fn copy_inputs(frame: &Frame, back: &BackFrame, memory: &mut Memory) -> Option<()> {
+fn prepare(
+    frame: &Frame,
+    back: &BackFrame,
+    learning: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    if learning.guard.has_looked() && back.back.flags != 0 {
+        learning.guard.allows(frame, back, memory)?;
+    }
     for (input, slot) in back.slots.iter().enumerate() {
         if slot.copy {
             memory.copy(frame.input(input), slot.at)?;

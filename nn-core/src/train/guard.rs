@@ -17,22 +17,63 @@ const INPUT: f32 = 65536.0;
 const LIMIT: f32 = 1048576.0;
 
 /// The guard of one step in f32. Fixed point saturates, and needs none.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Guard {
+    /// The learning rate; 0 where nothing need be looked at.
     rate: f32,
+    large_input: bool,
+    stopped: bool,
 }
 
 impl Guard {
-    /// None where rate, loss and inputs are those of sane learning.
+    /// Before a step, with whether its input is large.
     #[inline]
-    pub(crate) fn of(rate: f32, loss: f32, large_input: bool) -> Option<Self> {
-        (rate > RATE || loss > LOSS || large_input).then_some(Self { rate })
+    pub(crate) fn of_input(large_input: bool) -> Self {
+        Self {
+            rate: 0.0,
+            large_input,
+            stopped: false,
+        }
     }
 
-    /// Whether a layer may learn: rate · max(|x|, 1) · Σ|δ| is at most 2²⁰. No weight of a dense layer, of a convolution or
-    /// of their biases moves by more than that.
+    /// With the rate and the loss of the step.
+    #[inline]
+    pub(crate) fn set(&mut self, rate: f32, loss: f32) {
+        if rate > RATE || loss > LOSS || self.large_input {
+            self.rate = rate;
+        }
+    }
+
+    /// Whether the layers of the step were looked at.
+    #[inline]
+    pub(crate) fn has_looked(&self) -> bool {
+        self.rate > 0.0
+    }
+
+    /// Whether a layer was not allowed to learn.
+    #[inline]
+    pub(crate) fn has_stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether a layer may learn.
     #[inline(never)]
-    pub(crate) fn allows(&self, frame: &Frame, back: &BackFrame, memory: &mut Memory) -> bool {
+    pub(crate) fn allows(
+        &mut self,
+        frame: &Frame,
+        back: &BackFrame,
+        memory: &mut Memory,
+    ) -> Option<()> {
+        if !self.is_small(frame, back, memory) {
+            self.stopped = true;
+            return None;
+        }
+        Some(())
+    }
+
+    /// Whether a step of a layer is not absurd: rate · max(|x|, 1) · Σ|δ| is at most 2²⁰. No weight of a dense layer, of a
+    /// convolution or of their biases moves by more than that.
+    fn is_small(&self, frame: &Frame, back: &BackFrame, memory: &mut Memory) -> bool {
         if back
             .slots
             .first()

@@ -227,21 +227,20 @@ impl<'a> Trainer<'a> {
         }
         self.form_rates();
         let seed = hash(self.seed, self.samples);
-        let large = self.inputs_are_large();
+        self.look_at_inputs();
         self.forward(Some(seed)).ok_or(TrainError::Memory)?;
-        let report = match self.form_losses(targets) {
-            Err(TrainError::Diverged) => {
-                self.mend();
-                return Err(TrainError::Diverged);
-            }
-            report => report?,
-        };
+        let report = self.form_losses(targets)?;
         self.form_gradients(targets).ok_or(TrainError::Memory)?;
-        let guard = Guard::of(self.learning_rate, report.loss, large);
-        let learnt = self.backward(seed, guard).ok_or(TrainError::Memory)?;
-        if !learnt {
-            return Err(TrainError::Diverged);
+        if self.backward(seed).is_none() {
+            return Err(self.stopped());
         }
+        self.finish()?;
+        Ok(report)
+    }
+
+    /// Counts the sample, and steps from what is summed where it is the last.
+    #[inline(never)]
+    fn finish(&mut self) -> Result<(), TrainError> {
         self.samples = self.samples.wrapping_add(1);
         if !self.accumulates {
             self.stepped();
@@ -251,19 +250,35 @@ impl<'a> Trainer<'a> {
                 self.step_from_sums()?;
             }
         }
-        if guard.is_some() && self.mend() {
+        if self.learning.guard.has_looked() && self.mend() {
             return Err(TrainError::Diverged);
         }
-        Ok(report)
+        Ok(())
     }
 
-    #[inline]
-    fn inputs_are_large(&self) -> bool {
+    #[inline(never)]
+    fn look_at_inputs(&mut self) {
         let mut inputs = self.inputs.iter().enumerate();
-        inputs.any(|(index, span)| {
+        let are_large = inputs.any(|(index, span)| {
             let bytes = self.memory.get(span.range()).unwrap_or(&[]);
             self.f32_inputs >> index & 1 == 1 && numbers(bytes).is_some_and(is_large)
-        })
+        });
+        self.learning.guard = Guard::of_input(are_large);
+    }
+
+    /// Why the backward pass did not end.
+    #[inline(never)]
+    fn stopped(&mut self) -> TrainError {
+        match self.learning.guard.has_stopped() {
+            true => self.diverged(),
+            false => TrainError::Memory,
+        }
+    }
+
+    #[inline(never)]
+    fn diverged(&mut self) -> TrainError {
+        self.mend();
+        TrainError::Diverged
     }
 
     /// Makes weights that are not finite the blob's, and forgets what the optimizer kept, if there are any.
@@ -288,12 +303,16 @@ impl<'a> Trainer<'a> {
             prediction: 0,
         };
         for (index, (head, target)) in self.heads.iter().zip(targets).enumerate() {
-            let (loss, prediction) = head.value(target, &mut memory)?;
+            let (loss, prediction) = match head.value(target, &mut memory) {
+                Err(TrainError::Diverged) => return Err(self.diverged()),
+                value => value?,
+            };
             report.loss += loss;
             if index == 0 {
                 report.prediction = prediction;
             }
         }
+        self.learning.guard.set(self.learning_rate, report.loss);
         Ok(report)
     }
 
@@ -310,13 +329,13 @@ impl<'a> Trainer<'a> {
     }
 
     #[inline(never)]
-    fn backward(&mut self, seed: u32, guard: Option<Guard>) -> Option<bool> {
+    fn backward(&mut self, seed: u32) -> Option<()> {
         let mut memory = Memory {
             flash: self.model.weights(),
             ram: &mut *self.memory,
         };
         let learning = &mut self.learning;
-        self.passes.backward(&mut memory, learning, seed, guard)
+        self.passes.backward(&mut memory, learning, seed)
     }
 
     /// Steps from the gradients summed so far, of fewer samples than the plan accumulates: at the end of an epoch.
