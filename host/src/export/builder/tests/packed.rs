@@ -294,13 +294,11 @@ fn the_cnn_runs_packed_in_four_kilobytes() {
 fn a_pooling_becomes_part_of_its_convolution_in_f32_and_q16() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../models/mnist-cnn-");
     let share = |index: usize| (index * index % 251) as f32 / 251.0;
-    let formats: [(&str, &dyn Fn(usize) -> Vec<u8>); 2] = [
-        ("f32", &|index| share(index).to_le_bytes().to_vec()),
-        ("q16", &|index| {
-            ((65536.0 * share(index)) as i32).to_le_bytes().to_vec()
-        }),
-    ];
-    for (format, number) in formats {
+    for format in ["f32", "q16"] {
+        let number = |index: usize| match format {
+            "f32" => share(index).to_le_bytes().to_vec(),
+            _ => ((65536.0 * share(index)) as i32).to_le_bytes().to_vec(),
+        };
         let plain = AlignedBytes::copy_of(&std::fs::read(format!("{path}{format}.mote")).unwrap());
         let model = Model::load(&plain).unwrap();
         let (builder, outputs) = Builder::of(&model);
