@@ -1,6 +1,6 @@
 //! A convolution and the max pooling over it as one layer: what lies between them never is in memory as a whole.
 //!
-//! y\[o\] = max over a window of act(b\[o\] + Σ x · W): [`Conv2d`](super::Conv2d) in f32 or Q16, its rows, columns and
+//! y\[o\] = max over a window of act(b\[o\] + Σ x · W): [`Conv2d`] in f32 or Q16, its rows, columns and
 //! channels as there, and windows that lie side by side without padding, an odd last row or column left out.
 //!
 //! Forward keeps a row of the convolution at a time; when training also which tap of each window won, in two bits where

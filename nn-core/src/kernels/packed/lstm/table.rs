@@ -74,7 +74,7 @@ fn product(gate: usize, m: i32, shift: i32) -> Option<[i32; FACTOR]> {
     })
 }
 
-/// Whether a table holds numbers that [`pack`] writes.
+/// Whether a table holds numbers that `pack` writes.
 pub fn is_valid(table: &[i32]) -> bool {
     let (products, rest) = table.split_at_checked(CELL).unwrap_or_default();
     let products = products.as_chunks::<FACTOR>().0.iter().enumerate();
