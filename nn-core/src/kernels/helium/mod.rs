@@ -6,11 +6,13 @@
 
 mod finish;
 mod patches;
+mod runs;
 
 use core::arch::naked_asm;
 
 pub(crate) use finish::Rescaling;
-pub(crate) use patches::{CHANNELS, Chunk, Runs, Sums};
+pub(crate) use patches::{CHANNELS, Chunk, Sums};
+pub(crate) use runs::Runs;
 
 use super::ROWS_I8;
 
