@@ -132,7 +132,8 @@ impl<F: blocking::NorFlash> Store<F> {
             Ok(state) => state,
             Err(_) => StoreState::Damaged,
         };
-        if self.state != StoreState::Kept {
+        if self.state == StoreState::Damaged {
+            // Some parts may have been written.
             trainer.reset();
         }
         self.report()

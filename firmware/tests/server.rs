@@ -1,5 +1,7 @@
 //! The server on a workstation: a model that learns, a port made of memory.
 
+mod line;
+
 use std::convert::Infallible;
 
 use embedded_hal::digital;
@@ -10,64 +12,20 @@ use nn_core::{
         Bytes, Decoder, ErrorCode, Input, LabelBytes, Request, Response, StackUse, decode_response,
         encode,
     },
-    memory::{Aligned, Buffer},
-    model::{Graph, Ids, Model, Node},
-    ops::{Activation, AllOps, Dense, Op},
+    memory::Aligned,
+    model::Model,
+    ops::AllOps,
     session::Session,
-    tensor::{DType, Quant, Shape, Source, Tensor},
-    train::{Loss, Sgd, Target, TrainSpec, Trainable, Trainer},
+    train::{Loss, Target, TrainSpec, Trainable, Trainer},
 };
 
 const FRAME_MAX: usize = 64;
 
-/// 3 inputs, 2 outputs, one dense layer; learns to minimise the mean squared error.
+/// 3 inputs, 2 outputs; learns to minimise the mean squared error.
 fn blob(out: &mut [u8], learns: bool) -> usize {
-    let shape = |dims: &[usize]| Shape::new(dims).unwrap();
-    let weight = |dims, offset| Tensor {
-        shape: shape(dims),
-        dtype: DType::F32,
-        quant: Quant::None,
-        source: Source::Weight { offset },
-    };
-    let values: [f32; 12] = [
-        0.5, -0.25, 1.0, 0.75, -1.5, 0.125, 0.0, 0.0, // padded to 16 bytes
-        0.1, -0.2, 0.0, 0.0,
-    ];
-    let weights: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-    let tensors = [
-        Tensor::activation(shape(&[3]), DType::F32, Quant::None),
-        weight(&[3, 2], 0),
-        weight(&[2], 32),
-        Tensor::activation(shape(&[2]), DType::F32, Quant::None),
-    ];
-    let nodes = [Node {
-        name: "dense",
-        op: Op::Dense(Dense {
-            weight: 1,
-            bias: Some(2),
-            requant: None,
-            activation: Activation::None,
-        }),
-        inputs: Ids::one(0),
-        output: 3,
-    }];
-    let graph = Graph {
-        name: "line",
-        tensors: &tensors,
-        nodes: &nodes,
-        inputs: Ids::one(0),
-        outputs: Ids::one(3),
-        train: learns.then_some(TrainSpec::with_rates(
-            Trainable::All,
-            Loss::MeanSquaredError,
-            Sgd {
-                learning_rate: 0.1,
-                momentum: 0.0,
-                weight_decay: 0.0,
-            },
-        )),
-    };
-    nn_core::model::encode(&graph, &weights, out, &mut [Buffer::default(); 16]).unwrap()
+    let plan = TrainSpec::sgd(Trainable::All, Loss::MeanSquaredError, 0.1);
+    let weight = [0.5, -0.25, 1.0, 0.75, -1.5, 0.125];
+    line::blob(&weight, &[0.1, -0.2], learns.then_some(plan), out)
 }
 
 /// What the host sends, and what came back.

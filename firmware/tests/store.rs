@@ -1,15 +1,14 @@
 //! What is kept in flash: saved, restored, refused, forgotten; and power that fails at every operation.
 
 mod flash;
+mod line;
 
 use firmware::store::{Keep, Store};
 use flash::{Cut, Flash, PAGE, Torn};
 use nn_core::{
     link::{ErrorCode, StoreState},
-    memory::{Aligned, Buffer},
-    model::{Graph, Ids, Model, Node},
-    ops::{Activation, Dense, Op},
-    tensor::{DType, Quant, Shape, Source, Tensor},
+    memory::Aligned,
+    model::Model,
     train::{Loss, Target, TrainSpec, Trainable, Trainer},
 };
 
@@ -20,45 +19,12 @@ const ARENA: usize = 2048;
 
 /// A dense layer that learns: 600 bytes of weights, in five parts of 128 and one of the biases.
 fn blob(out: &mut [u8; BLOB]) -> usize {
-    let shape = |dims: &[usize]| Shape::new(dims).unwrap();
-    let weight = |dims, offset| Tensor {
-        shape: shape(dims),
-        dtype: DType::F32,
-        quant: Quant::None,
-        source: Source::Weight { offset },
-    };
-    let values = (0..INPUTS * OUTPUTS + OUTPUTS).map(|index| (index % 7) as f32 / 8.0 - 0.375);
-    let weights: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
-    let tensors = [
-        Tensor::activation(shape(&[INPUTS]), DType::F32, Quant::None),
-        weight(&[INPUTS, OUTPUTS], 0),
-        weight(&[OUTPUTS], (INPUTS * OUTPUTS * 4) as u32),
-        Tensor::activation(shape(&[OUTPUTS]), DType::F32, Quant::None),
-    ];
-    let nodes = [Node {
-        name: "dense",
-        op: Op::Dense(Dense {
-            weight: 1,
-            bias: Some(2),
-            requant: None,
-            activation: Activation::None,
-        }),
-        inputs: Ids::one(0),
-        output: 3,
-    }];
-    let graph = Graph {
-        name: "line",
-        tensors: &tensors,
-        nodes: &nodes,
-        inputs: Ids::one(0),
-        outputs: Ids::one(3),
-        train: Some(TrainSpec::sgd(
-            Trainable::All,
-            Loss::MeanSquaredError,
-            0.0625,
-        )),
-    };
-    nn_core::model::encode(&graph, &weights, out, &mut [Buffer::default(); 16]).unwrap()
+    let plan = TrainSpec::sgd(Trainable::All, Loss::MeanSquaredError, 0.0625);
+    let values: Vec<f32> = (0..INPUTS * OUTPUTS + OUTPUTS)
+        .map(|index| (index % 7) as f32 / 8.0 - 0.375)
+        .collect();
+    let (weight, bias) = values.split_at(INPUTS * OUTPUTS);
+    line::blob(weight, bias, Some(plan), out)
 }
 
 /// Calls `work` with a trainer as after a start, with the blob's weights.

@@ -20,14 +20,13 @@ use crate::paths;
 use crate::ui::Ui;
 
 /// What can be measured by name: networks of f32, of Q16, and with an int8 backbone.
-pub const LESSONS: [&str; 9] = [
+pub const LESSONS: [&str; 8] = [
     "mlp_f32_dense",
     "mlp_f32_digits",
     "iris_f32",
     "cnn_f32_all",
     "cnn_head_last",
     "cnn_f32_conv2_last",
-    "mlp_q16_nearest",
     "mlp_q16_stochastic",
     "lstm_f32",
 ];
@@ -68,7 +67,7 @@ pub fn lesson(name: &str, layout: Option<Layout>) -> Result<(&'static str, Blob)
     };
     let bytes = match name {
         "mlp_f32_dense" | "mlp_f32_digits" => trained("mnist-mlp-f32.mote", Trainable::All)?,
-        "mlp_q16_nearest" | "mlp_q16_stochastic" => trained("mnist-mlp-q16.mote", Trainable::All)?,
+        "mlp_q16_stochastic" => trained("mnist-mlp-q16.mote", Trainable::All)?,
         "cnn_f32_all" => trained("mnist-cnn-f32.mote", Trainable::All)?,
         "cnn_f32_conv2_last" => trained("mnist-cnn-f32.mote", Trainable::Nodes(CONV2_AND_LAST))?,
         "cnn_head_last" => trained("mnist-cnn-head.mote", Trainable::Last(1))?,

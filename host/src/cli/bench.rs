@@ -31,15 +31,14 @@ dispatch to it. The inputs are random.
 
 With --train a training step at batch 1 is measured, of models with a training plan or of
 mlp_f32_dense, mlp_f32_digits, iris_f32, cnn_f32_all, cnn_head_last, cnn_f32_conv2_last,
-mlp_q16_nearest, mlp_q16_stochastic, lstm_f32: all inputs are other than 0, but of mlp_f32_digits
-19 of 100. Q16 learns with stochastic rounding only, and mlp_q16_nearest is measured with it, too.
+mlp_q16_stochastic, lstm_f32: all inputs are other than 0, but of mlp_f32_digits 19 of 100.
 
 Examples:
   mote bench                                        # on an emulated Cortex-M4F
   mote bench models/mnist-lstm-i8.mote --on qemu:an385
   mote bench conv1_i8 cnn_i8 --on qemu:an386 --json
   mote bench --train mlp_f32_digits iris_f32
-  mote bench --doc docs/performance.md              # three cores, beside another crate and plain loops
+  mote bench --doc docs/performance.md              # four cores, beside another crate and plain loops
 
 Keys of --json, a list of: name, board, core, math (the functions of f32), macs, instructions,
 cycles (of a modelled Cortex-M4 without wait states; null on other cores), flash (an image that only runs this), text (its code and constants without the model), ram (all of

@@ -146,7 +146,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     };
     let started = Instant::now();
     let (trials, info, stack);
-    if args.place.on == Place::Host {
+    if args.place.on == Place::Host && args.place.store.is_none() {
         trials = personalize_here(&blob, &set, &plan, ui)?;
         (info, stack) = (device::Here::new(&blob)?.info().clone(), None);
     } else {

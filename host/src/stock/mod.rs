@@ -13,7 +13,8 @@
 //!
 //! x(t) holds prices before t only, scaled by the days to learn from (see [`Windows`]), so no forecast knows its own day or
 //! one after it. A step that diverges is refused, and what was learnt is thrown away. So it is where over the last [`REVIEW`]
-//! days the online forecasts were worse than the frozen ones by a tenth.
+//! days the online forecasts were worse than the frozen ones by a tenth. An online forecast that is not finite counts as the
+//! frozen one.
 
 mod report;
 
@@ -197,6 +198,10 @@ pub fn walk(
         Ok::<_, StockError>((bytes, price))
     };
 
+    if model.learns() {
+        // A device may begin with what it kept.
+        device.reset()?;
+    }
     let progress = ui.progress("frozen", days.len() as u64);
     for day in days.clone() {
         let (_, frozen) = forecast(device, day)?;
@@ -214,7 +219,6 @@ pub fn walk(
         if let Some(sgd) = plan.sgd {
             device.set_sgd(sgd)?;
         }
-        device.reset()?;
         warm_up(device, &model, &windows, plan.warm_up, &mut walk, ui)?;
         let progress = ui.progress("online", days.len() as u64);
         // The first day of a review: later than the last time that what was learnt was thrown away.

@@ -40,7 +40,6 @@ pub(crate) fn accumulate<S: Scalar>(
     sums: &mut [S::Acc; BLOCK],
 ) {
     let products = Products {
-        step: 0,
         sparse: false,
         ..Products::of_vector(x, weight.get(first..).unwrap_or(&[]), columns)
     };

@@ -286,7 +286,8 @@ pub enum ErrorCode {
     NoMomentum,
     /// A rate is negative or no number.
     BadSgd,
-    /// The loss or a weight is no longer finite; the weights are those before the step.
+    /// The step was refused: the loss is not finite, or the step absurdly large. What was updated all the same, see
+    /// [`Trainer::step`](crate::train::Trainer::step).
     Diverged,
     /// The bytes lie beyond what is learnt.
     OutOfRange {
@@ -345,7 +346,7 @@ impl core::fmt::Display for ErrorCode {
                 f.write_str("learning rate, momentum and weight decay want to be finite and ≥ 0")
             }
             ErrorCode::Diverged => f.write_str(
-                "training diverged; the weights are those before the step: lower the learning rate",
+                "training diverged, and the step was refused: lower the learning rate, or reset the weights",
             ),
             ErrorCode::OutOfRange { end, len } => {
                 write!(f, "bytes up to {end} asked for, {len} are learnt")

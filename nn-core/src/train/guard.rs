@@ -4,8 +4,7 @@
 //! loss, each layer is looked at before it learns.
 
 use crate::engine::{BackFrame, Frame};
-use crate::memory::{Memory, Span, Training, numbers};
-use crate::model::Model;
+use crate::memory::{Memory, Span, numbers};
 use crate::tensor::DType;
 
 /// Above these a step is looked at layer by layer.
@@ -108,29 +107,4 @@ pub(crate) fn is_large(input: &[f32]) -> bool {
         bits |= a.to_bits() | b.to_bits() | c.to_bits() | d.to_bits();
     }
     bits & FROM_TWO != 0 && !input.iter().all(|x| x.abs() <= INPUT)
-}
-
-/// Puts the blob's number in the place of each learnt one in `memory` that is not finite; whether there was one.
-#[inline(never)]
-pub(crate) fn mend(model: &Model, memory: &mut [u8]) -> bool {
-    let mut mended = false;
-    let Ok(training) = Training::new(model) else {
-        return false;
-    };
-    for (id, first, len) in training.learnt(model) {
-        let Some(tensor) = model.tensor(id).filter(|tensor| tensor.dtype == DType::F32) else {
-            continue;
-        };
-        let first = first as usize;
-        let learnt = memory.get_mut(first..first.saturating_add(len as usize));
-        let (learnt, _) = learnt.unwrap_or(&mut []).as_chunks_mut::<4>();
-        let (own, _) = model.weight_bytes(&tensor).as_chunks::<4>();
-        for (learnt, own) in learnt.iter_mut().zip(own) {
-            if !f32::from_le_bytes(*learnt).is_finite() {
-                *learnt = *own;
-                mended = true;
-            }
-        }
-    }
-    mended
 }

@@ -4,7 +4,6 @@
 //! tensors (unless gradients are summed over several samples). A layer's delta overwrites its activation. See
 //! `docs/memory.md` for the sums.
 
-mod changes;
 mod channels;
 mod error;
 mod guard;
@@ -24,7 +23,7 @@ mod update;
 
 pub use channels::{ChannelMask, mask_words, select_top, update_norms};
 pub use error::{SpecError, TrainError};
-pub(crate) use guard::{Guard, is_large, mend};
+pub(crate) use guard::{Guard, is_large};
 pub use list::List;
 pub use loss::{Criterion, Ending, Loss, Target};
 pub use optimizer::{Clip, Method, Optimizer};

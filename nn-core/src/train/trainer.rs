@@ -1,15 +1,18 @@
 //! A model that learns.
 
-use crate::digest::Fnv1a;
+mod weights;
+
+use weights::restore;
+
 use crate::engine::{self, HeadStep, Learning, Learnt, Parts, Passes, SetupError};
-use crate::memory::{Memory, PlanError, Span, Training, numbers};
+use crate::memory::{Memory, PlanError, Span, numbers};
 use crate::model::{MAX_NODE_INPUTS, Model};
 use crate::ops::{AllOps, OpSet};
 use crate::scalar::hash;
 use crate::session::RunError;
 use crate::tensor::DType;
 use crate::train::{
-    Clip, Guard, Method, Optimizer, Pace, Rates, Schedule, Sgd, Target, TrainError, is_large, mend,
+    Clip, Guard, Method, Optimizer, Pace, Rates, Schedule, Sgd, Target, TrainError, is_large,
 };
 
 /// What a training step tells.
@@ -281,17 +284,6 @@ impl<'a> Trainer<'a> {
         TrainError::Diverged
     }
 
-    /// Makes weights that are not finite the blob's, and forgets what the optimizer kept, if there are any.
-    #[inline(never)]
-    fn mend(&mut self) -> bool {
-        let learnt = self.memory.get_mut(..self.weights_len).unwrap_or(&mut []);
-        let mended = mend(&self.model, learnt);
-        if mended {
-            self.clear_copies();
-        }
-        mended
-    }
-
     #[inline(never)]
     fn form_losses(&mut self, targets: &[Target]) -> Result<StepReport, TrainError> {
         let mut memory = Memory {
@@ -383,111 +375,6 @@ impl<'a> Trainer<'a> {
             .set_pace(&self.optimizer, self.clip, self.accumulates, pace);
     }
 
-    /// All learnt parameters in the order of the graph, each weight before its bias: little-endian, f32 or Q16.
-    pub fn weights(&self) -> &[u8] {
-        self.memory.get(..self.weights_len).unwrap_or(&[])
-    }
-
-    /// Whether all of [`weights`](Self::weights) are finite; those in fixed point are.
-    pub fn weights_are_finite(&self) -> bool {
-        self.are_finite(0, self.weights())
-    }
-
-    /// The digest of [`weights`](Self::weights).
-    pub fn weights_digest(&self) -> u64 {
-        let mut digest = Fnv1a::new();
-        digest.update(self.weights());
-        digest.finish()
-    }
-
-    /// Puts learnt parameters back, in the form of [`weights`](Self::weights); velocities become 0.
-    pub fn load_weights(&mut self, bytes: &[u8]) -> Result<(), TrainError> {
-        if bytes.len() != self.weights_len {
-            return Err(TrainError::Values {
-                wanted: self.weights_len / size_of::<f32>(),
-                found: bytes.len() / size_of::<f32>(),
-            });
-        }
-        self.write_weights(0, bytes)
-    }
-
-    /// Replaces the learnt parameters from byte `offset` of [`weights`](Self::weights) on, for a link that carries
-    /// them in pieces; velocities become 0.
-    ///
-    /// On an error (not finite, not whole numbers, or past the end) nothing has changed.
-    pub fn write_weights(&mut self, offset: usize, bytes: &[u8]) -> Result<(), TrainError> {
-        let refused = TrainError::Values {
-            wanted: self.weights_len.saturating_sub(offset) / size_of::<f32>(),
-            found: bytes.len() / size_of::<f32>(),
-        };
-        let finite = self.are_finite(offset, bytes);
-        let weights = self.memory.get_mut(..self.weights_len).unwrap_or(&mut []);
-        let end = offset.saturating_add(bytes.len());
-        match weights.get_mut(offset..end) {
-            Some(part) if finite && (offset | bytes.len()).is_multiple_of(4) => {
-                part.copy_from_slice(bytes);
-            }
-            _ => return Err(refused),
-        }
-        self.clear_copies();
-        Ok(())
-    }
-
-    /// Whether bytes that are to lie at `offset` of the weights are finite where those are f32.
-    #[inline(never)]
-    fn are_finite(&self, offset: usize, bytes: &[u8]) -> bool {
-        let Ok(training) = Training::new(&self.model) else {
-            return false;
-        };
-        let mut floats = training.learnt(&self.model).filter(|(id, ..)| {
-            let tensor = self.model.tensor(*id);
-            tensor.is_none_or(|tensor| tensor.dtype == DType::F32)
-        });
-        floats.all(|(_, first, len)| {
-            let start = (first as usize).saturating_sub(offset).min(bytes.len());
-            let end = (first as usize).saturating_add(len as usize);
-            let end = end.saturating_sub(offset).min(bytes.len());
-            let part = bytes.get(start..end).unwrap_or(&[]);
-            let (values, _) = part.as_chunks::<4>();
-            values.iter().all(|v| f32::from_le_bytes(*v).is_finite())
-        })
-    }
-
-    /// Back to the blob's weights, and to the plan's first step; what the optimizer kept becomes 0, and so does the
-    /// state of recurrent layers. Rates that were set stay.
-    pub fn reset(&mut self) {
-        let copies = usize::from(self.copies);
-        restore(&self.model, self.memory, self.weights_len, copies);
-        self.clear_copies();
-        self.reset_state();
-        self.learning.reset(self.seed);
-        (self.samples, self.steps, self.stale) = (0, 0, true);
-    }
-
-    /// Begins a new sequence: the state of every recurrent layer becomes 0.
-    ///
-    /// A step that diverges may leave a state that is not finite; this mends it too.
-    pub fn reset_state(&mut self) {
-        self.passes.clear_state(&mut Memory {
-            flash: self.model.weights(),
-            ram: &mut *self.memory,
-        });
-    }
-
-    fn clear_copies(&mut self) {
-        let end = self
-            .weights_len
-            .saturating_mul(1 + usize::from(self.copies));
-        if let Some(copies) = self.memory.get_mut(self.weights_len..end) {
-            copies.fill(0);
-        }
-        self.passes.clear_norms(&mut Memory {
-            flash: &[],
-            ram: &mut *self.memory,
-        });
-        self.pending = 0;
-    }
-
     #[inline(never)]
     fn forward(&mut self, seed: Option<u32>) -> Option<()> {
         let mut memory = Memory {
@@ -514,21 +401,4 @@ fn f32_inputs(model: &Model) -> u8 {
         input.is_some_and(|input| input.dtype == DType::F32)
     });
     inputs.fold(0, |bits, index| bits | 1 << index)
-}
-
-/// Copies the blob's learnt weights to the front of `memory`, and clears the copies behind them.
-#[inline(never)]
-fn restore(model: &Model, memory: &mut [u8], weights_len: usize, copies: usize) {
-    let end = weights_len.saturating_mul(1 + copies);
-    let (learnt, rest) = memory.split_at_mut_checked(weights_len).unwrap_or_default();
-    if let Some(copies) = rest.get_mut(..end.saturating_sub(weights_len)) {
-        copies.fill(0);
-    }
-    let mut learnt = learnt.iter_mut();
-    for range in model.learnt() {
-        let bytes = model.weights().get(range).unwrap_or(&[]);
-        for (from, to) in bytes.iter().zip(learnt.by_ref()) {
-            *to = *from;
-        }
-    }
 }

@@ -3,6 +3,7 @@
 //!
 //! A device runs all of them in one image: see `firmware::conformance`.
 
+mod draft;
 mod int8;
 mod real;
 

@@ -88,6 +88,17 @@ impl Layer<'_> {
     pub(super) fn words(&self) -> [usize; 2] {
         [self.inputs, self.units].map(|taps| padded(self.layout, taps) / 2)
     }
+
+    /// Whether a step finds all that it reads and writes: the vector of x and h, the cell, and room for the next h.
+    #[cfg(any(mote_armv7em, mote_armv7m, mote_armv6m))]
+    pub(super) fn fits(&self, inputs: &[i32], cell: &[i16], hidden: &[i16]) -> bool {
+        let [weights, taps] = sizes(self.layout, self.inputs, self.units);
+        self.units > 0
+            && self.weights.len() == weights
+            && inputs.len() == taps / 2
+            && cell.len() == self.units
+            && hidden.len() >= self.units
+    }
 }
 
 /// A layer under way.

@@ -54,16 +54,10 @@ pub(in super::super::super) fn lstm_step(
     cell: &mut [i16],
     hidden: &mut [i16],
 ) {
-    let [x_words, h_words] = layer.words();
-    let per_unit = 8 + 2 * (x_words + h_words);
-    let fits = inputs.len() == x_words + h_words
-        && cell.len() == layer.units
-        && hidden.len() >= layer.units
-        && layer.units > 0
-        && layer.weights.len() == per_unit * layer.units;
-    if !fits {
+    if !layer.fits(inputs, cell, hidden) {
         return;
     }
+    let [x_words, h_words] = layer.words();
     let ((x_eights, x_begin), (h_eights, h_begin)) = (round(x_words), round(h_words));
     let x = inputs.as_ptr();
     let h = x.wrapping_add(x_words);

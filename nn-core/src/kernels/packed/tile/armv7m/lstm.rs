@@ -73,16 +73,10 @@ pub(in super::super::super) fn lstm_step(
     cell: &mut [i16],
     hidden: &mut [i16],
 ) {
-    let [x_words, h_words] = layer.words();
-    let per_unit = 8 + 2 * (x_words + h_words);
-    let fits = inputs.len() == x_words + h_words
-        && cell.len() == layer.units
-        && hidden.len() >= layer.units
-        && layer.units > 0
-        && layer.weights.len() == per_unit * layer.units;
-    if !fits {
+    if !layer.fits(inputs, cell, hidden) {
         return;
     }
+    let [x_words, _] = layer.words();
     let (x, h) = inputs.split_at_checked(x_words).unwrap_or_default();
     let table = layer.table.as_ptr();
     let frame = Frame {
