@@ -1,13 +1,13 @@
 //! Number formats: rounding, saturation, rates, random numbers, softmax.
 
 use fixed::types::{I1F15, I1F31, I8F8, I8F24, I16F0, I16F16, I32F0};
-use nn_core::scalar::{FixedRate, Q16, Scalar, XorShift32, hash};
+use nn_core::scalar::{FixedRate, Q16, Rounder, Scalar, XorShift32, hash};
 
 /// Every operation at the ends of a format stays there; sums of products do so in their accumulator.
 fn saturates<S: Scalar + Copy>(max: S) {
     let (min, zero) = (S::MIN, S::ZERO);
     let least = S::LEAST;
-    let mut rng = XorShift32::new(5);
+    let mut rounder = Rounder::stochastic(5);
     assert_eq!(max.add(max), max);
     assert_eq!(min.add(min), min);
     assert_eq!(max.sub(min), max);
@@ -53,14 +53,14 @@ fn saturates<S: Scalar + Copy>(max: S) {
     );
     assert_eq!(S::narrow(up), max);
     assert_eq!(S::narrow(down), min);
-    assert_eq!(S::narrow_stochastic(up, &mut rng), max);
-    assert_eq!(S::narrow_stochastic(down, &mut rng), min);
+    assert_eq!(S::narrow_by(up, &mut rounder), max);
+    assert_eq!(S::narrow_by(down, &mut rounder), min);
     assert_eq!(S::mean(up, 1), max);
     assert_eq!(S::mean(down, 0), min);
     for rate in [1e30, 1024.0, 0.75] {
         let rate = S::rate(rate);
-        assert_eq!(max.descend(rate, down, &mut rng), max);
-        assert_eq!(min.descend(rate, up, &mut rng), min);
+        assert_eq!(max.descend(rate, down, &mut rounder), max);
+        assert_eq!(min.descend(rate, up, &mut rounder), min);
     }
 }
 
@@ -139,8 +139,8 @@ fn rates_keep_fifteen_bits_and_powers_of_two() {
     );
 }
 
-/// The rule in 128 bits, as docs/numerics.md states it.
-fn descended(weight: i32, rate: f32, gradient: i64, frac: i32, draw: u32) -> i32 {
+/// The rule in 128 bits, as docs/numerics.md states it; without a draw, to nearest.
+fn descended(weight: i32, rate: f32, gradient: i64, frac: i32, draw: Option<u32>) -> i32 {
     // The rate's 15 bits, found apart from FixedRate.
     let kept = f64::from(FixedRate::new(rate).to_f32());
     let mut exponent = 0i32;
@@ -161,12 +161,16 @@ fn descended(weight: i32, rate: f32, gradient: i64, frac: i32, draw: u32) -> i32
     };
     let product = gradient * mantissa;
     let shift = exponent + frac;
-    let step = if shift <= 0 {
-        product << (-shift).min(60)
-    } else if shift <= 32 {
-        (product + i128::from(u64::from(draw) & ((1u64 << shift) - 1))) >> shift
-    } else {
-        ((product >> (shift - 32).min(120)) + i128::from(draw)) >> 32
+    let step = match draw {
+        _ if shift <= 0 => product << (-shift).min(60),
+        // Halves up, in one step, whatever the shift is.
+        None if shift <= 64 => (product + (1i128 << (shift - 1))) >> shift,
+        // Below 2⁶³ in size: less than a half.
+        None => 0,
+        Some(draw) if shift <= 32 => {
+            (product + i128::from(u64::from(draw) & ((1u64 << shift) - 1))) >> shift
+        }
+        Some(draw) => ((product >> (shift - 32).min(120)) + i128::from(draw)) >> 32,
     };
     (i128::from(weight) - step).clamp(i32::MIN.into(), i32::MAX.into()) as i32
 }
@@ -201,16 +205,31 @@ fn the_update_is_its_rule() {
             let (weight, x, delta) = (bits(), bits(), bits());
             let gradient = i64::from(x) * i64::from(delta);
             let draw = XorShift32::new(seed).draw();
-            let wanted = descended(weight, rate, gradient, 16, draw);
-            let [mut one, mut two] = [XorShift32::new(seed); 2];
+            let wanted = descended(weight, rate, gradient, 16, Some(draw));
+            let [mut one, mut two] = [Rounder::stochastic(seed); 2];
             let q = Q16::from_bits;
             let found = Scalar::descend(q(weight), kept, gradient, &mut one);
             assert_eq!(found.to_bits(), wanted, "{weight} {rate} {gradient}");
             let found = Scalar::descend_product(q(weight), kept, q(x), q(delta), &mut two);
             assert_eq!(found.to_bits(), wanted, "{weight} {rate} {x} {delta}");
             // One draw, whatever the rate.
-            assert_eq!(one.state(), draw);
-            assert_eq!(two.state(), draw);
+            assert_eq!(one.state(), Some(draw));
+            assert_eq!(two.state(), Some(draw));
+            let wanted = descended(weight, rate, gradient, 16, None);
+            let mut nearest = Rounder::NEAREST;
+            let found = Scalar::descend(q(weight), kept, gradient, &mut nearest);
+            assert_eq!(
+                found.to_bits(),
+                wanted,
+                "to nearest: {weight} {rate} {gradient}"
+            );
+            let found = Scalar::descend_product(q(weight), kept, q(x), q(delta), &mut nearest);
+            assert_eq!(
+                found.to_bits(),
+                wanted,
+                "to nearest: {weight} {rate} {x} {delta}"
+            );
+            assert_eq!(nearest, Rounder::NEAREST);
         }
     }
 }
@@ -225,16 +244,18 @@ fn row_is_products<S: Scalar>(of: impl Fn(i32) -> S) {
             let x = draw();
             let delta: [S; 9] = core::array::from_fn(|_| draw());
             let weights: [S; 9] = core::array::from_fn(|_| draw());
-            let [mut one, mut two] = [XorShift32::new(round); 2];
-            let mut row = weights;
-            S::descend_row(&mut row, rate, x, &delta, &mut one);
-            let single: Vec<S> = weights
-                .iter()
-                .zip(&delta)
-                .map(|(weight, delta)| weight.descend_product(rate, x, *delta, &mut two))
-                .collect();
-            assert_eq!(row[..], single[..]);
-            assert_eq!(one, two);
+            for rounder in [Rounder::stochastic(round), Rounder::NEAREST] {
+                let [mut one, mut two] = [rounder; 2];
+                let mut row = weights;
+                S::descend_row(&mut row, rate, x, &delta, &mut one);
+                let single: Vec<S> = weights
+                    .iter()
+                    .zip(&delta)
+                    .map(|(weight, delta)| weight.descend_product(rate, x, *delta, &mut two))
+                    .collect();
+                assert_eq!(row[..], single[..]);
+                assert_eq!(one, two);
+            }
         }
     }
 }
@@ -253,7 +274,7 @@ fn rows_descend_as_their_products() {
 fn stochastic_rounding_is_unbiased() {
     const DRAWS: u32 = 200_000;
     let allowed = 5.0 * 0.5 / f64::from(DRAWS).sqrt();
-    let mut rng = XorShift32::new(2_024);
+    let mut rounder = Rounder::stochastic(2_024);
     for (rate, gradient) in [
         (1.0 / 64.0, 12_345_678i64),
         (1.0 / 64.0, -12_345_678),
@@ -267,7 +288,7 @@ fn stochastic_rounding_is_unbiased() {
         let weight = Q16::from_num(1);
         let mut sum = 0i64;
         for _ in 0..DRAWS {
-            let new = Scalar::descend(weight, kept, gradient, &mut rng);
+            let new = Scalar::descend(weight, kept, gradient, &mut rounder);
             sum += i64::from(new.to_bits() - weight.to_bits());
         }
         let mean = sum as f64 / f64::from(DRAWS);
@@ -280,7 +301,7 @@ fn stochastic_rounding_is_unbiased() {
     for acc in [1i64, 65_535, -1, 32_768, -20_000_000_001, 123_456_789] {
         let mut sum = 0i64;
         for _ in 0..DRAWS {
-            sum += i64::from(Q16::narrow_stochastic(acc, &mut rng).to_bits());
+            sum += i64::from(Q16::narrow_by(acc, &mut rounder).to_bits());
         }
         let mean = sum as f64 / f64::from(DRAWS);
         let exact = acc as f64 / 65536.0;
@@ -320,6 +341,15 @@ fn random_numbers_are_uniform() {
         // One place over many seeds.
         let draws = (0..100_000).map(|seed| (hash(seed, 7) >> (8 * byte)) as u8);
         uniform(draws, &format!("hash at 7, byte {byte}"));
+    }
+    // To nearest nothing is drawn.
+    let mut nearest = Rounder::NEAREST;
+    assert_eq!(
+        [1, 2, 31, 32].map(|bits| nearest.addend(bits)),
+        [1, 2, 1 << 30, 1 << 31]
+    );
+    for acc in [0x7FFF, 0x8000, 0x1_8000, -0x8000, -0x8001] {
+        assert_eq!(Q16::narrow_by(acc, &mut nearest), Q16::narrow(acc));
     }
     // 0 counts as 1, and the state goes on.
     let mut rng = XorShift32::new(0);

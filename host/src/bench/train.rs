@@ -7,7 +7,7 @@ use nn_core::kernels::packed::Layout;
 use nn_core::ops::{Activation, Op};
 use nn_core::scalar::MATH;
 use nn_core::tensor::{DType, Quant, TensorId};
-use nn_core::train::{Loss, TrainSpec, Trainable};
+use nn_core::train::{Loss, Rounding, TrainSpec, Trainable};
 
 use super::{BenchError, Cost, PATIENCE, mean, trace};
 use crate::blob::Blob;
@@ -20,13 +20,14 @@ use crate::paths;
 use crate::ui::Ui;
 
 /// What can be measured by name: networks of f32, of Q16, and with an int8 backbone.
-pub const LESSONS: [&str; 8] = [
+pub const LESSONS: [&str; 9] = [
     "mlp_f32_dense",
     "mlp_f32_digits",
     "iris_f32",
     "cnn_f32_all",
     "cnn_head_last",
     "cnn_f32_conv2_last",
+    "mlp_q16_nearest",
     "mlp_q16_stochastic",
     "lstm_f32",
 ];
@@ -46,11 +47,14 @@ pub fn lesson(name: &str, layout: Option<Layout>) -> Result<(&'static str, Blob)
     let known = LESSONS.into_iter().find(|known| *known == name);
     let name = known.ok_or_else(|| BenchError::UnknownLesson(name.to_owned()))?;
     let blob_error = |source| BenchError::Blob { name, source };
-    let trained = |file: &str, nodes: Trainable| {
+    let trained = |file: &str, nodes: Trainable, rounding: Rounding| {
         let path = paths::workspace_root().join("models").join(file);
         let blob = Blob::open(&path).map_err(blob_error)?;
         let (builder, outputs) = Builder::of(&blob.model());
-        let spec = |nodes| Some(TrainSpec::sgd(nodes, Loss::CrossEntropy, RATE));
+        let spec = |nodes| {
+            let spec = TrainSpec::sgd(nodes, Loss::CrossEntropy, RATE);
+            Some(spec.with_rounding(rounding))
+        };
         let made = if let Some(layout) = layout {
             let packed = builder.to_packed(layout, &outputs);
             packed.and_then(|packed| {
@@ -65,12 +69,14 @@ pub fn lesson(name: &str, layout: Option<Layout>) -> Result<(&'static str, Blob)
         };
         made.map_err(|source| BenchError::Layer { name, source })
     };
+    let at_random = |file, nodes| trained(file, nodes, Rounding::Stochastic);
     let bytes = match name {
-        "mlp_f32_dense" | "mlp_f32_digits" => trained("mnist-mlp-f32.mote", Trainable::All)?,
-        "mlp_q16_stochastic" => trained("mnist-mlp-q16.mote", Trainable::All)?,
-        "cnn_f32_all" => trained("mnist-cnn-f32.mote", Trainable::All)?,
-        "cnn_f32_conv2_last" => trained("mnist-cnn-f32.mote", Trainable::Nodes(CONV2_AND_LAST))?,
-        "cnn_head_last" => trained("mnist-cnn-head.mote", Trainable::Last(1))?,
+        "mlp_f32_dense" | "mlp_f32_digits" => at_random("mnist-mlp-f32.mote", Trainable::All)?,
+        "mlp_q16_nearest" => trained("mnist-mlp-q16.mote", Trainable::All, Rounding::Nearest)?,
+        "mlp_q16_stochastic" => at_random("mnist-mlp-q16.mote", Trainable::All)?,
+        "cnn_f32_all" => at_random("mnist-cnn-f32.mote", Trainable::All)?,
+        "cnn_f32_conv2_last" => at_random("mnist-cnn-f32.mote", Trainable::Nodes(CONV2_AND_LAST))?,
+        "cnn_head_last" => at_random("mnist-cnn-head.mote", Trainable::Last(1))?,
         "iris_f32" => iris(name).map_err(|source| BenchError::Layer { name, source })?,
         _ => lstm(name).map_err(|source| BenchError::Layer { name, source })?,
     };
@@ -230,8 +236,9 @@ mod tests {
     /// What learns: the table's memory is that of these weights.
     #[test]
     fn each_is_the_network_that_its_name_says() {
-        let wanted: [u64; LESSONS.len()] =
-            [101_770, 101_770, 131, 82_934, 1_010, 4_226, 101_770, 4_385];
+        let wanted: [u64; LESSONS.len()] = [
+            101_770, 101_770, 131, 82_934, 1_010, 4_226, 101_770, 101_770, 4_385,
+        ];
         for (name, wanted) in LESSONS.into_iter().zip(wanted) {
             for layout in [None, Some(Layout::Armv7em), Some(Layout::Armv7m)] {
                 let (_, blob) = lesson(name, layout).unwrap();

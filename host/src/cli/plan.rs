@@ -18,6 +18,7 @@ without a training plan learns all, by cross-entropy where it ends with a softma
   top:NAME:K              the K output channels of a layer with the largest gradients, chosen step by step
   optimizer=sgd           or adam, adamw, rmsprop
   momentum=0.9 nesterov=true learning_rate=0.01 weight_decay=0.001 l1=0.001
+  rounding=nearest        or stochastic: what Q16 stores
   accumulate=8            one step of the optimizer for so many samples
   clip_value=1 clip_norm=1
 

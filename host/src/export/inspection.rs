@@ -6,7 +6,7 @@ use nn_core::digest::Fnv1a;
 use nn_core::model::{Ids, Model, cost};
 use nn_core::scalar::MATH;
 use nn_core::tensor::{DType, Tensor};
-use nn_core::train::{Loss, Method, Selection};
+use nn_core::train::{Loss, Method, Rounding, Selection};
 use serde::Serialize;
 
 use crate::bench::Cost;
@@ -114,6 +114,8 @@ pub struct TrainPlan {
     pub optimizer: &'static str,
     /// Samples whose gradients make one step.
     pub accumulate: u16,
+    /// `stochastic` or `nearest`: how fixed point rounds what it stores.
+    pub rounding: &'static str,
     /// Step along the gradient.
     pub learning_rate: f32,
     /// Share of the last step that is taken again.
@@ -250,6 +252,9 @@ impl TrainPlan {
             line += &format!(", momentum {}", self.momentum);
         }
         line += &format!(", weight decay {}", self.weight_decay);
+        if self.rounding != "stochastic" {
+            line += &format!(", rounding to {}", self.rounding);
+        }
         if self.accumulate > 1 {
             line += &format!(", {} samples a step", self.accumulate);
         }
@@ -304,6 +309,10 @@ fn train_plan(model: &Model) -> Option<TrainPlan> {
             Method::RmsProp { .. } => "rmsprop",
         },
         accumulate: spec.accumulate,
+        rounding: match spec.optimizer.rounding {
+            Rounding::Stochastic => "stochastic",
+            Rounding::Nearest => "nearest",
+        },
         learning_rate: spec.rates().learning_rate,
         momentum: spec.rates().momentum,
         weight_decay: spec.rates().weight_decay,

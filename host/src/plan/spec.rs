@@ -10,7 +10,9 @@ mod parse;
 use nn_core::model::Model;
 use nn_core::ops::{Activation, Op};
 use nn_core::tensor::DType;
-use nn_core::train::{Clip, Loss, Method, Optimizer, Part, TrainRule, TrainSpec, Trainable};
+use nn_core::train::{
+    Clip, Loss, Method, Optimizer, Part, Rounding, TrainRule, TrainSpec, Trainable,
+};
 
 /// What `--train` asks for, to be laid over the plan that a blob has.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -50,6 +52,7 @@ enum Choice {
     Nesterov(bool),
     WeightDecay(f32),
     L1(f32),
+    Rounding(Rounding),
     Optimizer(Name),
     Accumulate(u16),
     ClipValue(f32),
@@ -112,7 +115,7 @@ pub enum SpecError {
 
 const WANTED: &str = "what learns (all, last:K, layers:NAME,NAME, biases, channels:NAME:FIRST-LAST, top:NAME:COUNT) \
      and options (optimizer=sgd|adam|adamw|rmsprop, momentum=0.9, nesterov=true, learning_rate=0.01, \
-     weight_decay=0.001, l1=0.001, accumulate=8, clip_value=1, clip_norm=1)";
+     weight_decay=0.001, l1=0.001, rounding=stochastic|nearest, accumulate=8, clip_value=1, clip_norm=1)";
 
 impl Choice {
     fn apply(self, spec: TrainSpec) -> TrainSpec {
@@ -127,6 +130,7 @@ impl Choice {
             }
             Self::WeightDecay(decay) => spec.optimizer.weight_decay = decay,
             Self::L1(l1) => spec.optimizer.l1 = l1,
+            Self::Rounding(rounding) => spec.optimizer.rounding = rounding,
             Self::Optimizer(name) => {
                 let method = match name {
                     Name::Sgd => Optimizer::SGD,

@@ -101,6 +101,9 @@ pub struct DeviceTraining {
     /// Looks ahead along the momentum.
     #[serde(default)]
     pub nesterov: bool,
+    /// How Q16 rounds what it stores.
+    #[serde(default)]
+    pub rounding: DeviceRounding,
     /// Samples whose gradients make one step; above 1 costs a copy of what learns.
     #[serde(default = "one_sample")]
     pub accumulate: u16,
@@ -128,6 +131,17 @@ pub enum DeviceOptimizer {
     AdamW,
     /// RMSprop: one copy of what learns.
     RmsProp,
+}
+
+/// How fixed point rounds what it stores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DeviceRounding {
+    /// Up or down at random, with the odds of the remainder.
+    #[default]
+    Stochastic,
+    /// To nearest: without random numbers, but steps below half of the format's are lost.
+    Nearest,
 }
 
 fn one_sample() -> u16 {

@@ -28,7 +28,9 @@ pub use convolution::Convolution;
 pub use data::{Augment, Data, SeriesData};
 pub use error::RecipeError;
 use error::{Misfit, Source, within};
-pub use export::{DeviceOptimizer, DeviceTraining, Export, Format, TrainableLayers};
+pub use export::{
+    DeviceOptimizer, DeviceRounding, DeviceTraining, Export, Format, TrainableLayers,
+};
 pub use fields::{
     BatchNorm, Concat, Conv1d, Conv2d, Dense, DepthwiseConv2d, Dropout, Embedding, Gives, Merge,
     OneHot, Pad, Pool2d, Recurrent, Repeat, Reshape, Rrelu, Transpose,

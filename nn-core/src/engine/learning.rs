@@ -3,10 +3,10 @@
 use crate::engine::{BackFrame, Frame};
 use crate::memory::{Memory, Span, numbers, numbers_mut};
 use crate::ops::dense::Weights;
-use crate::scalar::{Q16, Scalar};
+use crate::scalar::{Q16, Rounder, Scalar};
 use crate::tensor::DType;
 use crate::train::{
-    ChannelMask, Channels, Clip, Guard, MAX_COPIES, Optimizer, Pace, Rule, Sums, Update,
+    ChannelMask, Channels, Clip, Guard, MAX_COPIES, Optimizer, Pace, Rounding, Rule, Sums, Update,
     select_top, update_norms,
 };
 
@@ -125,9 +125,12 @@ impl Learning {
     /// Takes up the rates of a step. Random numbers go on.
     #[inline(never)]
     pub(crate) fn set_pace(&mut self, optimizer: &Optimizer, clip: Clip, sums: bool, pace: Pace) {
-        let rng = self.rules.q16.rng();
-        self.rules.f32 = Rule::new(optimizer, clip, sums, pace, rng);
-        self.rules.q16 = Rule::new(optimizer, clip, sums, pace, rng);
+        let rounder = match optimizer.rounding {
+            Rounding::Stochastic => self.rules.q16.rounder(),
+            Rounding::Nearest => Rounder::NEAREST,
+        };
+        self.rules.f32 = Rule::new(optimizer, clip, sums, pace, rounder);
+        self.rules.q16 = Rule::new(optimizer, clip, sums, pace, rounder);
     }
 
     fn spans(&self, weight: Span) -> [Span; 1 + MAX_COPIES] {

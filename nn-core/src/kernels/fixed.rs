@@ -110,6 +110,47 @@ macro_rules! descend {
     };
 }
 
+/// Two weights, 7 instructions: the upper half of factor · δ + 2³¹ of each.
+macro_rules! nearest {
+    () => {
+        "ldrd {step}, {next}, [{deltas}], #8\n\
+         ldrd {first}, {second}, [{weights}]\n\
+         smmulr {step}, {factor}, {step}\n\
+         smmulr {next}, {factor}, {next}\n\
+         qsub {first}, {first}, {step}\n\
+         qsub {second}, {second}, {next}\n\
+         strd {first}, {second}, [{weights}], #8\n"
+    };
+}
+
+/// w\[i\] −= factor · delta\[i\] / 2³², to nearest with halves up and saturated, for whole fours; gives how many numbers
+/// those are. 16 instructions for four.
+pub(crate) fn subtract_row_to_nearest(factor: i32, deltas: &[i32], weights: &mut [i32]) -> usize {
+    let fours = deltas.len().min(weights.len()) / 4;
+    if fours > 0 {
+        // SAFETY: so many numbers are there; nothing but weights is written.
+        unsafe {
+            asm!(
+                "2:",
+                nearest!(),
+                nearest!(),
+                "subs {fours}, {fours}, #1",
+                "bne 2b",
+                deltas = inout(reg) deltas.as_ptr() => _,
+                weights = inout(reg) weights.as_mut_ptr() => _,
+                fours = inout(reg) fours => _,
+                factor = in(reg) factor,
+                first = out(reg) _,
+                second = out(reg) _,
+                step = out(reg) _,
+                next = out(reg) _,
+                options(nostack),
+            );
+        }
+    }
+    4 * fours
+}
+
 /// w\[i\] −= (factor · delta\[i\] + draw · 2^up) / 2³², rounded down and saturated, for whole fours; gives the last state
 /// of the draws, and how many numbers those are.
 pub(crate) fn subtract_row(

@@ -246,7 +246,7 @@ mod tests {
     use super::*;
     use crate::ops::dense::backward_bias;
     use crate::ops::draw::{Draw, wide};
-    use crate::scalar::{Q16, XorShift32};
+    use crate::scalar::{Q16, Rounder};
     use crate::train::{Rule, Update};
 
     /// What one layer holds, and what a step with a learning rate of 1 makes of it.
@@ -288,7 +288,7 @@ mod tests {
 
         /// (x, γ, β) afterwards.
         fn step(&self, below: Option<Activation>) -> (Vec<S>, Vec<S>, Vec<S>) {
-            let mut rule = Rule::plain(1.0, XorShift32::new(3));
+            let mut rule = Rule::plain(1.0, Rounder::stochastic(3));
             let (mut x, mut gamma) = (self.x.clone(), self.gamma.clone());
             let mut beta = self.beta.clone();
             let mut weights = Weights::Learning(Update::new(&mut gamma, &mut [], &mut rule));

@@ -247,19 +247,19 @@ pub(crate) fn backward<S: Scalar>(
             }
         }
         Weights::Learning(weight) => {
-            if let Some((weight, rate, rng)) = weight.plainly() {
+            if let Some((weight, rate, rounder)) = weight.plainly() {
                 // In a local, as the compiler cannot tell that no weight is its state.
-                let mut draws = *rng;
+                let mut local = *rounder;
                 for (x, row) in x.iter_mut().zip(weight.chunks_exact_mut(outputs)) {
                     let gradient = below.map(|_| S::narrow(kernels::dot(row, delta)));
                     if *x != S::ZERO {
-                        S::descend_row(row, rate, *x, delta, &mut draws);
+                        S::descend_row(row, rate, *x, delta, &mut local);
                     }
                     if let (Some(below), Some(gradient)) = (below, gradient) {
                         *x = below.derivative(gradient, *x);
                     }
                 }
-                *rng = draws;
+                *rounder = local;
                 return;
             }
             for (index, x) in x.iter_mut().enumerate() {

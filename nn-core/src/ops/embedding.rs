@@ -234,7 +234,7 @@ pub(crate) fn backward<S: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scalar::XorShift32;
+    use crate::scalar::Rounder;
     use crate::train::Rule;
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
     #[test]
     fn a_row_that_is_read_twice_learns_from_the_sum() {
         let mut table = [1.0f32; 6];
-        let mut rule = Rule::plain(0.5, XorShift32::new(1));
+        let mut rule = Rule::plain(0.5, Rounder::stochastic(1));
         let mut update = Update::new(&mut table, &mut [], &mut rule);
         let delta = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0];
         backward(Indices::I32(&[2, 0, 2]), &mut update, 2, &delta);

@@ -241,7 +241,7 @@ pub(crate) fn backward_slope<S: Scalar>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scalar::XorShift32;
+    use crate::scalar::Rounder;
     use crate::train::{Rule, Update};
 
     #[test]
@@ -252,7 +252,7 @@ mod tests {
         assert_eq!(y, [2.0, -1.0, -0.5, 8.0, -1.5, -0.5]);
         let delta = [1.0f32, 2.0, 3.0, 4.0, 5.0, 6.0];
         let mut slope = [0.5f32, 0.25];
-        let mut rule = Rule::plain(1.0, XorShift32::new(1));
+        let mut rule = Rule::plain(1.0, Rounder::stochastic(1));
         let mut gradient = x;
         let update = Update::new(&mut slope, &mut [], &mut rule);
         backward(

@@ -10,7 +10,7 @@ use fixed::{FixedI16, FixedI32};
 use crate::kernels::{self, Products};
 
 use super::rate::FixedRate;
-use super::{Scalar, XorShift32, functions};
+use super::{Rounder, Scalar, functions};
 
 macro_rules! fixed_scalar {
     ($fixed:ident, $bits:ty, $bound:ident) => {
@@ -86,9 +86,11 @@ macro_rules! fixed_scalar {
             }
 
             #[inline]
-            fn narrow_stochastic(acc: i64, rng: &mut XorShift32) -> Self {
+            fn narrow_by(acc: i64, rounder: &mut Rounder) -> Self {
                 let mask = (1i64 << Self::FRAC_NBITS) - 1;
-                saturate(acc.saturating_add(i64::from(rng.draw()) & mask) >> Self::FRAC_NBITS)
+                // Of formats without fractional bits a draw is taken, and nothing used of it.
+                let addend = i64::from(rounder.addend(Self::FRAC_NBITS.max(1))) & mask;
+                saturate(acc.saturating_add(addend) >> Self::FRAC_NBITS)
             }
 
             fn mean(acc: i64, count: u32) -> Self {
@@ -187,8 +189,8 @@ macro_rules! fixed_scalar {
             }
 
             #[inline]
-            fn descend(self, rate: FixedRate, gradient: i64, rng: &mut XorShift32) -> Self {
-                let step = rate.step(gradient, Self::FRAC_NBITS, rng);
+            fn descend(self, rate: FixedRate, gradient: i64, rounder: &mut Rounder) -> Self {
+                let step = rate.step(gradient, Self::FRAC_NBITS, rounder);
                 saturate(i64::from(self.to_bits()).saturating_sub(step))
             }
 
@@ -198,10 +200,10 @@ macro_rules! fixed_scalar {
                 rate: FixedRate,
                 x: Self,
                 delta: Self,
-                rng: &mut XorShift32,
+                rounder: &mut Rounder,
             ) -> Self {
                 let gradient = i64::from(x.to_bits()) * i64::from(delta.to_bits());
-                self.descend(rate, gradient, rng)
+                self.descend(rate, gradient, rounder)
             }
 
             #[cfg(mote_armv7em)]
@@ -224,9 +226,9 @@ macro_rules! fixed_scalar {
                 rate: FixedRate,
                 x: Self,
                 delta: &[Self],
-                rng: &mut XorShift32,
+                rounder: &mut Rounder,
             ) {
-                let mut local = *rng;
+                let mut local = *rounder;
                 match rate.row(x.to_bits().into(), Self::FRAC_NBITS) {
                     Some(row) => {
                         #[cfg(mote_armv7em)]
@@ -249,7 +251,7 @@ macro_rules! fixed_scalar {
                         }
                     }
                 }
-                *rng = local;
+                *rounder = local;
             }
         }
 

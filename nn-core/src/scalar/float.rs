@@ -9,7 +9,7 @@ mod functions;
 
 use crate::kernels::{self, Products, ScaledRows};
 
-use super::{Scalar, XorShift32};
+use super::{Rounder, Scalar};
 
 pub use functions::{BOUNDS, MATH};
 
@@ -73,7 +73,7 @@ impl Scalar for f32 {
     }
 
     #[inline(always)]
-    fn narrow_stochastic(acc: f32, _: &mut XorShift32) -> f32 {
+    fn narrow_by(acc: f32, _: &mut Rounder) -> f32 {
         acc
     }
 
@@ -189,17 +189,17 @@ impl Scalar for f32 {
     }
 
     #[inline(always)]
-    fn descend(self, rate: f32, gradient: f32, _: &mut XorShift32) -> f32 {
+    fn descend(self, rate: f32, gradient: f32, _: &mut Rounder) -> f32 {
         self - rate * gradient
     }
 
     #[inline(always)]
-    fn descend_product(self, rate: f32, x: f32, delta: f32, _: &mut XorShift32) -> f32 {
+    fn descend_product(self, rate: f32, x: f32, delta: f32, _: &mut Rounder) -> f32 {
         self - (rate * x) * delta
     }
 
     #[inline]
-    fn descend_row(weights: &mut [f32], rate: f32, x: f32, delta: &[f32], _: &mut XorShift32) {
+    fn descend_row(weights: &mut [f32], rate: f32, x: f32, delta: &[f32], _: &mut Rounder) {
         kernels::subtract_products_f32(rate * x, delta, weights);
     }
 }

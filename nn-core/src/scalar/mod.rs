@@ -16,7 +16,7 @@ mod rng;
 pub use bounds::{Bound, Bounds};
 pub use float::{BOUNDS, MATH};
 pub use rate::FixedRate;
-pub use rng::{XorShift32, hash};
+pub use rng::{Rounder, XorShift32, hash};
 
 /// 16 integer and 16 fractional bits.
 pub type Q16 = fixed::types::I16F16;
@@ -65,8 +65,9 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
     fn sum_acc(a: Self::Acc, b: Self::Acc) -> Self::Acc;
     /// The accumulator rounded to the format.
     fn narrow(acc: Self::Acc) -> Self;
-    /// The accumulator rounded up or down at random, with the odds of its remainder; an f32 accumulator is what it is.
-    fn narrow_stochastic(acc: Self::Acc, rng: &mut XorShift32) -> Self;
+    /// The accumulator rounded as what is stored is: to nearest, or up or down at random, with the odds of its remainder.
+    /// An f32 accumulator is what it is.
+    fn narrow_by(acc: Self::Acc, rounder: &mut Rounder) -> Self;
     /// The accumulator divided by a count, rounded to the format.
     fn mean(acc: Self::Acc, count: u32) -> Self;
 
@@ -126,13 +127,14 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
     fn rate(factor: f32) -> Self::Rate;
     /// self · rate, rounded to nearest.
     fn scale(self, rate: Self::Rate) -> Self;
-    /// self − rate · gradient. Fixed point rounds at random, with the odds of the remainder, and saturates.
-    fn descend(self, rate: Self::Rate, gradient: Self::Acc, rng: &mut XorShift32) -> Self;
+    /// self − rate · gradient. Fixed point rounds as what is stored is rounded, and saturates.
+    fn descend(self, rate: Self::Rate, gradient: Self::Acc, rounder: &mut Rounder) -> Self;
     /// self − rate · x · delta: the update of a weight whose gradient is one product.
     ///
     /// f32: self − (rate · x) · delta, the product rate · x rounded first. Fixed point: as
     /// [`descend`](Self::descend) with the exact product.
-    fn descend_product(self, rate: Self::Rate, x: Self, delta: Self, rng: &mut XorShift32) -> Self;
+    fn descend_product(self, rate: Self::Rate, x: Self, delta: Self, rounder: &mut Rounder)
+    -> Self;
     /// [`descend_product`](Self::descend_product) of `weights[i]` with `delta[i]`, in order: the same numbers, faster
     /// over a row.
     fn descend_row(
@@ -140,10 +142,10 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
         rate: Self::Rate,
         x: Self,
         delta: &[Self],
-        rng: &mut XorShift32,
+        rounder: &mut Rounder,
     ) {
         for (weight, delta) in weights.iter_mut().zip(delta) {
-            *weight = weight.descend_product(rate, x, *delta, rng);
+            *weight = weight.descend_product(rate, x, *delta, rounder);
         }
     }
 }

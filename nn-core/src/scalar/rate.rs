@@ -1,6 +1,6 @@
 //! Factors in fixed point, and how a product with one is rounded.
 
-use super::XorShift32;
+use super::Rounder;
 #[cfg(mote_armv7em)]
 use crate::kernels;
 
@@ -75,12 +75,11 @@ impl FixedRate {
         }
     }
 
-    /// gradient · factor · 2^−`frac`, rounded down or up at random; one draw.
+    /// gradient · factor · 2^−`frac`, rounded to nearest, or down or up at random by one draw.
     ///
-    /// The remainder's upper 32 bits are the odds of rounding up.
+    /// At random, the remainder's upper 32 bits are the odds of rounding up.
     #[inline(always)]
-    pub(super) fn step(self, gradient: i64, frac: u32, rng: &mut XorShift32) -> i64 {
-        let draw = rng.draw();
+    pub(super) fn step(self, gradient: i64, frac: u32, rounder: &mut Rounder) -> i64 {
         let product = if self.mantissa == 1 {
             gradient
         } else {
@@ -88,18 +87,18 @@ impl FixedRate {
         };
         // At most 32.
         let shift = self.exponent + frac as i32;
+        let bits = shift.clamp(1, 32);
+        // Within 1 and 32. A draw is taken even where nothing is dropped.
+        let addend = i64::from(rounder.addend(bits as u32));
         match shift {
             ..=0 => shift_left(product, shift.unsigned_abs()),
-            1..=32 => {
-                let odds = draw & (u32::MAX >> (32 - shift));
-                product.saturating_add(i64::from(odds)) >> shift
-            }
-            _ => ((product >> (shift - 32).min(63)) + i64::from(draw)) >> 32,
+            1..=32 => product.saturating_add(addend) >> bits,
+            _ => ((product >> (shift - 32).min(63)) + addend) >> 32,
         }
     }
 
-    /// x · factor · 2^(32 − `frac`) where that is an integer of 32 bits, and the 2^(32 − shift) that a draw is then
-    /// multiplied by: the upper half of `factor · delta + draw · 2^up` is [`step`](Self::step) of the gradient
+    /// x · factor · 2^(32 − `frac`) where that is an integer of 32 bits, and the 2^(32 − shift) that what rounds is then
+    /// multiplied by: the upper half of `factor · delta + addend · 2^up` is [`step`](Self::step) of the gradient
     /// x · delta, whatever delta is.
     pub(super) fn row(self, x: i32, frac: u32) -> Option<Row> {
         // At most 32.
@@ -135,24 +134,27 @@ impl Row {
         self,
         weights: &mut [T],
         delta: &[T],
-        rng: &mut XorShift32,
+        rounder: &mut Rounder,
     ) -> usize {
         if size_of::<T>() != size_of::<i32>() {
             return 0;
         }
         let weights = bytemuck::try_cast_slice_mut(weights).unwrap_or(&mut []);
         let delta = bytemuck::try_cast_slice(delta).unwrap_or(&[]);
+        let Some(state) = rounder.state() else {
+            return kernels::fixed::subtract_row_to_nearest(self.factor, delta, weights);
+        };
         // At most 31.
         let factors = [self.factor, self.up as i32];
-        let (state, count) = kernels::fixed::subtract_row(factors, rng.state(), delta, weights);
+        let (state, count) = kernels::fixed::subtract_row(factors, state, delta, weights);
         // Never 0, as it was not.
-        *rng = XorShift32::new(state);
+        *rounder = Rounder::stochastic(state);
         count
     }
 
     #[inline(always)]
-    pub(super) fn step(self, delta: i32, rng: &mut XorShift32) -> i32 {
-        let odds = i64::from(rng.draw() << self.up);
+    pub(super) fn step(self, delta: i32, rounder: &mut Rounder) -> i32 {
+        let odds = i64::from(rounder.addend(32 - self.up) << self.up);
         // The upper half of 64 bits: below 2³¹.
         ((i64::from(self.factor) * i64::from(delta) + odds) >> 32) as i32
     }

@@ -26,7 +26,7 @@ pub use error::{SpecError, TrainError};
 pub(crate) use guard::{Guard, is_large};
 pub use list::List;
 pub use loss::{Criterion, Ending, Loss, Target};
-pub use optimizer::{Clip, Method, Optimizer};
+pub use optimizer::{Clip, Method, Optimizer, Rounding};
 pub(crate) use plan::{PlanView, Rates};
 pub(crate) use rule::{Pace, Rule};
 pub use schedule::{Course, Schedule};

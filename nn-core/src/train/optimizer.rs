@@ -15,6 +15,7 @@ use crate::train::{Sgd, SpecError};
 
 /// How a gradient becomes a step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Coded", into = "Coded")]
 pub struct Optimizer {
     /// The rule.
     pub method: Method,
@@ -24,6 +25,61 @@ pub struct Optimizer {
     pub l1: f32,
     /// Whether the penalties take biases too, as PyTorch's do.
     pub decay_bias: bool,
+    /// How fixed point rounds what it stores; f32 is what it is.
+    pub rounding: Rounding,
+}
+
+/// How fixed point rounds what it stores: weights, velocities, sums of gradients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Rounding {
+    /// Up or down at random, up with the odds of the remainder: what is far below the format's step counts on the
+    /// average.
+    #[default]
+    Stochastic,
+    /// To nearest, halves up, without random numbers: faster, but a step below half of the format's is lost.
+    Nearest,
+}
+
+/// An [`Optimizer`] as it lies in a blob.
+#[derive(Serialize, Deserialize)]
+struct Coded {
+    method: Method,
+    weight_decay: f32,
+    l1: f32,
+    /// Bit 0: the penalties take biases. Bit 1: rounding to nearest.
+    flags: u8,
+}
+
+impl From<Optimizer> for Coded {
+    fn from(optimizer: Optimizer) -> Self {
+        let nearest = optimizer.rounding == Rounding::Nearest;
+        Self {
+            method: optimizer.method,
+            weight_decay: optimizer.weight_decay,
+            l1: optimizer.l1,
+            flags: u8::from(optimizer.decay_bias) | u8::from(nearest) << 1,
+        }
+    }
+}
+
+impl TryFrom<Coded> for Optimizer {
+    type Error = &'static str;
+
+    fn try_from(coded: Coded) -> Result<Self, Self::Error> {
+        if coded.flags > 3 {
+            return Err("an optimizer has two flags");
+        }
+        Ok(Self {
+            method: coded.method,
+            weight_decay: coded.weight_decay,
+            l1: coded.l1,
+            decay_bias: coded.flags & 1 == 1,
+            rounding: match coded.flags >> 1 {
+                0 => Rounding::Stochastic,
+                _ => Rounding::Nearest,
+            },
+        })
+    }
 }
 
 /// The rule of an [`Optimizer`].
@@ -95,6 +151,7 @@ impl Optimizer {
             weight_decay: 0.0,
             l1: 0.0,
             decay_bias: true,
+            rounding: Rounding::Stochastic,
         }
     }
 

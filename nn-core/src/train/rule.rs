@@ -6,12 +6,12 @@
 //! 2. a decoupled decay: w ← w − (rate · decay) · w; else g ← g + w · decay; g ← g ± l1 by the sign of w
 //! 3. the method's step
 //!
-//! Fixed point: each sum is exact in the accumulator, and whatever is stored (a weight, a velocity) is rounded at random
-//! with the odds of its remainder, one draw for each number stored, in order. Adam and RMSprop compute in f32: their
+//! Fixed point: each sum is exact in the accumulator, and whatever is stored (a weight, a velocity) is rounded as the plan
+//! says: at random with the odds of its remainder, one draw for each number stored, in order, or to nearest. Adam and RMSprop compute in f32: their
 //! state is the bits of an f32 in each 4-byte cell, the gradient is the accumulator's nearest f32, and the step, kept to
 //! 15 bits, is subtracted with stochastic rounding.
 
-use crate::scalar::{Scalar, XorShift32};
+use crate::scalar::{Rounder, Scalar};
 use crate::train::schedule::power;
 use crate::train::{ChannelMask, Clip, Method, Optimizer, Update};
 
@@ -51,7 +51,7 @@ pub(crate) struct Rule<S: Scalar> {
     /// L1 penalty, `None` for none.
     l1: Option<S::Rate>,
     step: Step<S>,
-    pub(super) rng: XorShift32,
+    pub(super) rounder: Rounder,
 }
 
 /// The last part of a rule.
@@ -89,7 +89,7 @@ impl<S: Scalar> Rule<S> {
         clip: Clip,
         accumulate: bool,
         pace: Pace,
-        rng: XorShift32,
+        rounder: Rounder,
     ) -> Self {
         let Pace { rate, step } = pace;
         let some = |rate: f32| (rate != 0.0).then(|| S::rate(rate));
@@ -143,7 +143,7 @@ impl<S: Scalar> Rule<S> {
                     rate,
                 },
             },
-            rng,
+            rounder,
         }
     }
 
@@ -163,19 +163,25 @@ impl<S: Scalar> Rule<S> {
                 momentum: nothing,
                 nesterov: false,
             },
-            rng: XorShift32::new(seed),
+            rounder: Rounder::stochastic(seed),
         }
     }
 
     /// Plain gradient descent.
     #[cfg(test)]
-    pub(crate) fn plain(rate: f32, rng: XorShift32) -> Self {
-        Self::new(&Optimizer::SGD, Clip::None, false, Pace::first(rate), rng)
+    pub(crate) fn plain(rate: f32, rounder: Rounder) -> Self {
+        Self::new(
+            &Optimizer::SGD,
+            Clip::None,
+            false,
+            Pace::first(rate),
+            rounder,
+        )
     }
 
-    /// Where its random numbers stand: the next rule goes on from there.
-    pub(crate) fn rng(&self) -> XorShift32 {
-        self.rng
+    /// How it rounds, and where its random numbers stand: the next rule goes on from there.
+    pub(crate) fn rounder(&self) -> Rounder {
+        self.rounder
     }
 }
 
@@ -199,14 +205,14 @@ impl<S: Scalar> Update<'_, S> {
             let mut gradient = gradient;
             if let Some(velocity) = first {
                 let sum = S::add_scaled(gradient, *velocity, momentum);
-                *velocity = S::narrow_stochastic(sum, &mut rule.rng);
+                *velocity = S::narrow_by(sum, &mut rule.rounder);
                 gradient = if nesterov {
                     S::add_scaled(gradient, *velocity, momentum)
                 } else {
                     velocity.widen()
                 };
             }
-            *weight = weight.descend(rule.learning_rate, gradient, &mut rule.rng);
+            *weight = weight.descend(rule.learning_rate, gradient, &mut rule.rounder);
         });
     }
 
@@ -281,7 +287,7 @@ impl<S: Scalar> Update<'_, S> {
                 continue;
             }
             if let (Some(shrink), true) = (rule.shrink, decays) {
-                *weight = weight.descend(shrink, weight.widen(), &mut rule.rng);
+                *weight = weight.descend(shrink, weight.widen(), &mut rule.rounder);
             }
             let mut gradient = *gradient;
             if penalizes {
@@ -322,7 +328,7 @@ impl<S: Scalar> Rule<S> {
     }
 
     fn subtract(&mut self, weight: &mut S, step: f32) {
-        *weight = weight.descend_product(S::rate(step), S::ONE, S::ONE, &mut self.rng);
+        *weight = weight.descend_product(S::rate(step), S::ONE, S::ONE, &mut self.rounder);
     }
 }
 

@@ -4,7 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::tensor::TensorId;
 use crate::train::plan::Rates;
-use crate::train::{Clip, List, Loss, Method, Optimizer, PlanView, Schedule, Sgd, SpecError};
+use crate::train::{
+    Clip, List, Loss, Method, Optimizer, PlanView, Rounding, Schedule, Sgd, SpecError,
+};
 
 /// The most rules of a plan.
 pub const MAX_RULES: usize = 8;
@@ -210,6 +212,12 @@ impl TrainSpec {
     /// The same with penalties that leave biases alone.
     pub fn without_bias_decay(mut self) -> Self {
         self.optimizer.decay_bias = false;
+        self
+    }
+
+    /// The same with what fixed point stores rounded so.
+    pub fn with_rounding(mut self, rounding: Rounding) -> Self {
+        self.optimizer.rounding = rounding;
         self
     }
 

@@ -155,6 +155,9 @@ impl<'a> Trainer<'a> {
             // What another method kept means something else.
             self.clear_copies();
         }
+        if self.optimizer.rounding != optimizer.rounding {
+            self.learning.reset(self.seed);
+        }
         self.optimizer = optimizer;
         self.stale = true;
         Ok(())

@@ -3,11 +3,11 @@
 //! Plain descent (no penalty, no clipping, no state) is a path of its own without a question for each weight.
 //! Everything else is decided once for a run of up to [`RUN`] weights: see `rule.rs`.
 //!
-//! A sum of gradients is one number for each weight: sum ← gradient + sum; fixed point rounds it at random, with the
-//! odds of the remainder.
+//! A sum of gradients is one number for each weight: sum ← gradient + sum; fixed point rounds it as the
+//! plan says.
 
 use crate::kernels::part;
-use crate::scalar::{Scalar, XorShift32};
+use crate::scalar::{Rounder, Scalar};
 use crate::train::rule::{Rule, learns};
 use crate::train::{ChannelMask, Clip};
 
@@ -116,24 +116,26 @@ impl<'w, S: Scalar> Update<'w, S> {
         }
     }
 
-    /// All weights, the rate and the random numbers, where [`outer`](Self::outer) is plain descent: for whoever learns
+    /// All weights, the rate and what rounds, where [`outer`](Self::outer) is plain descent: for whoever learns
     /// row by row, and asks only once.
     #[inline]
-    pub(crate) fn plainly(&mut self) -> Option<(&mut [S], S::Rate, &mut XorShift32)> {
+    pub(crate) fn plainly(&mut self) -> Option<(&mut [S], S::Rate, &mut Rounder)> {
         let Rule {
-            learning_rate, rng, ..
+            learning_rate,
+            rounder,
+            ..
         } = &mut *self.rule;
         self.plain
-            .then_some((&mut *self.weight, *learning_rate, rng))
+            .then_some((&mut *self.weight, *learning_rate, rounder))
     }
 
     #[inline(never)]
     fn outer_plainly(&mut self, at: usize, x: S, delta: &[S]) {
         // In locals, as the compiler cannot tell that no weight is a rate.
-        let (rate, mut rng) = (self.rule.learning_rate, self.rule.rng);
+        let (rate, mut rounder) = (self.rule.learning_rate, self.rule.rounder);
         let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
-        S::descend_row(weight, rate, x, delta, &mut rng);
-        self.rule.rng = rng;
+        S::descend_row(weight, rate, x, delta, &mut rounder);
+        self.rule.rounder = rounder;
     }
 
     /// The weights from `at` learn from `gradients`.
@@ -160,23 +162,23 @@ impl<'w, S: Scalar> Update<'w, S> {
 
     #[inline(never)]
     fn descend_every_plainly(&mut self, at: usize, stride: usize, gradients: &[S::Acc]) {
-        let (rate, mut rng) = (self.rule.learning_rate, self.rule.rng);
+        let (rate, mut rounder) = (self.rule.learning_rate, self.rule.rounder);
         let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
         let weight = weight.iter_mut().step_by(stride.max(1));
         for (weight, gradient) in weight.zip(gradients) {
-            *weight = weight.descend(rate, *gradient, &mut rng);
+            *weight = weight.descend(rate, *gradient, &mut rounder);
         }
-        self.rule.rng = rng;
+        self.rule.rounder = rounder;
     }
 
     #[inline(never)]
     fn descend_plainly(&mut self, at: usize, gradients: &[S::Acc]) {
-        let (rate, mut rng) = (self.rule.learning_rate, self.rule.rng);
+        let (rate, mut rounder) = (self.rule.learning_rate, self.rule.rounder);
         let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
         for (weight, gradient) in weight.iter_mut().zip(gradients) {
-            *weight = weight.descend(rate, *gradient, &mut rng);
+            *weight = weight.descend(rate, *gradient, &mut rounder);
         }
-        self.rule.rng = rng;
+        self.rule.rounder = rounder;
     }
 
     #[inline(never)]
@@ -192,7 +194,8 @@ impl<'w, S: Scalar> Update<'w, S> {
             let weight = self.weight.get_mut(at..).unwrap_or(&mut []);
             for (index, (weight, delta)) in weight.iter_mut().zip(delta).enumerate() {
                 if learns(self.channels, at + index) {
-                    *weight = weight.descend_product(rule.learning_rate, x, *delta, &mut rule.rng);
+                    *weight =
+                        weight.descend_product(rule.learning_rate, x, *delta, &mut rule.rounder);
                 }
             }
             return;
@@ -225,7 +228,7 @@ impl<'w, S: Scalar> Update<'w, S> {
         for (index, (sum, gradient)) in sums.iter_mut().zip(gradients).enumerate() {
             if learns(self.channels, at + index) {
                 let gradient = S::add_acc(*gradient, *sum);
-                *sum = S::narrow_stochastic(gradient, &mut self.rule.rng);
+                *sum = S::narrow_by(gradient, &mut self.rule.rounder);
             }
         }
     }

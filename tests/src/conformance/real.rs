@@ -6,7 +6,7 @@ use nn_core::ops::{
 };
 use nn_core::tensor::DType;
 use nn_core::train::{
-    Clip, Course, Head, Loss, Optimizer, Part, Schedule, TrainRule, TrainSpec, Trainable,
+    Clip, Course, Head, Loss, Optimizer, Part, Rounding, Schedule, TrainRule, TrainSpec, Trainable,
 };
 
 use super::Case;
@@ -76,6 +76,11 @@ fn plans() -> Vec<(&'static str, TrainSpec)> {
         (
             "L1",
             plan().with_momentum(0.5).with_l1(0.01).without_bias_decay(),
+        ),
+        ("to nearest", plan().with_rounding(Rounding::Nearest)),
+        (
+            "momentum to nearest",
+            plan().with_momentum(0.5).with_rounding(Rounding::Nearest),
         ),
         ("Adam", TrainSpec::adam(Trainable::All, squared, 0.01)),
         ("RMSprop", rms_prop.with_weight_decay(0.01)),

@@ -356,9 +356,15 @@ impl<'b> Reader<'b> {
             other => panic!("method {other}"),
         };
         let [decay, l1] = std::array::from_fn(|_| self.float());
-        let decay_bias = self.flag();
+        let (decay_bias, rounding) = match self.byte() {
+            0 => (false, "Stochastic"),
+            1 => (true, "Stochastic"),
+            2 => (false, "Nearest"),
+            3 => (true, "Nearest"),
+            other => panic!("flags {other}"),
+        };
         format!(
-            "Optimizer {{ method: {method}, weight_decay: {decay:?}, l1: {l1:?}, decay_bias: {decay_bias} }}"
+            "Optimizer {{ method: {method}, weight_decay: {decay:?}, l1: {l1:?}, decay_bias: {decay_bias}, rounding: {rounding} }}"
         )
     }
 

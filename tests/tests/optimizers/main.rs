@@ -8,8 +8,8 @@ use nn_core::model::Model;
 use nn_core::ops::{Activation, Conv2d, Dense, Op};
 use nn_core::tensor::DType;
 use nn_core::train::{
-    Clip, Course, Head, Loss, Method, Optimizer, Part, Schedule, Target, TrainRule, TrainSpec,
-    Trainable, Trainer,
+    Clip, Course, Head, Loss, Method, Optimizer, Part, Rounding, Schedule, Target, TrainRule,
+    TrainSpec, Trainable, Trainer,
 };
 use tests::graph::{Net, bytes_of, values_of};
 use tests::network::poisoned_arena;
@@ -217,6 +217,7 @@ fn every_optimizer_learns_two_heads() {
     let sgd = two_heads();
     let specs = [
         ("plain", sgd),
+        ("to nearest", sgd.with_rounding(Rounding::Nearest)),
         ("decay", sgd.with_weight_decay(0.1)),
         ("l1", sgd.with_l1(0.05)),
         (
@@ -244,6 +245,10 @@ fn sums_over_samples_are_stepped_from() {
     let norm = Clip::Norm(0.25);
     let specs = [
         ("sums", sgd.with_accumulation(4)),
+        (
+            "sums to nearest",
+            sgd.with_accumulation(4).with_rounding(Rounding::Nearest),
+        ),
         (
             "no decay of biases",
             sgd.with_accumulation(2)

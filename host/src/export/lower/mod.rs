@@ -7,11 +7,12 @@ mod walk;
 
 use nn_core::kernels::packed::Layout;
 use nn_core::ops;
-use nn_core::train::{Clip, Head, Loss, Method, Optimizer, Part, TrainSpec, Trainable};
+use nn_core::train::{Clip, Head, Loss, Method, Optimizer, Part, Rounding, TrainSpec, Trainable};
 
 use super::{AlignedBytes, ExportError, Network, Ranges};
 use crate::recipe::{
-    self, Activation, DeviceOptimizer, DeviceTraining, Format, Recipe, TrainableLayers,
+    self, Activation, DeviceOptimizer, DeviceRounding, DeviceTraining, Format, Recipe,
+    TrainableLayers,
 };
 use walk::{Graph, Lowering};
 
@@ -202,6 +203,10 @@ fn spec(recipe: &Recipe, train: &DeviceTraining, graph: &Graph) -> Result<TrainS
         DeviceOptimizer::RmsProp => Optimizer::RMS_PROP,
     };
     optimizer.weight_decay = train.weight_decay;
+    optimizer.rounding = match train.rounding {
+        DeviceRounding::Stochastic => Rounding::Stochastic,
+        DeviceRounding::Nearest => Rounding::Nearest,
+    };
     let mut spec = TrainSpec::new(trainable, loss, optimizer, train.learning_rate)
         .with_accumulation(train.accumulate);
     if train.clip > 0.0 {

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use nn_core::train::Rounding;
+
 use super::{Choice, Name, SpecError, SpecRequest, Trained};
 
 impl FromStr for SpecRequest {
@@ -111,6 +113,18 @@ fn choice(option: &str, value: &str) -> Option<Result<Choice, SpecError>> {
             parse("momentum", wanted, value, fits).map(Choice::Momentum)
         }
         "nesterov" => parse("nesterov", "true or false", value, |_| true).map(Choice::Nesterov),
+        "rounding" => {
+            let rounding = match value {
+                "stochastic" => Ok(Rounding::Stochastic),
+                "nearest" => Ok(Rounding::Nearest),
+                _ => Err(SpecError::Value {
+                    option: "rounding",
+                    wanted: "stochastic or nearest",
+                    found: value.to_owned(),
+                }),
+            };
+            rounding.map(Choice::Rounding)
+        }
         "accumulate" => {
             let wanted = "a whole number of samples from 1 to 65535";
             parse("accumulate", wanted, value, |k| *k > 0).map(Choice::Accumulate)

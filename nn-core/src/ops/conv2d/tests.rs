@@ -4,7 +4,7 @@ use std::vec::Vec;
 use super::*;
 use crate::ops::dense::{Weights, backward_bias};
 use crate::ops::draw::{Draw, Geometry, tensor, wide};
-use crate::scalar::XorShift32;
+use crate::scalar::Rounder;
 use crate::tensor::Shape;
 use crate::train::{Rule, Update};
 
@@ -261,7 +261,7 @@ fn learn<S: Scalar>(
     below: Option<Activation>,
 ) -> Step<S> {
     let step = case.step(DType::F32);
-    let mut rule = Rule::plain(1.0, XorShift32::new(5));
+    let mut rule = Rule::plain(1.0, Rounder::stochastic(5));
     let (mut x, mut weight) = (x.to_vec(), weight.to_vec());
     let mut bias = vec![S::ZERO; case.outputs()];
     // What nobody sets is no sum.

@@ -5,7 +5,7 @@ use super::*;
 use crate::ops::Activation;
 use crate::ops::argmax::packed;
 use crate::ops::draw::{Draw, Geometry, tensor, wide};
-use crate::scalar::XorShift32;
+use crate::scalar::Rounder;
 use crate::train::{Rule, Update};
 
 /// A layer of any geometry.
@@ -204,7 +204,7 @@ fn learn<S: Scalar>(
     learns: bool,
 ) -> (Vec<S>, Vec<S>) {
     let step = case.step();
-    let mut rule = Rule::plain(1.0, XorShift32::new(5));
+    let mut rule = Rule::plain(1.0, Rounder::stochastic(5));
     let (mut x, mut learnt) = (x.to_vec(), weight.to_vec());
     let inputs = if below.is_some() { x.len() } else { 0 };
     let weights = step.weights_of_one();

@@ -16,7 +16,7 @@ use crate::ops::dense::Weights;
 use crate::ops::gru::GruCell;
 use crate::ops::lstm::LstmCell;
 use crate::ops::rnn::RnnCell;
-use crate::scalar::XorShift32;
+use crate::scalar::{Rounder, XorShift32};
 use crate::train::Rule;
 
 /// Which cell.
@@ -317,7 +317,7 @@ fn train_cell<S: Scalar, C: Cell<S>>(
     );
     new.state = carry;
 
-    let mut rule = Rule::plain(rate, XorShift32::new(3));
+    let mut rule = Rule::plain(rate, Rounder::stochastic(3));
     let mut kernel = if learns.kernel {
         Weights::Learning(Update::new(&mut new.kernel, &mut [], &mut rule))
     } else {

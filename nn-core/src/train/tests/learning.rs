@@ -3,10 +3,10 @@
 use super::*;
 use crate::ops::Activation;
 use crate::ops::dense::{self, Weights};
-use crate::scalar::{Q16, XorShift32};
+use crate::scalar::{Q16, Rounder};
 use crate::train::{
-    Clip, Course, Criterion, Ending, Loss, MAX_COPIES, Optimizer, Pace, Rule, Schedule, Sums,
-    Target, TrainSpec, Trainable, Update,
+    Clip, Course, Criterion, Ending, Loss, MAX_COPIES, Optimizer, Pace, Rounding, Rule, Schedule,
+    Sums, Target, TrainSpec, Trainable, Update,
 };
 
 const HIDDEN: usize = 6;
@@ -50,7 +50,10 @@ fn xor<S: Scalar>(spec: &TrainSpec, ending: Ending, steps: u32) -> f64 {
     ];
     let loss = spec.heads.as_slice()[0].loss;
     let criterion = Criterion::new(loss, ending);
-    let mut rng = XorShift32::new(spec.seed);
+    let mut rounder = match spec.optimizer.rounding {
+        Rounding::Stochastic => Rounder::stochastic(spec.seed),
+        Rounding::Nearest => Rounder::NEAREST,
+    };
     let (mut taken, mut summed) = (0, 0);
     let mut worst = 0.0f64;
     for step in 0..steps + 4 {
@@ -89,7 +92,13 @@ fn xor<S: Scalar>(spec: &TrainSpec, ending: Ending, steps: u32) -> f64 {
             rate: spec.schedule.rate(spec.learning_rate, taken),
             step: taken + 1,
         };
-        let mut rule = Rule::new(&spec.optimizer, spec.clip, spec.accumulates(), pace, rng);
+        let mut rule = Rule::new(
+            &spec.optimizer,
+            spec.clip,
+            spec.accumulates(),
+            pace,
+            rounder,
+        );
         let mut weights = Weights::Learning(w2.update(&mut rule));
         dense::backward(&mut h, Some(Activation::Tanh), &mut weights, &delta);
         dense::backward_bias(&mut b2.update(&mut rule).biases(), &delta);
@@ -111,7 +120,7 @@ fn xor<S: Scalar>(spec: &TrainSpec, ending: Ending, steps: u32) -> f64 {
             }
             (taken, summed) = (taken + 1, 0);
         }
-        rng = rule.rng();
+        rounder = rule.rounder();
     }
     worst
 }
@@ -126,6 +135,7 @@ fn xor_converges_in_every_format_with_every_optimizer() {
     let binary = TrainSpec::sgd(Trainable::All, Loss::BinaryCrossEntropy, 0.2);
     let specs = [
         (sgd, Ending::Softmax),
+        (sgd.with_rounding(Rounding::Nearest), Ending::Softmax),
         (sgd, Ending::LogSoftmax),
         (binary, Ending::Sigmoid),
         (

@@ -1,7 +1,7 @@
 //! Optimizers: PyTorch's steps, in place and from sums; channels, biases, and what fixed point does to it.
 
 use super::*;
-use crate::scalar::{FixedRate, Q16, XorShift32};
+use crate::scalar::{FixedRate, Q16, Rounder};
 use crate::train::{ChannelMask, Clip, MAX_COPIES, Method, Optimizer, Pace, Rule, Sums, Update};
 
 const START: [f64; 3] = [0.5, -1.0, 0.25];
@@ -48,7 +48,7 @@ struct Learner<S> {
     copies: [Vec<S>; MAX_COPIES],
     optimizer: Optimizer,
     clip: Clip,
-    rng: XorShift32,
+    rounder: Rounder,
     steps: u32,
 }
 
@@ -65,7 +65,7 @@ impl<S: Scalar> Learner<S> {
             copies,
             optimizer,
             clip,
-            rng: XorShift32::new(3),
+            rounder: Rounder::stochastic(3),
             steps: 0,
         }
     }
@@ -76,10 +76,10 @@ impl<S: Scalar> Learner<S> {
             rate,
             step: self.steps + 1,
         };
-        let mut rule = Rule::new(&self.optimizer, self.clip, accumulates, pace, self.rng);
+        let mut rule = Rule::new(&self.optimizer, self.clip, accumulates, pace, self.rounder);
         let copies = self.copies.each_mut().map(Vec::as_mut_slice);
         act(Update::with_copies(&mut self.weight, copies, &mut rule));
-        self.rng = rule.rng();
+        self.rounder = rule.rounder();
     }
 
     fn step(&mut self, way: Way, rate: f32, gradient: &[f64]) {
@@ -226,8 +226,8 @@ fn the_order_of_f32_is_kept() {
             let velocity = optimizer.copies();
             let (mut w, mut v) = ([w], [v]);
             let pace = Pace::first(rate);
-            let rng = XorShift32::new(1);
-            let mut rule = Rule::new(&optimizer, Clip::None, false, pace, rng);
+            let rounder = Rounder::stochastic(1);
+            let mut rule = Rule::new(&optimizer, Clip::None, false, pace, rounder);
             let mut update = Update::new(&mut w, &mut v[..velocity], &mut rule);
             if outer {
                 update.outer(0, x, &[d]);
@@ -262,7 +262,7 @@ fn a_row_learns_number_by_number() {
         let d: Vec<f32> = narrow(&draw.values(len, 1.0));
         let (x, rate) = (draw.value(1.0) as f32, 0.037f32);
         let mut learnt = w.clone();
-        let mut rule = Rule::plain(rate, XorShift32::new(1));
+        let mut rule = Rule::plain(rate, Rounder::stochastic(1));
         Update::new(&mut learnt, &mut [], &mut rule).outer(2, x, &d);
         let mut wanted = w.clone();
         for (w, d) in wanted[2..].iter_mut().zip(&d) {
@@ -279,7 +279,7 @@ fn a_row_learns_number_by_number() {
 #[test]
 fn a_plan_with_velocities_keeps_them_at_momentum_0() {
     let (mut w, mut v) = ([1.0f32], [7.0]);
-    let mut rule = Rule::plain(0.5, XorShift32::new(1));
+    let mut rule = Rule::plain(0.5, Rounder::stochastic(1));
     Update::new(&mut w, &mut v, &mut rule).outer(0, 2.0, &[0.25]);
     assert_eq!((w, v), ([0.75], [0.5]), "v ← 0 · v + g");
 }
@@ -297,8 +297,8 @@ fn penalties_leave_biases_alone_where_they_should() {
             ..Optimizer::SGD
         };
         let mut bias = [0.5f32; 2];
-        let rng = XorShift32::new(1);
-        let mut rule = Rule::new(&optimizer, Clip::None, false, Pace::first(0.125), rng);
+        let rounder = Rounder::stochastic(1);
+        let mut rule = Rule::new(&optimizer, Clip::None, false, Pace::first(0.125), rounder);
         let mut update = Update::new(&mut bias, &mut [], &mut rule).biases();
         update.step(0, &[0.0]);
         update.outer(1, 0.0, &[1.0]);
@@ -490,7 +490,7 @@ fn moments_are_kept_as_f32() {
 fn what_is_short_is_left_out() {
     // Past the end of the weights nothing happens.
     let mut w = [1.0f32; 2];
-    let mut rule = Rule::plain(0.5, XorShift32::new(1));
+    let mut rule = Rule::plain(0.5, Rounder::stochastic(1));
     let mut update = Update::new(&mut w, &mut [], &mut rule);
     update.step(1, &[1.0; 5]);
     update.step(9, &[1.0; 5]);

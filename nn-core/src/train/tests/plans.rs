@@ -1,7 +1,9 @@
 //! Plans: what they name, what they cost, and what is refused.
 
 use crate::train::{Channels, Head, Part, Selection, TrainRule, TrainSpec, Trainable};
-use crate::train::{Clip, Course, List, Loss, MAX_RULES, Method, Optimizer, Sgd, SpecError};
+use crate::train::{
+    Clip, Course, List, Loss, MAX_RULES, Method, Optimizer, Rounding, Sgd, SpecError,
+};
 
 fn plan() -> TrainSpec {
     TrainSpec::sgd(Trainable::All, Loss::CrossEntropy, 0.01)
@@ -14,6 +16,7 @@ fn a_plan_keeps_its_bytes() {
         .with_weight_decay(1e-4)
         .with_l1(1e-5)
         .without_bias_decay()
+        .with_rounding(Rounding::Nearest)
         .with_schedule(Course::Cosine {
             period: 100,
             floor: 0.1,
@@ -49,6 +52,12 @@ fn a_plan_keeps_its_bytes() {
     for len in 0..bytes.len() {
         assert!(postcard::from_bytes::<TrainSpec>(&bytes[..len]).is_err());
     }
+    // Both flags of an optimizer, and no others.
+    let mut bytes = [0; 64];
+    let bytes = postcard::to_slice(&spec.optimizer, &mut bytes).unwrap();
+    assert_eq!(bytes.last(), Some(&2));
+    *bytes.last_mut().unwrap() = 4;
+    assert!(postcard::from_bytes::<Optimizer>(bytes).is_err());
     // What a small plan costs in flash.
     let mut small = [0; 64];
     assert_eq!(postcard::to_slice(&plan(), &mut small).unwrap().len(), 35);

@@ -39,7 +39,7 @@ impl<S: Scalar> Network<S> {
             weight: weight.into_iter().map(narrow).collect(),
             bias: vec![S::ZERO; outputs],
             rate,
-            rule: Rule::plain(rate, XorShift32::new(5)),
+            rule: Rule::plain(rate, Rounder::stochastic(5)),
         }
     }
 

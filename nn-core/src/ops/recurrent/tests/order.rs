@@ -235,11 +235,11 @@ fn naive<S: Scalar>(
         }
     }
 
-    let mut rng = XorShift32::new(3);
+    let mut rounder = Rounder::stochastic(3);
     let rate = S::rate(rate);
     let mut learn = |weights: &[S], sum: &dyn Fn(usize) -> S::Acc| -> Vec<S> {
         let each = weights.iter().enumerate();
-        each.map(|(index, w)| w.descend(rate, sum(index), &mut rng))
+        each.map(|(index, w)| w.descend(rate, sum(index), &mut rounder))
             .collect()
     };
     let over_time =
