@@ -28,3 +28,4 @@ pub mod stock;
 pub mod train;
 pub mod tune;
 pub mod ui;
+pub mod zoo;

@@ -19,6 +19,7 @@ mod stock;
 mod store;
 mod train;
 mod tune;
+mod zoo;
 
 use std::process::ExitCode;
 
@@ -78,6 +79,8 @@ enum Command {
     Personalize(personalize::Args),
     /// Foretell prices day by day, and learn from each as it comes.
     Stock(stock::Args),
+    /// Run the systems of a course on neural networks, and compare them with its slides.
+    Zoo(zoo::Args),
     /// Show or forget what a device keeps in flash of what it learnt.
     Store(store::Args),
     /// Write firmware and model to a board through a debug probe.
@@ -105,6 +108,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tune(args) => tune::run(args, &ui),
         Command::Personalize(args) => personalize::run(args, &ui),
         Command::Stock(args) => stock::run(args, &ui),
+        Command::Zoo(args) => zoo::run(args, &ui),
         Command::Store(args) => store::run(args, &ui),
         Command::Flash(args) => flash::run(args, &ui),
         Command::Doctor(args) => doctor::run(args, &ui),
