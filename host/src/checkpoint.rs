@@ -5,6 +5,7 @@
 //! | `<layer>.weight` | `[out, in, height, width]` or `[out, in]` | libtorch's layout |
 //! | `<layer>.bias` | `[out]` | |
 //! | `optim.<slot>.<layer>.weight` | that of the weight | a moment of the optimizer |
+//! | `best.<layer>.weight` | that of the weight | of the best epoch, where the recipe may stop early |
 //!
 //! All are f32. The file's metadata has one entry, `mote`: a [`Progress`] as JSON. One entry only,
 //! because the order of several would change from run to run, and the same training shall give
@@ -22,6 +23,8 @@ use crate::recipe::{Recipe, RecipeError};
 const METADATA_KEY: &str = "mote";
 /// What tensors of the optimizer begin with.
 const OPTIMIZER_PREFIX: &str = "optim.";
+/// What the weights of the best epoch begin with.
+const BEST_PREFIX: &str = "best.";
 
 /// A network in training, or trained.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,6 +57,21 @@ pub struct Progress {
     pub running: Running,
     /// The best accuracy on the validation samples after any epoch, from 0 to 1.
     pub best_accuracy: Option<f64>,
+    /// The best epoch by what the recipe watches, where it may stop early.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub best: Option<Best>,
+}
+
+/// The best epoch so far.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Best {
+    /// Which, from 1.
+    pub epoch: usize,
+    /// What was watched there.
+    pub value: f64,
+    /// Epochs since then.
+    pub waited: usize,
 }
 
 impl Progress {
@@ -69,6 +87,7 @@ impl Progress {
             step: 0,
             running: Running::default(),
             best_accuracy: None,
+            best: None,
         }
     }
 }
@@ -304,7 +323,20 @@ impl Checkpoint {
         self.tensors
             .iter()
             .map(|(name, tensor)| (name.as_str(), tensor))
-            .filter(|(name, _)| !name.starts_with(OPTIMIZER_PREFIX))
+            .filter(|(name, _)| {
+                !name.starts_with(OPTIMIZER_PREFIX) && !name.starts_with(BEST_PREFIX)
+            })
+    }
+
+    /// Weights and biases of the best epoch, by the names that they have; empty where none is kept.
+    pub fn best(&self) -> impl Iterator<Item = (&str, &Values)> {
+        let tensors = self.tensors.iter();
+        tensors.filter_map(|(name, tensor)| Some((name.strip_prefix(BEST_PREFIX)?, tensor)))
+    }
+
+    /// The name under which the tensor `name` of the best epoch is kept.
+    pub fn best_name(name: &str) -> String {
+        format!("{BEST_PREFIX}{name}")
     }
 
     /// The moments that the optimizer keeps under `slot`, by the parameter that they belong to.

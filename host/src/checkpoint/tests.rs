@@ -15,6 +15,11 @@ fn checkpoint() -> Checkpoint {
             loss: 0.1 + 0.2,
         },
         best_accuracy: Some(0.99),
+        best: Some(Best {
+            epoch: 2,
+            value: 0.5,
+            waited: 1,
+        }),
     };
     let values = |shape: &[usize]| Values {
         shape: shape.to_vec(),

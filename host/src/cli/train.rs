@@ -181,6 +181,8 @@ mod with_libtorch {
             ui.json(&serde_json::json!({
                 "name": recipe.name,
                 "epochs": outcome.progress.epochs,
+                "epochs_done": outcome.progress.epoch,
+                "best_epoch": outcome.progress.best.map(|best| best.epoch),
                 "seed": outcome.progress.seed,
                 "test_accuracy": test.accuracy,
                 "test_loss": test.loss,
@@ -202,6 +204,23 @@ mod with_libtorch {
             outcome.parameters,
             outcome.seconds
         ));
+        if let Some((stop, best)) = recipe.train.stop.zip(outcome.progress.best) {
+            let (done, epochs) = (outcome.progress.epoch, outcome.progress.epochs);
+            let ended = match done < epochs {
+                true => format!("stopped after epoch {done} of {epochs}"),
+                false => format!("all {epochs} epochs"),
+            };
+            let stays = match stop.restore_best {
+                true => "; its weights are kept",
+                false => "",
+            };
+            ui.note(format_args!(
+                "  {ended}: the best {} is {} of epoch {}{stays}",
+                stop.monitor.name(),
+                best.value,
+                best.epoch
+            ));
+        }
         for file in [&files.checkpoint, &files.history, &files.picture] {
             ui.note(format_args!("  {}", paths::shorten(file).display()));
         }

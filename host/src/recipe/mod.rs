@@ -14,8 +14,10 @@ mod head;
 mod layer;
 mod optimize;
 mod parameters;
+mod schedule;
 mod shape;
 mod size;
+mod stop;
 mod window;
 
 use std::path::Path;
@@ -38,10 +40,12 @@ pub use fields::{
 pub use graph::{Feed, ResolvedLayer};
 pub use head::{Aim, Head};
 pub use layer::LayerKind;
-pub use optimize::{Adam, Cosine, Loss, OneCycle, OptimizerKind, Schedule, Sgd, Step};
+pub use optimize::{AdaDelta, AdaGrad, Adam, Loss, OptimizerKind, Penalty, RmsProp, Sgd};
 pub use parameters::{Parameter, Role};
+pub use schedule::{Cosine, OneCycle, Schedule, Step};
 pub use shape::shape;
 pub use size::{Pair, Size};
+pub use stop::{Monitor, Stop};
 pub use window::{Padding, Windows};
 
 use crate::data::{DataError, DataSet, Part, SetInfo};
@@ -72,6 +76,8 @@ struct Samples {
     classes: usize,
     /// Whether a sample wants a number, not a class.
     values: bool,
+    /// The share that is held out.
+    validation: f64,
 }
 
 /// The section `[train]`.
@@ -89,6 +95,10 @@ pub struct Train {
     pub optimizer: OptimizerKind,
     /// How the learning rate changes.
     pub schedule: Schedule,
+    /// What is added to the loss for large weights.
+    pub penalty: Penalty,
+    /// When training ends before its last epoch.
+    pub stop: Option<Stop>,
 }
 
 #[derive(Deserialize)]
@@ -117,6 +127,10 @@ struct RawTrain {
     optimizer: Spanned<toml::Table>,
     #[serde(default)]
     schedule: Option<Spanned<toml::Table>>,
+    #[serde(default)]
+    penalty: Option<Spanned<Penalty>>,
+    #[serde(default)]
+    stop: Option<Spanned<Stop>>,
 }
 
 impl Recipe {
@@ -161,6 +175,7 @@ impl Recipe {
             shape: data.sample_shape(set),
             classes: set.classes.len(),
             values: data.series.is_some(),
+            validation: data.validation,
         };
         let layers = graph::read_layers(&source, raw.layer, samples.shape)?;
 
@@ -304,6 +319,18 @@ fn read_train(
             schedule
         }
     };
+    let misfit = |start, misfit| source.misfit(start, "[train]", misfit);
+    let penalty = raw
+        .penalty
+        .unwrap_or_else(|| Spanned::new(start..start, Penalty::default()));
+    let start = penalty.span().start;
+    let penalty = penalty.into_inner();
+    penalty.check().map_err(|fault| misfit(start, fault))?;
+    let stop = raw.stop.map(|stop| (stop.span().start, stop.into_inner()));
+    if let Some((start, stop)) = &stop {
+        let check = stop.check(set.validation);
+        check.map_err(|fault| misfit(*start, fault))?;
+    }
     let (epochs, batch) = (raw.epochs.get(), raw.batch.get());
     Ok(Train {
         heads,
@@ -312,6 +339,8 @@ fn read_train(
         seed: raw.seed,
         optimizer,
         schedule,
+        penalty,
+        stop: stop.map(|(_, stop)| stop),
     })
 }
 

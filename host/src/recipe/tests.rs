@@ -200,6 +200,35 @@ fn values_out_of_range_are_refused() {
 }
 
 #[test]
+fn penalties_and_an_early_end_are_within_reason() {
+    let with = |fields: &str| parse(&format!("{SMALL}{fields}\n"));
+    let recipe = with("penalty = { l2 = 0.01 }\nstop = { monitor = \"train_loss\", patience = 3 }");
+    let train = recipe.unwrap().train;
+    assert_eq!((train.penalty.l1, train.penalty.l2), (0.0, 0.01));
+    assert_eq!(train.stop.unwrap().monitor, Monitor::TrainLoss);
+    let error = |fields: &str| with(fields).unwrap_err().to_string();
+    has(
+        &error("penalty = { l1 = -1.0 }"),
+        &["line 31", "penalty.l1", "found -1"],
+    );
+    has(&error("penalty = { l3 = 1.0 }"), &["l3", "`l1`"]);
+    has(
+        &error("stop = { patience = 5 }"),
+        &["line 31", "validation above 0", "val_loss"],
+    );
+    has(
+        &error("stop = { monitor = \"train_loss\", patience = 0 }"),
+        &["patience", "`0`"],
+    );
+    has(
+        &error("stop = { monitor = \"loss\", patience = 1 }"),
+        &["`loss`", "`val_loss`"],
+    );
+    let rate = message("\"adam\"", "\"rmsprop\", alpha = 1.5");
+    has(&rate, &["alpha", "below 1", "found 1.5"]);
+}
+
+#[test]
 fn what_learns_on_the_device_must_be_there() {
     let with = |export: &str| parse(&format!("{SMALL}\n[export]\n{export}"));
     let layers = with("train = { layers = \"last:1\" }").unwrap();

@@ -284,3 +284,77 @@ fn a_rate_too_high_is_told_and_another_recipe_is_not_resumed() {
     let error = train(&wild, &options, &mut ()).unwrap_err();
     assert!(matches!(error, TrainError::OtherRecipe { .. }), "{error}");
 }
+
+/// Nothing becomes better by 0.2 a second time soon: training ends, and goes on after an interruption all the same.
+#[test]
+fn training_stops_early_and_keeps_the_best_weights() {
+    let scratch = Scratch::new("early");
+    let text = RECIPE.replace("epochs = 3", "epochs = 40").replace(
+        "schedule = { type = \"one_cycle\" }",
+        "stop = { monitor = \"val_loss\", patience = 2, min_delta = 0.2 }",
+    );
+    let parse = |text: &str| Recipe::parse(text, Path::new("tiny.toml")).unwrap();
+    let recipe = parse(&text);
+    let whole = train(&recipe, &scratch.options("whole"), &mut ()).unwrap();
+    let best = whole.progress.best.unwrap();
+    assert_eq!(whole.progress.epoch, best.epoch + 2);
+    assert!(whole.progress.epoch < 40, "{:?}", whole.progress.epoch);
+    let row = whole.history[best.epoch - 1];
+    assert_eq!(row.val_loss, Some(best.value));
+
+    // The weights that stay are those that a training of so many epochs ends with.
+    let weights = |outcome: &Outcome| {
+        let checkpoint = crate::checkpoint::Checkpoint::load(&outcome.files.checkpoint).unwrap();
+        assert_eq!(checkpoint.best().count(), 0);
+        let parameters = checkpoint.parameters();
+        parameters
+            .map(|(name, values)| (name.to_owned(), values.clone()))
+            .collect::<Vec<_>>()
+    };
+    let options = Options {
+        epochs: Some(best.epoch),
+        ..scratch.options("short")
+    };
+    let plain = parse(&text.replace(", min_delta = 0.2", ", restore_best = false"));
+    let short = train(&plain, &options, &mut ()).unwrap();
+    assert_eq!(short.progress.epoch, best.epoch);
+    assert_eq!(weights(&whole), weights(&short));
+    assert_eq!(whole.test, short.test);
+
+    // Five batches an epoch: interrupted while it waits.
+    let options = scratch.options("interrupted");
+    let batches = 5 * best.epoch + 3;
+    train(&recipe, &options, &mut StopAfter(batches)).unwrap();
+    let options = Options {
+        resume: true,
+        ..options
+    };
+    let resumed = train(&recipe, &options, &mut ()).unwrap();
+    assert!(bytes(&resumed) == bytes(&whole));
+}
+
+/// Each optimizer and a penalty learn the easy set.
+#[test]
+fn every_optimizer_learns() {
+    let scratch = Scratch::new("optimizers");
+    let of_recipe = "optimizer = { type = \"adamw\", learning_rate = 0.01, weight_decay = 0.01 }";
+    for optimizer in [
+        "{ type = \"sgd\", learning_rate = 0.1, momentum = 0.9, nesterov = true }",
+        "{ type = \"adam\", learning_rate = 0.01 }",
+        "{ type = \"adagrad\", learning_rate = 0.1 }",
+        "{ type = \"rmsprop\", learning_rate = 0.01, momentum = 0.5 }",
+        "{ type = \"adadelta\" }",
+    ] {
+        let penalty = "penalty = { l1 = 1e-4, l2 = 1e-4 }";
+        let text = RECIPE.replace(of_recipe, &format!("optimizer = {optimizer}\n{penalty}"));
+        let text = text.replace("schedule = { type = \"one_cycle\" }", "");
+        let recipe = Recipe::parse(&text, Path::new("tiny.toml")).unwrap();
+        let options = Options {
+            epochs: Some(12),
+            ..scratch.options("run")
+        };
+        let outcome = train(&recipe, &options, &mut ()).unwrap();
+        let losses: Vec<f64> = outcome.history.iter().map(|row| row.train_loss).collect();
+        assert!(losses[11] < 0.6 * losses[0], "{optimizer}: {losses:?}");
+    }
+}

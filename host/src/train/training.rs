@@ -12,10 +12,10 @@ use super::optimizer::Optimizer;
 use super::values::to_values;
 use super::workers::{Samples, Workers};
 use super::{Files, Observer, Options, Plan, TrainError};
-use crate::checkpoint::{Checkpoint, Progress};
+use crate::checkpoint::{Best, Checkpoint, Progress, Values};
 use crate::data::{Augmenter, DataSet, Split, Stream};
 use crate::history::{self, EpochRow};
-use crate::recipe::Recipe;
+use crate::recipe::{Monitor, Recipe};
 use crate::report;
 
 /// A training under way.
@@ -28,6 +28,9 @@ pub(super) struct Training<'t> {
     optimizer: Optimizer,
     pub(super) progress: Progress,
     pub(super) history: Vec<EpochRow>,
+    /// The weights of the best epoch, where they are to stay.
+    best: BTreeMap<String, Values>,
+    device: Device,
 }
 
 impl<'t> Training<'t> {
@@ -41,6 +44,8 @@ impl<'t> Training<'t> {
         device: Device,
     ) -> Result<Self, TrainError> {
         let (network, optimizer, progress, history);
+        let (kind, penalty) = (&recipe.train.optimizer, recipe.train.penalty);
+        let mut best = BTreeMap::new();
         if options.resume {
             let checkpoint = Checkpoint::load(&files.checkpoint)?;
             if checkpoint.progress.recipe != recipe.text {
@@ -49,8 +54,9 @@ impl<'t> Training<'t> {
                 });
             }
             network = Network::restore(recipe, &checkpoint, device)?;
-            let kind = &recipe.train.optimizer;
-            optimizer = Optimizer::restore(kind, &network.parameters, &checkpoint)?;
+            optimizer = Optimizer::restore(kind, penalty, &network.parameters, &checkpoint)?;
+            let kept = checkpoint.best();
+            best.extend(kept.map(|(name, values)| (name.to_owned(), values.clone())));
             let mut rows = history::read(&files.history)?;
             rows.retain(|row| row.epoch <= checkpoint.progress.epoch);
             history = rows;
@@ -58,7 +64,7 @@ impl<'t> Training<'t> {
         } else {
             let seed = options.seed.unwrap_or(recipe.train.seed);
             network = Network::new(recipe, seed, device)?;
-            optimizer = Optimizer::new(&recipe.train.optimizer, &network.parameters)?;
+            optimizer = Optimizer::new(kind, penalty, &network.parameters)?;
             history = Vec::new();
             progress = Progress {
                 seed,
@@ -83,6 +89,8 @@ impl<'t> Training<'t> {
             optimizer,
             progress,
             history,
+            best,
+            device,
         })
     }
 
@@ -108,7 +116,7 @@ impl<'t> Training<'t> {
         files: &Files,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>, TrainError> {
-        while self.progress.epoch < self.progress.epochs {
+        while self.progress.epoch < self.progress.epochs && !self.has_stopped() {
             let started = Instant::now();
             let Some(learning_rate) = self.epoch(observer)? else {
                 self.checkpoint()?.save(&files.checkpoint)?;
@@ -119,6 +127,8 @@ impl<'t> Training<'t> {
             history::write(&files.history, &self.history)?;
             observer.epoch(&row);
         }
+        self.restore_best()?;
+        self.checkpoint()?.save(&files.checkpoint)?;
         report::training_curve(&files.picture, &self.recipe.name, &self.history)?;
         Ok(ControlFlow::Continue(()))
     }
@@ -231,16 +241,72 @@ impl<'t> Training<'t> {
             seconds: started.elapsed().as_secs_f64(),
         };
         self.history.push(row);
+        self.watch(&row)?;
         Ok(row)
     }
 
-    fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
-        let mut tensors = BTreeMap::new();
-        let network = &self.network;
-        for parameter in network.parameters.iter().chain(&network.statistics) {
-            tensors.insert(parameter.name.to_string(), to_values(&parameter.tensor)?);
+    /// Whether nothing has become better for as long as the recipe waits.
+    fn has_stopped(&self) -> bool {
+        let stop = self.recipe.train.stop.zip(self.progress.best);
+        stop.is_some_and(|(stop, best)| best.waited >= stop.patience.get())
+    }
+
+    /// Keeps the epoch if it is the best so far.
+    fn watch(&mut self, row: &EpochRow) -> Result<(), TrainError> {
+        let Some(stop) = self.recipe.train.stop else {
+            return Ok(());
+        };
+        let value = match stop.monitor {
+            Monitor::ValLoss => row.val_loss,
+            Monitor::ValAccuracy => row.val_accuracy,
+            Monitor::TrainLoss => Some(row.train_loss),
+            Monitor::TrainAccuracy => Some(row.train_accuracy),
+        };
+        // So small a set has none held out that there is nothing to watch.
+        let Some(value) = value else { return Ok(()) };
+        match &mut self.progress.best {
+            Some(best) if !stop.improves(value, best.value) => best.waited += 1,
+            None if value.is_nan() => {}
+            best => {
+                *best = Some(Best {
+                    epoch: row.epoch,
+                    value,
+                    waited: 0,
+                });
+                if stop.restore_best {
+                    self.best = self.weights()?;
+                }
+            }
         }
+        Ok(())
+    }
+
+    /// The weights of the best epoch take the place of the last's, where they are kept.
+    fn restore_best(&mut self) -> Result<(), TrainError> {
+        if self.best.is_empty() {
+            return Ok(());
+        }
+        let best = Checkpoint {
+            progress: self.progress.clone(),
+            tensors: std::mem::take(&mut self.best),
+        };
+        self.network = Network::restore(self.recipe, &best, self.device)?;
+        Ok(())
+    }
+
+    /// Weights, biases and statistics by their names.
+    fn weights(&self) -> Result<BTreeMap<String, Values>, TrainError> {
+        let network = &self.network;
+        let all = network.parameters.iter().chain(&network.statistics);
+        all.map(|parameter| Ok((parameter.name.to_string(), to_values(&parameter.tensor)?)))
+            .collect()
+    }
+
+    fn checkpoint(&self) -> Result<Checkpoint, TrainError> {
+        let mut tensors = self.weights()?;
         tensors.extend(self.optimizer.moments(&self.network.parameters)?);
+        let best = self.best.iter();
+        tensors.extend(best.map(|(name, values)| (Checkpoint::best_name(name), values.clone())));
         Ok(Checkpoint {
             progress: self.progress.clone(),
             tensors,

@@ -3,6 +3,7 @@
 //! An optimizer is a [`Rule`] (one file each) and the moments that it keeps for each parameter.
 
 mod adam;
+mod adaptive;
 mod sgd;
 
 use tch::{TchError, Tensor};
@@ -11,7 +12,7 @@ use super::TrainError;
 use super::network::Parameter;
 use super::values::{from_values, to_values};
 use crate::checkpoint::{Checkpoint, Values};
-use crate::recipe::OptimizerKind;
+use crate::recipe::{OptimizerKind, Penalty};
 
 /// How one parameter changes in one step.
 trait Rule {
@@ -29,9 +30,34 @@ trait Rule {
     ) -> Result<(), TchError>;
 }
 
+/// A gradient with `decay` times its weight added.
+fn decayed(weight: &Tensor, gradient: &Tensor, decay: f64) -> Result<Tensor, TchError> {
+    if decay > 0.0 {
+        gradient.f_add(&weight.f_mul_scalar(decay)?)
+    } else {
+        Ok(gradient.shallow_clone())
+    }
+}
+
+/// A gradient with that of the penalty of its weight: `l1 · sign w + 2 · l2 · w`.
+fn penalized(weight: &Tensor, gradient: &Tensor, penalty: &Penalty) -> Result<Tensor, TchError> {
+    let mut gradient = gradient.shallow_clone();
+    if weight.dim() < 2 && !penalty.biases {
+        return Ok(gradient);
+    }
+    if penalty.l1 > 0.0 {
+        gradient = gradient.f_add(&weight.f_sign()?.f_mul_scalar(penalty.l1)?)?;
+    }
+    if penalty.l2 > 0.0 {
+        gradient = gradient.f_add(&weight.f_mul_scalar(2.0 * penalty.l2)?)?;
+    }
+    Ok(gradient)
+}
+
 /// A rule with its moments.
 pub(super) struct Optimizer {
     rule: Box<dyn Rule>,
+    penalty: Penalty,
     /// For each parameter, one tensor for each slot.
     moments: Vec<Vec<Tensor>>,
     /// Steps done.
@@ -40,11 +66,18 @@ pub(super) struct Optimizer {
 
 impl Optimizer {
     /// The optimizer that the recipe names, for `parameters`, at its beginning.
-    pub(super) fn new(kind: &OptimizerKind, parameters: &[Parameter]) -> Result<Self, TrainError> {
+    pub(super) fn new(
+        kind: &OptimizerKind,
+        penalty: Penalty,
+        parameters: &[Parameter],
+    ) -> Result<Self, TrainError> {
         let rule: Box<dyn Rule> = match kind {
             OptimizerKind::Sgd(fields) => Box::new(sgd::SgdRule(fields.clone())),
             OptimizerKind::Adam(fields) => Box::new(adam::AdamRule::coupled(fields.clone())),
             OptimizerKind::AdamW(fields) => Box::new(adam::AdamRule::decoupled(fields.clone())),
+            OptimizerKind::AdaGrad(fields) => Box::new(adaptive::AdaGradRule(fields.clone())),
+            OptimizerKind::RmsProp(fields) => Box::new(adaptive::RmsPropRule(fields.clone())),
+            OptimizerKind::AdaDelta(fields) => Box::new(adaptive::AdaDeltaRule(fields.clone())),
         };
         let zeros = |parameter: &Parameter| {
             let zero = || parameter.tensor.f_zeros_like()?.f_detach();
@@ -59,6 +92,7 @@ impl Optimizer {
             .collect::<Result<Vec<_>, _>>()?;
         Ok(Self {
             rule,
+            penalty,
             moments,
             step: 0,
         })
@@ -67,10 +101,11 @@ impl Optimizer {
     /// The optimizer as `checkpoint` keeps it.
     pub(super) fn restore(
         kind: &OptimizerKind,
+        penalty: Penalty,
         parameters: &[Parameter],
         checkpoint: &Checkpoint,
     ) -> Result<Self, TrainError> {
-        let mut optimizer = Self::new(kind, parameters)?;
+        let mut optimizer = Self::new(kind, penalty, parameters)?;
         for (parameter, moments) in parameters.iter().zip(&mut optimizer.moments) {
             let shape: Vec<usize> = parameter
                 .tensor
@@ -100,8 +135,9 @@ impl Optimizer {
         let moments = self.moments.iter_mut();
         for ((parameter, gradient), moments) in parameters.iter_mut().zip(gradients).zip(moments) {
             let weight = &mut parameter.tensor;
+            let gradient = penalized(weight, gradient, &self.penalty)?;
             self.rule
-                .update(self.step, learning_rate, weight, gradient, moments)?;
+                .update(self.step, learning_rate, weight, &gradient, moments)?;
         }
         Ok(())
     }

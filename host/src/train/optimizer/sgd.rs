@@ -4,7 +4,7 @@
 
 use tch::{TchError, Tensor};
 
-use super::Rule;
+use super::{Rule, decayed};
 use crate::recipe::Sgd;
 
 pub(super) struct SgdRule(pub(super) Sgd);
@@ -26,10 +26,7 @@ impl Rule for SgdRule {
         gradient: &Tensor,
         moments: &mut [Tensor],
     ) -> Result<(), TchError> {
-        let mut along = gradient.shallow_clone();
-        if self.0.weight_decay > 0.0 {
-            along = along.f_add(&weight.f_mul_scalar(self.0.weight_decay)?)?;
-        }
+        let mut along = decayed(weight, gradient, self.0.weight_decay)?;
         if let [velocity] = moments {
             let _ = velocity.f_mul_scalar_(self.0.momentum)?.f_add_(&along)?;
             along = if self.0.nesterov {
