@@ -1,19 +1,22 @@
 //! `mote inspect`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
 use host::bench::measure;
 use host::blob::{Blob, BlobError};
 use host::device::Place;
 use host::export::{Endpoint, Inspection};
+use host::paths::write_whole;
 use host::recipe::shape;
+use host::report::structure;
 use host::ui::Ui;
 
 const HELP: &str = "\
 Examples:
   mote inspect models/mnist-cnn-i8.mote
   mote inspect models/mnist-cnn-i8-m4.mote --on qemu:an386   # with instructions, layer by layer
+  mote inspect models/mnist-cnn-f32.mote --graph cnn.svg     # its structure as a picture; what learns is blue
 
 Of a layer with int8 weights, `kernel` says whether they are packed, and `reason` why not.";
 
@@ -26,6 +29,9 @@ pub(crate) struct Args {
     /// Measure instructions there, as `mote bench` does: qemu or qemu:BOARD.
     #[arg(long)]
     on: Option<Place>,
+    /// Draw its structure: FILE.svg, or FILE.dot for Graphviz.
+    #[arg(long, value_name = "FILE")]
+    graph: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -49,11 +55,29 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             "instructions are counted in QEMU only: take --on qemu:an386, an385, an500, an547 or microbit"
         ),
     }
+    if let Some(path) = &args.graph {
+        draw(path, &blob, &inspection)?;
+        ui.note(format_args!("Written: {}", path.display()));
+    }
     if args.json {
         return ui.json(&inspection).context("cannot print the inspection");
     }
     print(&inspection, ui);
     Ok(())
+}
+
+/// Writes the model's structure as the file's name asks.
+fn draw(path: &Path, blob: &Blob, inspection: &Inspection) -> anyhow::Result<()> {
+    let dot = structure::dot(&blob.model(), inspection);
+    let text = match path.extension().and_then(|extension| extension.to_str()) {
+        Some("dot" | "gv") => dot,
+        Some("svg") => structure::svg(&dot).map_err(|error| anyhow!("cannot draw it: {error}"))?,
+        _ => bail!(
+            "--graph {}: wanted a file that ends in .svg, .dot or .gv",
+            path.display()
+        ),
+    };
+    write_whole(path, text.as_bytes()).with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn print(inspection: &Inspection, ui: &Ui) {

@@ -7,6 +7,7 @@ mod confusion;
 mod curves;
 mod forecast;
 mod misread;
+pub mod structure;
 
 use std::path::PathBuf;
 
