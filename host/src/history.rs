@@ -1,9 +1,13 @@
-//! The history of a training: one row an epoch, as CSV.
+//! The history of a training: one row an epoch, as CSV, and as TensorBoard reads it.
+
+mod events;
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+
+pub use events::write_events;
 
 /// The first line of a history.
 const HEADER: &str = "epoch,train_loss,train_accuracy,val_loss,val_accuracy,learning_rate,seconds";

@@ -11,7 +11,8 @@ Examples:
   mote train models/mnist-cnn.toml --resume         # go on after Ctrl-C
   mote train models/mnist-mlp.toml --device cuda --json
 
-Writes `runs/<recipe>`/checkpoint.safetensors, history.csv and history.png; then `mote export`.";
+Writes `runs/<recipe>`/checkpoint.safetensors, history.csv, history.png, and events for `tensorboard --logdir runs`; then
+`mote export`.";
 
 /// Arguments of `mote train`.
 #[derive(clap::Args)]
@@ -192,6 +193,7 @@ mod with_libtorch {
                 "checkpoint": files.checkpoint,
                 "history": files.history,
                 "picture": files.picture,
+                "events": files.events,
             }))?;
             return Ok(());
         }

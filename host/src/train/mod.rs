@@ -116,6 +116,8 @@ pub struct Files {
     pub history: PathBuf,
     /// The history as a picture.
     pub picture: PathBuf,
+    /// The history as TensorBoard reads it.
+    pub events: PathBuf,
 }
 
 impl Files {
@@ -125,6 +127,7 @@ impl Files {
             checkpoint: directory.join("checkpoint.safetensors"),
             history: directory.join("history.csv"),
             picture: directory.join("history.png"),
+            events: directory.join("events.out.tfevents.mote"),
         }
     }
 }

@@ -125,6 +125,7 @@ impl<'t> Training<'t> {
             let row = self.close_epoch(learning_rate, started)?;
             self.checkpoint()?.save(&files.checkpoint)?;
             history::write(&files.history, &self.history)?;
+            history::write_events(&files.events, &self.history)?;
             observer.epoch(&row);
         }
         self.restore_best()?;
