@@ -36,12 +36,12 @@ mod vfp;
 
 pub(crate) use largest::Windows;
 pub(crate) use lstm_unit::{LstmUnit, saturate_i16};
-#[cfg(not(mote_helium))]
-pub(crate) use portable::GATHERED_I8;
 pub(crate) use portable::{
-    BLOCK, ROWS_I8, accumulate, accumulate_each, accumulate_each_i8, accumulate_part,
-    accumulate_row, dot, dot_rows_i8, part, start, vector_matrix,
+    BLOCK, ROWS_I8, accumulate, accumulate_each, accumulate_part, accumulate_row, dot, dot_rows_i8,
+    part, start, vector_matrix,
 };
+#[cfg(not(mote_helium))]
+pub(crate) use portable::{GATHERED_I8, accumulate_each_i8};
 pub use products::Products;
 #[cfg(mote_armv7em)]
 pub(crate) use products::sum_products_by;

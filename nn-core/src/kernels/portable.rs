@@ -156,6 +156,7 @@ pub(crate) fn dot_rows_i8(x: &[i8], rows: [&[i8]; ROWS_I8], zero: i32, sums: &mu
 }
 
 /// sums\[i\] += (x\[i\] − zero) · weight\[i\] for as many as there are.
+#[cfg(not(mote_helium))]
 #[inline(always)]
 pub(crate) fn accumulate_each_i8(x: &[i8], weight: &[i8], zero: i32, sums: &mut [i32; ROWS_I8]) {
     for ((sum, &x), &weight) in sums.iter_mut().zip(x).zip(weight) {

@@ -80,6 +80,14 @@ impl<'r> Requant<'r> {
         self.bias.get(channel).copied().unwrap_or(0)
     }
 
+    /// The bias, the multiplier and the shift of `channel`.
+    #[cfg(mote_helium)]
+    #[inline]
+    pub(crate) fn channel(&self, channel: usize) -> [i32; 3] {
+        [self.bias, self.multipliers, self.shifts]
+            .map(|values| values.get(channel).copied().unwrap_or(0))
+    }
+
     /// The output of `channel` for its finished sum.
     #[cfg(not(mote_helium))]
     #[inline]

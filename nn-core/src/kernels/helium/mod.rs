@@ -4,6 +4,7 @@
 //! Sums are of the raw numbers; Σ (x − zero) · w = Σ x · w − zero · Σ w, and all of it wraps.
 #![allow(unsafe_code)]
 
+pub(crate) mod depthwise;
 mod finish;
 mod patches;
 mod runs;
@@ -156,6 +157,34 @@ unsafe extern "C" fn sum_of(values: *const i8, len: usize) -> i32 {
         "letp lr, 2b",
         "3:",
         "mov r0, r2",
+        "pop {{r4, pc}}",
+    )
+}
+
+/// The lowest of some numbers; 127 where there is none.
+#[inline]
+pub(crate) fn lowest(values: &[i8]) -> i32 {
+    // SAFETY: as many numbers lie behind the pointer.
+    unsafe { lowest_of(values.as_ptr(), values.len()) }
+}
+
+/// 3 instructions for 16 numbers. r0 numbers, then the lowest, r2 the lowest, lr how many are left.
+///
+/// # Safety
+/// `len` numbers lie behind `values`.
+#[unsafe(naked)]
+unsafe extern "C" fn lowest_of(values: *const i8, len: usize) -> i32 {
+    naked_asm!(
+        cpu!(),
+        "push {{r4, lr}}",
+        "mov r2, #127",
+        "wlstp.8 lr, r1, 3f",
+        "2:",
+        "vldrb.u8 q0, [r0], #16",
+        "vminv.s8 r2, q0",
+        "letp lr, 2b",
+        "3:",
+        "sxtb r0, r2",
         "pop {{r4, pc}}",
     )
 }

@@ -4,9 +4,9 @@
 mod helium;
 
 use super::ConvStep;
+use crate::kernels::Requant;
 #[cfg(not(mote_helium))]
-use crate::kernels::GATHERED_I8;
-use crate::kernels::{self, ROWS_I8, Requant};
+use crate::kernels::{self, GATHERED_I8, ROWS_I8};
 
 /// Inputs of an output pixel that are gathered, at most.
 #[cfg(not(mote_helium))]
@@ -27,10 +27,6 @@ impl ConvStep {
     ) {
         let (x_len, y_len) = self.lengths();
         for (x, y) in x.chunks_exact(x_len).zip(y.chunks_exact_mut(y_len)) {
-            if self.is_depthwise() {
-                self.depthwise_i8(x, weight, x_zero, requant, y);
-                continue;
-            }
             #[cfg(mote_helium)]
             {
                 let operands = helium::Operands {
@@ -39,14 +35,18 @@ impl ConvStep {
                     weight,
                     requant,
                 };
-                if self.is_whole() {
+                if self.is_depthwise() {
+                    self.depthwise_i8(&operands, y);
+                } else if self.is_whole() {
                     self.whole_i8(&operands, y);
                 } else {
                     self.pieces_i8(&operands, y);
                 }
             }
             #[cfg(not(mote_helium))]
-            if GATHERS && self.is_gapless() && self.filter() <= GATHERED {
+            if self.is_depthwise() {
+                self.depthwise_i8(x, weight, x_zero, requant, y);
+            } else if GATHERS && self.is_gapless() && self.filter() <= GATHERED {
                 self.gathered_i8(x, weight, x_zero, requant, y);
             } else if self.is_gapless() {
                 self.gapless_i8(x, weight, x_zero, requant, y);
@@ -62,7 +62,7 @@ impl ConvStep {
         usize::from(self.window.rows.kernel) * self.kernel_width() * group_inputs
     }
 
-    #[cfg_attr(mote_helium, inline(never))] // Stack.
+    #[cfg(not(mote_helium))]
     fn depthwise_i8(&self, x: &[i8], weight: &[i8], x_zero: i32, requant: &Requant, y: &mut [i8]) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let (_, multiplier) = self.group();

@@ -1,6 +1,8 @@
 //! With MVE: the inputs of an output pixel are gathered, zero points for what lies outside, and meet eight output
 //! channels at a time.
 
+mod depthwise;
+
 use core::ops::Range;
 
 use super::ConvStep;
