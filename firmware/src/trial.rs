@@ -3,6 +3,7 @@
 
 mod conv2d;
 mod dense;
+mod depthwise;
 mod lstm;
 mod operators;
 mod pool;
@@ -24,6 +25,7 @@ pub const KERNELS: &[(&str, Trial)] = &[
     ("conv2d_pooled", Trials::conv2d_pooled),
     ("pointwise", Trials::pointwise),
     ("depthwise", Trials::depthwise),
+    ("depthwise_plain", Trials::depthwise_plain),
     ("max_pool2d", Trials::max_pool2d),
     ("avg_pool2d", Trials::avg_pool2d),
     ("lstm", Trials::lstm),

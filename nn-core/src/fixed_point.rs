@@ -108,6 +108,7 @@ impl Rescale {
 }
 
 /// A factor of at most 1, as [`Rescale`], ready for many numbers: no branch depends on its shift.
+#[cfg(not(mote_helium))]
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Reduction {
@@ -119,6 +120,7 @@ pub(crate) struct Reduction {
     shift: u32,
 }
 
+#[cfg(not(mote_helium))]
 impl Reduction {
     /// `None` where the factor is above 1.
     #[inline(always)]

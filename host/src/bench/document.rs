@@ -49,7 +49,7 @@ Written by `mote bench --doc docs/performance.md`; do not edit it.
 
 const NOTES: &str = "\
 Instructions are those of QEMU with `-icount shift=0`, the mean of 16 runs on random numbers; of one run for the others.
-On the M55 weights are plain, but for those of the LSTM and of the depthwise convolution.
+On the M55 weights are plain.
 Cycles are modelled for a Cortex-M4 without wait states from a trace of the instructions (`host/src/bench/cycles.rs` has
 the table). RAM is the arena with inputs and outputs; for the others the input and the output that a caller holds. Stack
 is what a run took. Flash is that of an image that only runs this, model included, and of that the code.

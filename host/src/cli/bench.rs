@@ -130,8 +130,8 @@ enum Row {
     },
 }
 
-/// Layers whose packed kernels are the fastest ones on a Cortex-M55, too: for these it has none with MVE.
-const PACKED_ON_HELIUM: [&str; 4] = ["depthwise_i8", "lstm_i8", "sigmoid_i8", "tanh_i8"];
+/// Layers that are faster packed on a Cortex-M55, too: they become tables.
+const PACKED_ON_HELIUM: [&str; 2] = ["sigmoid_i8", "tanh_i8"];
 
 /// The layout that a board's fastest kernels for `what` read; none for plain weights.
 fn layout_of(board: &Board, what: &str) -> Option<Layout> {

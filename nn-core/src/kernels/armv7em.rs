@@ -3,14 +3,11 @@
 
 use core::arch::naked_asm;
 
-#[cfg(not(mote_helium))]
-use super::ROWS_I8;
-use super::Sums;
+use super::{ROWS_I8, Sums};
 
 /// sums\[r\] += Σ (x − zero) · rows\[r\] of whole fours of x, for each row that is there.
 ///
 /// Returns how many numbers those are. Where the first row is none, or rows are shorter than x, there are none.
-#[cfg(not(mote_helium))]
 #[inline]
 pub(super) fn dot_rows(
     x: &[i8],
@@ -46,7 +43,6 @@ pub(super) fn dot_rows(
 ///
 /// # Safety
 /// `len` numbers, a multiple of 4 and not 0, lie behind the input and behind each of four rows.
-#[cfg(not(mote_helium))]
 #[unsafe(naked)]
 unsafe extern "C" fn four_rows(
     x: *const i8,

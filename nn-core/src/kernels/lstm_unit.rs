@@ -2,7 +2,9 @@
 //!
 //! The formulas are those of [`ops::recurrent::int8`](crate::ops::recurrent::int8).
 
-use crate::fixed_point::{Rescale, logistic_i16, saturate_i8, tanh_i16};
+use crate::fixed_point::Rescale;
+#[cfg(not(mote_helium))]
+use crate::fixed_point::{logistic_i16, saturate_i8, tanh_i16};
 
 /// What is the same for all units of a layer.
 #[derive(Debug, Clone, Copy)]
@@ -18,11 +20,13 @@ pub(crate) struct LstmUnit {
 }
 
 /// 2^−15.
+#[cfg(not(mote_helium))]
 const FORGET: Rescale = Rescale {
     multiplier: 1 << 30,
     shift: -14,
 };
 
+#[cfg(not(mote_helium))]
 impl LstmUnit {
     /// h, from the sums of the gates i, f, g, o; c goes on a step.
     #[inline(always)]

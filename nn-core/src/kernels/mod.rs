@@ -15,7 +15,7 @@ macro_rules! cpu {
     };
 }
 
-#[cfg(mote_armv7em)]
+#[cfg(all(mote_armv7em, not(mote_helium)))]
 mod armv7em;
 #[cfg(mote_armv7em)]
 pub(crate) mod fixed;
@@ -51,4 +51,6 @@ pub(crate) use products::{
 pub use requant::Requant;
 pub use scaled::ScaledRows;
 pub(crate) use scaled::{add_scaled_rows, add_scaled_rows_f32};
+pub(crate) use sums::LEFT_SHIFT;
+#[cfg(not(mote_helium))]
 pub(crate) use sums::{Sums, each_repeated};

@@ -1,10 +1,15 @@
 //! Sums of two int8 tensors, four numbers at a time.
 
+#[cfg(not(mote_helium))]
 use crate::fixed_point::Reduction;
 #[cfg(not(mote_armv7em))]
 use crate::fixed_point::saturate_i8;
 
+/// Bits by which the inputs of a sum are shifted to the left.
+pub(crate) const LEFT_SHIFT: u32 = 20;
+
 /// y = sat8(zero + sum(x0(x0 · 2ˢ + zero_0) + x1(x1 · 2ˢ + zero_1))), in the order in which assembly reads it.
+#[cfg(not(mote_helium))]
 #[derive(Debug, Clone, Copy)]
 #[repr(C)]
 pub(crate) struct Sums {
@@ -18,9 +23,10 @@ pub(crate) struct Sums {
     pub(crate) zero: i32,
 }
 
+#[cfg(not(mote_helium))]
 impl Sums {
     /// The reference's shift, and one more: a [`Reduction`] takes doubled numbers.
-    pub(crate) const SHIFT: u32 = 21;
+    pub(crate) const SHIFT: u32 = LEFT_SHIFT + 1;
 
     /// y holds x0; x1 has as many, or one that meets all.
     #[cfg(mote_armv7em)]
@@ -50,6 +56,7 @@ impl Sums {
 }
 
 /// y\[i\] = function(y\[i\], x1\[i\]), of as many x1, or of one that meets all: y holds x0.
+#[cfg(not(mote_helium))]
 #[inline(always)]
 pub(crate) fn each_repeated<T: Copy>(y: &mut [T], x1: &[T], function: impl Fn(T, T) -> T) {
     if let [x1] = *x1 {

@@ -8,9 +8,12 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes, hand_down};
-use crate::fixed_point::{Reduction, Rescale};
-use crate::kernels::Sums;
-use crate::kernels::packed::channel::clamp;
+#[cfg(not(mote_helium))]
+use crate::fixed_point::Reduction;
+use crate::fixed_point::Rescale;
+use crate::kernels;
+#[cfg(not(mote_helium))]
+use crate::kernels::{Sums, packed::channel::clamp};
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::{
     Activation, Check, Facts, NodeFault, OpSet, Operator, Output, backward_by_scalar, broadcast,
@@ -40,7 +43,7 @@ pub struct AddRequant {
 }
 
 /// Bits by which the inputs of an int8 sum are shifted left.
-pub const LEFT_SHIFT: u32 = Sums::SHIFT - 1;
+pub const LEFT_SHIFT: u32 = kernels::LEFT_SHIFT;
 
 /// All that an int8 sum takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,6 +92,7 @@ impl AddStep {
     }
 }
 
+#[cfg(not(mote_helium))]
 impl AddStep {
     /// For four numbers at a time, where no factor is above 1.
     #[inline(always)]
@@ -107,6 +111,19 @@ impl AddStep {
             sum: sum?,
             zero,
         })
+    }
+}
+
+#[cfg(mote_helium)]
+impl AddStep {
+    /// For vectors, where no factor is above 1.
+    fn pairs(&self) -> Option<kernels::helium::each::Pairs> {
+        let [m0, m1, m] = self.multipliers;
+        let [s0, s1, s] = self.shifts;
+        let factors = [(m0, s0), (m1, s1), (m, s)];
+        let factors = factors.map(|(multiplier, shift)| Rescale { multiplier, shift });
+        let pairs = kernels::helium::each::Pairs::new(factors, self.zeros, self.range);
+        self.shifts.iter().all(|shift| *shift <= 0).then_some(pairs)
     }
 }
 
@@ -205,6 +222,12 @@ pub fn forward<S: Scalar>(y: &mut [S], x1: &[S], activation: Activation) {
 /// int8, in place: `y` holds x0.
 pub fn forward_i8(y: &mut [i8], x1: &[i8], step: &AddStep) {
     let one = |x0, x1| step.apply(x0, x1);
+    #[cfg(mote_helium)]
+    match step.pairs() {
+        Some(pairs) => pairs.add(y, x1),
+        None => broadcast::each(y, x1, one),
+    }
+    #[cfg(not(mote_helium))]
     match step.sums() {
         Some(sums) => {
             let fours = |y: &mut [[i8; 4]], x1: &[[i8; 4]]| {

@@ -38,6 +38,7 @@ pub(crate) fn each<T: Copy>(y: &mut [T], x1: &[T], function: impl Fn(T, T) -> T)
 
 /// [`each`] in int8: `fours` does it for rows of four numbers at a time, of which the second may be one that meets all;
 /// `one` for those that are left over.
+#[cfg(not(mote_helium))]
 #[inline(always)]
 pub(crate) fn each_four(
     y: &mut [i8],

@@ -63,6 +63,15 @@ pub fn forward_i8(values: &mut [i8], table: &[i8]) {
     let Some(table) = table.first_chunk::<{ ENTRIES as usize }>() else {
         return;
     };
+    #[cfg(mote_helium)]
+    crate::kernels::helium::each::look_up(values, table);
+    #[cfg(not(mote_helium))]
+    look_up(values, table);
+}
+
+#[cfg(not(mote_helium))]
+#[inline(always)]
+fn look_up(values: &mut [i8], table: &[i8; ENTRIES as usize]) {
     let at = |value: i8| {
         // Eight bits: an index of the table.
         let index = usize::from(value.wrapping_sub(i8::MIN).cast_unsigned());

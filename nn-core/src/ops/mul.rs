@@ -8,9 +8,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
-use crate::fixed_point::{Reduction, Rescale};
+#[cfg(not(mote_helium))]
+use crate::fixed_point::Reduction;
+use crate::fixed_point::Rescale;
+#[cfg(not(mote_helium))]
 use crate::kernels::each_repeated;
+#[cfg(mote_helium)]
+use crate::kernels::helium::each::Pairs;
 use crate::memory::{Memory, numbers, numbers_mut};
+#[cfg(not(mote_helium))]
 use crate::ops::add::within;
 use crate::ops::{
     Activation, Check, Facts, NodeFault, OpSet, Operator, Output, backward_by_scalar, broadcast,
@@ -141,6 +147,13 @@ pub fn forward<S: Scalar>(y: &mut [S], x1: &[S], activation: Activation) {
 }
 
 /// int8, in place: `y` holds x0.
+#[cfg(mote_helium)]
+pub fn forward_i8(y: &mut [i8], x1: &[i8], step: &MulStep) {
+    Pairs::new([step.rescale; 3], step.zeros, step.range).multiply(y, x1);
+}
+
+/// int8, in place: `y` holds x0.
+#[cfg(not(mote_helium))]
 pub fn forward_i8(y: &mut [i8], x1: &[i8], step: &MulStep) {
     let [zero_0, zero_1, zero] = step.zeros.map(i32::from);
     let finish = |value: i32| within(value.wrapping_add(zero), step.range);

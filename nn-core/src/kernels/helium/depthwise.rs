@@ -189,7 +189,8 @@ impl<'w> Channels<'w> {
         let table = &mut self.table;
         let starts = table.starts.iter_mut();
         let scales = table.multipliers.iter_mut().zip(&mut table.shifts);
-        for (channel, (starts, (multipliers, shifts))) in ORDER.into_iter().zip(starts.zip(scales)) {
+        for (channel, (starts, (multipliers, shifts))) in ORDER.into_iter().zip(starts.zip(scales))
+        {
             let scales = multipliers.iter_mut().zip(shifts);
             for (four, (start, (multiplier, shift))) in starts.iter_mut().zip(scales).enumerate() {
                 let bias;
@@ -264,7 +265,8 @@ impl<'w> Channels<'w> {
         let (x_pixel, y_pixel) = (self.pixels * self.layer.x_pixel, self.pixels * outputs);
         let last = |count: usize, step: usize| count.saturating_sub(1) * step;
         let lanes = self.pixels * self.len;
-        let x_end = last(vectors, x_pixel) + last(rows, x_pitch) + last(columns, x_step) + self.span;
+        let x_end =
+            last(vectors, x_pixel) + last(rows, x_pitch) + last(columns, x_step) + self.span;
         let weight_end = last(kernel_rows * kernel_columns, outputs) + self.len;
         let fits = (rows == 0 || x_end <= x.len())
             && weight_end <= self.weight.len()

@@ -5,7 +5,9 @@
 #![allow(unsafe_code)]
 
 pub(crate) mod depthwise;
+pub(crate) mod each;
 mod finish;
+pub(crate) mod gates;
 mod patches;
 mod runs;
 

@@ -21,7 +21,11 @@ pub use rnn::RnnI8;
 use super::{RecurrentStep, Walk, copy, part_mut};
 use crate::engine::Frame;
 use crate::fixed_point::Rescale;
-use crate::kernels::{ROWS_I8, dot_rows_i8, part, saturate_i16};
+#[cfg(mote_helium)]
+use crate::kernels::helium::gates as helium;
+#[cfg(not(mote_helium))]
+use crate::kernels::{ROWS_I8, dot_rows_i8};
+use crate::kernels::{part, saturate_i16};
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::Needs;
 
@@ -130,7 +134,19 @@ fn add_product(
 ) {
     let inputs = x.len().max(1);
     let weight = weight.get(first * inputs..).unwrap_or(&[]);
-    let mut biases = bias.get(first..).unwrap_or(&[]).iter();
+    let bias = bias.get(first..).unwrap_or(&[]);
+    #[cfg(mote_helium)]
+    helium::add_product(x, zero, weight, bias, factor, z);
+    #[cfg(not(mote_helium))]
+    add_rows(x, zero, weight, bias, factor, z);
+}
+
+/// The same of the first rows.
+#[cfg(not(mote_helium))]
+#[inline(always)]
+fn add_rows(x: &[i8], zero: i8, weight: &[i8], bias: &[i32], factor: Rescale, z: &mut [i16]) {
+    let inputs = x.len().max(1);
+    let mut biases = bias.iter();
     let mut rows = weight.chunks_exact(inputs);
     for z in z.chunks_mut(ROWS_I8) {
         let mut sums = core::array::from_fn(|_| biases.next().copied().unwrap_or(0));

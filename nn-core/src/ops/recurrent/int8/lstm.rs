@@ -14,6 +14,8 @@
 
 use super::{CellI8, StateI8, WeightsI8, are_factors, factor, gate_sums};
 use crate::kernels::LstmUnit;
+#[cfg(mote_helium)]
+use crate::kernels::helium::gates as helium;
 
 /// The cell.
 #[derive(Debug, Clone, Copy)]
@@ -43,14 +45,10 @@ impl CellI8 for LstmI8 {
             exponent,
             clip,
         };
-        let (inward, outward) = scratch.split_at_checked(2 * units).unwrap_or_default();
-        let (i, f) = inward.split_at_checked(units).unwrap_or_default();
-        let (g, o) = outward.split_at_checked(units).unwrap_or_default();
-        let gates = i.iter().zip(f).zip(g.iter().zip(o));
-        let states = state.hidden.iter_mut().zip(state.wide.iter_mut());
-        for (((&i, &f), (&g, &o)), (h, c)) in gates.zip(states) {
-            *h = unit.step([i, f, g, o], c);
-        }
+        #[cfg(mote_helium)]
+        helium::lstm(&unit, scratch, state.hidden, state.wide);
+        #[cfg(not(mote_helium))]
+        units_by_one(&unit, scratch, state);
     }
 
     fn check(requant: &[i32]) -> bool {
@@ -61,6 +59,21 @@ impl CellI8 for LstmI8 {
             && are_factors(factors)
             && (-28..=-9).contains(exponent)
             && (0..=32_767).contains(clip)
+    }
+}
+
+/// The units, one after the other.
+#[cfg(not(mote_helium))]
+#[inline(always)]
+fn units_by_one(unit: &LstmUnit, z: &[i16], state: &mut StateI8<'_>) {
+    let units = state.hidden.len();
+    let (inward, outward) = z.split_at_checked(2 * units).unwrap_or_default();
+    let (i, f) = inward.split_at_checked(units).unwrap_or_default();
+    let (g, o) = outward.split_at_checked(units).unwrap_or_default();
+    let gates = i.iter().zip(f).zip(g.iter().zip(o));
+    let states = state.hidden.iter_mut().zip(state.wide.iter_mut());
+    for (((&i, &f), (&g, &o)), (h, c)) in gates.zip(states) {
+        *h = unit.step([i, f, g, o], c);
     }
 }
 

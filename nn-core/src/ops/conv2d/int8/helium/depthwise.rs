@@ -36,13 +36,7 @@ impl ConvStep {
 
     /// The channels from `first` on, up to sixteen.
     #[inline(never)] // Stack.
-    fn channels_i8(
-        &self,
-        layer: &Layer<'_>,
-        operands: &Operands<'_>,
-        first: usize,
-        y: &mut [i8],
-    ) {
+    fn channels_i8(&self, layer: &Layer<'_>, operands: &Operands<'_>, first: usize, y: &mut [i8]) {
         let (inputs, outputs) = (usize::from(self.inputs), usize::from(self.outputs));
         let [_, kernel_columns] = layer.kernel;
         let width = usize::from(self.window.columns.output);
