@@ -15,46 +15,57 @@ const ORDER: [usize; 4] = [0, 2, 1, 3];
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Table {
+    shifts: [[i8; 4]; 4],
     starts: [[i32; 4]; 4],
     multipliers: [[i32; 4]; 4],
-    shifts: [[i32; 4]; 4],
+    /// Starts with what is missing.
+    begun: [[i32; 4]; 4],
+    /// Where the lanes' inputs lie, then their weights.
+    offsets: [[u8; LANES]; 2],
 }
 
 /// What the functions in assembly read, in their order.
 #[derive(Clone, Copy)]
 #[repr(C)]
 struct Frame {
-    /// The first input that there is.
+    /// The first input that there is, and the first output.
     x: *const i8,
-    /// The first weights, those of what is not there among them.
-    weight: *const i8,
-    pixels: usize,
     y: *mut i8,
+    finish: unsafe extern "C" fn(),
+    /// Of a line, what is left of them, and lines.
+    pixels: usize,
+    left: usize,
+    lines: usize,
     /// From one pixel to the next.
     x_pixel: usize,
     y_pixel: usize,
-    finish: unsafe extern "C" fn(),
-    table: *mut Table,
-    /// A vector of zero points, for what is not there.
-    none: *const i8,
+    /// From the end of a line to the next one.
+    x_line: usize,
+    y_line: usize,
     lanes: usize,
     zero: i32,
+    /// The lowest and the highest output.
+    limits: [i32; 2],
+    /// The first of all weights, and of those that meet an input.
+    weights: [*const i8; 2],
     /// From one tap to the next.
     x_step: usize,
     weight_step: usize,
+    /// Rows of taps that are there.
+    rows: usize,
     /// From the end of a row of taps to the next one.
     x_row: usize,
-    kernel: [usize; 2],
-    /// Rows of taps before those that are there, and how many are.
-    rows: [usize; 2],
-    /// Taps of a row before those that are there, how many are, and those after them.
-    columns: [usize; 3],
-    /// All bits, where two products fit 16 bits.
+    weight_row: usize,
+    /// Taps of such a row: in pairs, and those left over.
     pairs: usize,
-    /// Where the lanes' inputs lie, then their weights.
-    offsets: *const [[u8; LANES]; 2],
-    /// The lowest and the highest output.
-    limits: [i32; 2],
+    singles: usize,
+    /// Taps that are not there: before the first row that is, from one of these to the next, after the last.
+    missing: [usize; 3],
+    /// From the first weight of a row that is there to its end.
+    skip: usize,
+    /// The inputs' zero point.
+    x_zero: i32,
+    table: Table,
 }
 
 /// A layer's numbers.
@@ -72,27 +83,30 @@ pub(crate) struct Layer<'w> {
     /// … from a row of taps to the next, and from a pixel to the next.
     pub(crate) x_pitch: usize,
     pub(crate) x_pixel: usize,
+    /// From line to line, of inputs and of outputs.
+    pub(crate) lines: [usize; 2],
     pub(crate) outputs: usize,
     /// Output channels of an input channel.
     pub(crate) multiplier: usize,
 }
 
-/// Some output channels of a layer, up to [`LANES`].
-#[repr(C, align(4))]
+/// Some output channels of a layer, up to [`LANES`], and a block of pixels.
 pub(crate) struct Channels<'w> {
-    table: Table,
-    none: [i8; LANES],
-    offsets: [[u8; LANES]; 2],
     frame: Frame,
+    kernel: [usize; 2],
     x_pitch: usize,
     x_pixel: usize,
     multiplier: usize,
     /// From the first channel on.
     weight: &'w [i8],
+    /// The sum of two products fits 16 bits.
+    has_pairs: bool,
     len: usize,
     /// Pixels of a vector, and how many numbers its inputs span.
     pixels: usize,
     span: usize,
+    /// From line to line.
+    lines: [usize; 2],
 }
 
 impl<'w> Channels<'w> {
@@ -100,45 +114,50 @@ impl<'w> Channels<'w> {
     #[inline(always)]
     pub(crate) fn of(layer: Layer<'w>) -> Self {
         let [zero, low, high] = layer.limits;
-        // The sum of two products fits 16 bits where no weight is −128.
-        let pairs = super::lowest(layer.weight) > i32::from(i8::MIN);
         Self {
-            table: Table {
-                starts: [[0; 4]; 4],
-                multipliers: [[0; 4]; 4],
-                shifts: [[0; 4]; 4],
-            },
-            none: [layer.zero; LANES],
-            offsets: [[0; LANES]; 2],
             frame: Frame {
                 x: core::ptr::null(),
-                weight: core::ptr::null(),
-                pixels: 0,
                 y: core::ptr::null_mut(),
+                finish: keep,
+                pixels: 0,
+                left: 0,
+                lines: 0,
                 x_pixel: 0,
                 y_pixel: 0,
-                finish: keep,
-                table: core::ptr::null_mut(),
-                none: core::ptr::null(),
+                x_line: 0,
+                y_line: 0,
                 lanes: 0,
                 zero,
+                limits: [low, high],
+                weights: [core::ptr::null(); 2],
                 x_step: layer.x_step,
                 weight_step: layer.outputs,
+                rows: 0,
                 x_row: 0,
-                kernel: layer.kernel,
-                rows: [0; 2],
-                columns: [0; 3],
-                pairs: if pairs { usize::MAX } else { 0 },
-                offsets: core::ptr::null(),
-                limits: [low, high],
+                weight_row: 0,
+                pairs: 0,
+                singles: 0,
+                missing: [0; 3],
+                skip: 0,
+                x_zero: layer.zero.into(),
+                table: Table {
+                    shifts: [[0; 4]; 4],
+                    starts: [[0; 4]; 4],
+                    multipliers: [[0; 4]; 4],
+                    begun: [[0; 4]; 4],
+                    offsets: [[0; LANES]; 2],
+                },
             },
+            kernel: layer.kernel,
             x_pitch: layer.x_pitch,
             x_pixel: layer.x_pixel,
             multiplier: layer.multiplier.max(1),
             weight: layer.weight,
+            has_pairs: super::lowest(layer.weight) > i32::from(i8::MIN),
             len: 1,
             pixels: 1,
             span: LANES,
+            lines: layer.lines,
         }
     }
 
@@ -149,40 +168,53 @@ impl<'w> Channels<'w> {
     }
 
     /// Chooses channels, all or sixteen, whose weights begin at `weight`.
-    #[inline(never)] // Stack.
+    #[inline(always)]
     pub(crate) fn select(&mut self, weight: &'w [i8]) {
+        self.prepare(weight);
+        // Σ zero · w.
+        self.call(&[], [1, 1], &mut [0; LANES]);
+    }
+
+    #[inline(never)] // Stack.
+    fn prepare(&mut self, weight: &'w [i8]) {
         self.weight = weight;
         self.len = self.frame.weight_step.clamp(1, LANES);
         self.pixels = 1;
-        let [_, weights] = &mut self.offsets;
+        let table = &mut self.frame.table;
+        let [_, weights] = &mut table.offsets;
         for (offset, channel) in weights.iter_mut().zip((0..self.len).cycle()) {
             // Below 16.
             *offset = channel as u8;
         }
-        self.table.starts = [[0; 4]; 4];
+        table.starts = [[0; 4]; 4];
         self.frame.finish = keep;
-        self.lack();
-        // Σ zero · w.
-        self.call(&[], 1, &mut [0; LANES]);
+        self.take([0; 2], [0; 2]);
     }
 
     /// `factors` are the bias, the multiplier and the shift of a channel.
     #[inline(never)] // Stack.
     pub(crate) fn scale(&mut self, factors: impl Fn(usize) -> [i32; 3]) {
         let mut any = false;
-        let table = &mut self.table;
-        let scales = table.multipliers.iter_mut().zip(&mut table.shifts);
-        let vectors = table.starts.iter_mut().zip(scales);
-        for (first, (starts, (multipliers, shifts))) in ORDER.into_iter().zip(vectors) {
-            let scales = multipliers.iter_mut().zip(shifts);
-            for (four, (start, (multiplier, shift))) in starts.iter_mut().zip(scales).enumerate() {
-                let bias;
-                [bias, *multiplier, *shift] = factors((4 * four + first) % self.len.max(1));
-                *start = bias.wrapping_sub(*start);
-                any |= *shift >= 0;
-            }
+        let table = &mut self.frame.table;
+        let starts = table.starts.as_flattened_mut().iter_mut();
+        let multipliers = table.multipliers.as_flattened_mut();
+        let scales = multipliers.iter_mut().zip(table.shifts.as_flattened_mut());
+        for (place, (start, (multiplier, shift))) in starts.zip(scales).enumerate() {
+            let (vector, four) = (place / 4, place % 4);
+            let lane = 4 * four + ORDER.get(vector).copied().unwrap_or(0);
+            let [bias, factor, bits] = factors(lane % self.len.max(1));
+            *start = bias.wrapping_sub(*start);
+            *multiplier = factor;
+            // −31 to 30.
+            *shift = bits as i8;
+            any |= bits >= 0;
         }
-        self.frame.finish = if any { finish_any } else { finish_less };
+        let is_whole = self.len == LANES && self.frame.limits == [-128, 127];
+        self.frame.finish = match (any, is_whole) {
+            (true, _) => finish_any,
+            (false, false) => finish_less,
+            (false, true) => finish_whole,
+        };
     }
 
     /// A vector is to be of as many of `pixels` pixels as fit; `first` is the channels' first one.
@@ -201,7 +233,7 @@ impl<'w> Channels<'w> {
         }
         self.pixels = fits;
         self.span = place(fits * len - 1) + 1;
-        let [inputs, _] = &mut self.offsets;
+        let [inputs, _] = &mut self.frame.table.offsets;
         for (lane, offset) in inputs.iter_mut().enumerate() {
             // Lanes that are not kept repeat the first; eight bits.
             *offset = if lane < fits * len {
@@ -212,176 +244,201 @@ impl<'w> Channels<'w> {
         }
     }
 
-    /// All taps are missing.
-    pub(crate) fn lack(&mut self) {
-        self.frame.rows = [0; 2];
-        self.frame.columns = [0; 3];
-    }
-
     /// The taps that are there: of rows and of columns the number of the first, and how many they are.
     #[inline(never)] // Stack.
     pub(crate) fn take(&mut self, [row, rows]: [usize; 2], [column, columns]: [usize; 2]) {
         let frame = &mut self.frame;
-        let [kernel_rows, kernel_columns] = frame.kernel;
-        match kernel_columns.checked_sub(column + columns) {
-            Some(after) if rows > 0 && columns > 0 && row + rows <= kernel_rows => {
-                frame.rows = [row, rows];
-                frame.columns = [column, columns, after];
+        let [kernel_rows, kernel_columns] = self.kernel;
+        let after = kernel_columns.checked_sub(column + columns);
+        let below = kernel_rows.checked_sub(row + rows);
+        let step = frame.weight_step;
+        match (after, below) {
+            (Some(after), Some(below)) if rows > 0 && columns > 0 => {
+                let [first, last] = [
+                    row * kernel_columns + column,
+                    after + below * kernel_columns,
+                ];
+                frame.rows = rows;
                 frame.x_row = self.x_pitch.wrapping_sub(columns * frame.x_step);
+                frame.weight_row = (kernel_columns - columns) * step;
+                let weights = self.weight.as_ptr();
+                frame.weights = [weights, weights.wrapping_add(first * step)];
+                frame.pairs = if self.has_pairs { columns / 2 } else { 0 };
+                frame.singles = columns - 2 * frame.pairs;
+                frame.missing = [first, kernel_columns - columns, last];
+                frame.skip = columns * step;
             }
-            _ => self.lack(),
+            _ => {
+                // A row of none.
+                frame.rows = 1;
+                [frame.x_row, frame.weight_row, frame.skip] = [0; 3];
+                frame.weights = [self.weight.as_ptr(); 2];
+                [frame.pairs, frame.singles] = [0; 2];
+                frame.missing = [kernel_rows * kernel_columns, 0, 0];
+            }
         }
     }
 
-    /// The channels of `pixels` pixels, whose inputs begin at the first of x that is there.
+    /// The channels of so many pixels of so many lines, whose inputs begin at the first of x that is there.
     #[inline(always)]
-    pub(crate) fn run(&mut self, x: &[i8], pixels: usize, y: &mut [i8]) {
-        let vectors = pixels / self.pixels.max(1);
-        self.call(x, vectors, y);
-        if vectors * self.pixels < pixels {
+    pub(crate) fn run(&mut self, x: &[i8], [pixels, lines]: [usize; 2], y: &mut [i8]) {
+        self.call(x, [pixels / self.pixels.max(1), lines], y);
+        if !pixels.is_multiple_of(self.pixels) {
             // The last ones once more.
             let first = pixels.saturating_sub(self.pixels);
             let x = x.get(first * self.x_pixel..).unwrap_or(&[]);
             let y = y.get_mut(first * self.frame.weight_step..);
-            self.call(x, 1, y.unwrap_or(&mut []));
+            self.call(x, [1, lines], y.unwrap_or(&mut []));
         }
     }
 
-    /// `vectors` vectors; none where not all of their numbers are there.
+    /// So many vectors of so many lines; none where not all of their numbers are there.
     #[inline(never)] // Stack.
-    fn call(&mut self, x: &[i8], vectors: usize, y: &mut [i8]) {
-        let gathers = self.gathers();
-        let frame = &mut self.frame;
-        let last = |count: usize, step: usize| count.saturating_sub(1) * step;
-        let [_, rows] = frame.rows;
-        let [_, columns, _] = frame.columns;
-        let [kernel_rows, kernel_columns] = frame.kernel;
-        frame.x_pixel = self.pixels * self.x_pixel;
-        frame.y_pixel = self.pixels * frame.weight_step;
-        frame.lanes = self.pixels * self.len;
-        let taps = last(rows, self.x_pitch) + last(columns, frame.x_step);
-        let x_end = last(vectors, frame.x_pixel) + taps + self.span;
-        let weight_end = last(kernel_rows * kernel_columns, frame.weight_step) + self.len;
-        let fits = (rows == 0 || x_end <= x.len())
-            && weight_end <= self.weight.len()
-            && last(vectors, frame.y_pixel) + frame.lanes <= y.len();
-        if !fits || vectors == 0 || kernel_rows == 0 {
+    fn call(&mut self, x: &[i8], [vectors, lines]: [usize; 2], y: &mut [i8]) {
+        [self.frame.pixels, self.frame.lines] = [vectors, lines];
+        self.frame.x = x.as_ptr();
+        self.frame.y = y.as_mut_ptr();
+        if !self.place([x.len(), y.len()]) {
             return;
         }
-        frame.x = x.as_ptr();
-        frame.weight = self.weight.as_ptr();
-        frame.pixels = vectors;
-        frame.y = y.as_mut_ptr();
-        frame.table = &raw mut self.table;
-        frame.none = self.none.as_ptr();
-        frame.offsets = &raw const self.offsets;
-        let is_three = frame.kernel == [3, 3] && [rows, columns] == [3, 3] && frame.pairs != 0;
-        let pixels = match (gathers, is_three) {
+        let frame = &mut self.frame;
+        let is_three =
+            self.kernel == [3, 3] && [frame.rows, frame.pairs, frame.singles] == [3, 1, 1];
+        let pixels = match (self.gathers(), is_three) {
             (true, _) => gathered,
             (false, true) => three,
             (false, false) => adjacent,
         };
         // SAFETY: all numbers that the frame tells of are there (checked above), those of lanes that are not kept, too: they
         // lie in the places of others.
-        unsafe { pixels(frame) };
+        unsafe { pixels(&raw mut self.frame) };
+    }
+
+    /// Steps from pixel to pixel and from line to line; whether there is a pixel, and all numbers are there, of so many
+    /// inputs and outputs.
+    #[inline(never)] // Stack.
+    fn place(&mut self, [x_len, y_len]: [usize; 2]) -> bool {
+        let frame = &mut self.frame;
+        let last = |count: usize, step: usize| count.saturating_sub(1) * step;
+        let [rows, columns] = self.kernel;
+        let [x_line, y_line] = self.lines;
+        frame.x_pixel = self.pixels * self.x_pixel;
+        frame.y_pixel = self.pixels * frame.weight_step;
+        frame.x_line = x_line.wrapping_sub(frame.pixels * frame.x_pixel);
+        frame.y_line = y_line.wrapping_sub(frame.pixels * frame.y_pixel);
+        frame.lanes = self.pixels * self.len;
+        let taps = 2 * frame.pairs + frame.singles;
+        let x_end = last(frame.lines, x_line)
+            + last(frame.pixels, frame.x_pixel)
+            + last(frame.rows, self.x_pitch)
+            + last(taps, frame.x_step)
+            + self.span;
+        let y_end = last(frame.lines, y_line) + last(frame.pixels, frame.y_pixel) + frame.lanes;
+        let weight_end = last(rows * columns, frame.weight_step) + self.len;
+        let is_none = frame.pixels == 0 || frame.lines == 0 || rows * columns == 0;
+        !is_none
+            && (taps == 0 || x_end <= x_len)
+            && y_end <= y_len
+            && weight_end <= self.weight.len()
     }
 }
 
-/// The sums of some pixels: pushes what is kept, and sums what each begins with.
+const _: () = {
+    use core::mem::offset_of;
+    assert!(offset_of!(Frame, weights) == 56);
+    assert!(offset_of!(Frame, missing) == 92);
+    assert!(offset_of!(Frame, table) == 112);
+    assert!(offset_of!(Table, offsets) == 208);
+};
+
+/// What the pixels' sums begin with, then those sums.
 ///
-/// `$taps` sums r6 taps, and keeps all but r1, r2, r6, r12 and lr, q4 to q6.
+/// `$weight` reads a tap's weights into q5, `$taps` sums a row of taps.
 macro_rules! pixels {
-    ($(#[$doc:meta])* $name:ident, $gathers:literal, $($taps:expr),+) => {
+    ($(#[$doc:meta])* $name:ident, [$($begin:literal),*], [$($weight:literal),+], [$($taps:expr),+]) => {
         $(#[$doc])*
         ///
         /// # Safety
-        /// The frame's pointers are those of what it says, with one pixel at least.
+        /// The frame's pointers are those of what it says, with one pixel and one line at least.
         #[unsafe(naked)]
         unsafe extern "C" fn $name(frame: *mut Frame) {
             naked_asm!(
                 cpu!(),
                 "push {{r4-r11, lr}}",
                 "vpush {{d8-d15}}",
-                "ldr r8, [r0]",
-                "ldr r10, [r0, #28]",
-                "ldr r4, [r0, #48]",
+                $($begin,)*
+                "add r10, r0, #112",
+                "ldr r2, [r0, #56]",
+                "ldrd r3, r4, [r0, #64]",
+                // What is missing.
+                "ldr r1, [r0, #108]",
+                "vdup.8 q7, r1",
+                "vldrw.u32 q0, [r10, #16]",
+                "vldrw.u32 q1, [r10, #32]",
+                "vldrw.u32 q2, [r10, #48]",
+                "vldrw.u32 q3, [r10, #64]",
+                "ldr r5, [r0, #72]",
+                "ldr r6, [r0, #92]",
+                "ldr r8, [r0, #104]",
                 "1:",
-                "ldr r2, [r0, #4]",
-                "mov r7, r8",
-                "mov r5, #0",
-                "vldrw.u32 q0, [r10]",
-                "vldrw.u32 q1, [r10, #16]",
-                "vldrw.u32 q2, [r10, #32]",
-                "vldrw.u32 q3, [r10, #48]",
+                "cmp r5, #0",
+                "it eq",
+                "ldreq r6, [r0, #100]",
+                "wls lr, r6, 3f",
                 "2:",
-                // Whether the row of taps is there.
-                "ldrd r6, r9, [r0, #64]",
-                "sub r6, r5, r6",
-                "cmp r6, r9",
-                "ldr r6, [r0, #60]",
-                "bhs 3f",
-                "ldr r6, [r0, #72]",
-                "cbz r6, 4f",
-                none!($gathers),
-                "bl 7f",
-                "4:",
-                "mov r1, r7",
-                "ldr r3, [r0, #44]",
-                concat!(
-                    ".if ",
-                    $gathers,
-                    "\n",
-                    "ldr r6, [r0, #88]\n",
-                    "vldrb.u8 q7, [r6]\n",
-                    ".endif\n",
-                ),
-                "ldr r6, [r0, #76]",
-                "bl 7f",
-                "ldr r7, [r0, #52]",
-                "add r7, r7, r1",
-                "ldr r6, [r0, #80]",
-                "cbz r6, 5f",
+                $($weight,)+
+                "vmullb.s8 q6, q7, q5",
+                "vmullt.s8 q4, q7, q5",
+                add!(),
+                "le lr, 2b",
                 "3:",
-                none!($gathers),
-                "bl 7f",
+                "add r2, r2, r8",
+                "ldr r6, [r0, #96]",
+                "subs r5, r5, #1",
+                "bhs 1b",
+                "vstrw.32 q0, [r10, #144]",
+                "vstrw.32 q1, [r10, #160]",
+                "vstrw.32 q2, [r10, #176]",
+                "vstrw.32 q3, [r10, #192]",
+                "ldrd r8, r7, [r0]",
+                "ldrd r6, r9, [r0, #76]",
+                "4:",
+                "ldr r1, [r0, #12]",
+                "str r1, [r0, #16]",
                 "5:",
-                "add r5, r5, #1",
-                "ldr r6, [r0, #56]",
-                "cmp r5, r6",
-                "bne 2b",
-                "ldrd r6, r9, [r0, #20]",
-                "ldr r7, [r0, #12]",
-                "blx r9",
-                "ldrd r9, r7, [r0, #8]",
-                "ldrd r5, r6, [r0, #16]",
-                "add r8, r8, r5",
-                "add r7, r7, r6",
-                "subs r9, r9, #1",
-                "strd r9, r7, [r0, #8]",
-                "bne 1b",
+                "mov r1, r8",
+                "ldr r2, [r0, #60]",
+                "ldr r5, [r0, #72]",
+                "vldrw.u32 q0, [r10, #144]",
+                "vldrw.u32 q1, [r10, #160]",
+                "vldrw.u32 q2, [r10, #176]",
+                "vldrw.u32 q3, [r10, #192]",
+                "6:",
+                $($taps,)+
+                "add r1, r1, r6",
+                "add r2, r2, r9",
+                "subs r5, r5, #1",
+                "bne 6b",
+                "ldr r1, [r0, #8]",
+                "blx r1",
+                "ldrd r1, r2, [r0, #24]",
+                "add r8, r8, r1",
+                "add r7, r7, r2",
+                "ldr r1, [r0, #16]",
+                "subs r1, r1, #1",
+                "str r1, [r0, #16]",
+                "bne 5b",
+                "ldrd r1, r2, [r0, #32]",
+                "add r8, r8, r1",
+                "add r7, r7, r2",
+                "ldr r1, [r0, #20]",
+                "subs r1, r1, #1",
+                "str r1, [r0, #20]",
+                "bne 4b",
                 "vpop {{d8-d15}}",
                 "pop {{r4-r11, pc}}",
-                "7:",
-                "mov r11, lr",
-                $($taps,)+
-                "bx r11",
             )
         }
-    };
-}
-
-/// Zero points instead of inputs.
-macro_rules! none {
-    ($gathers:literal) => {
-        concat!(
-            "ldr r1, [r0, #32]\n",
-            "mov r3, #0\n",
-            ".if ",
-            $gathers,
-            "\n",
-            "vmov.i32 q7, #0\n",
-            ".endif\n",
-        )
     };
 }
 
@@ -445,100 +502,120 @@ macro_rules! single {
 }
 
 pixels!(
-    /// Sixteen channels whose inputs lie side by side: 23 instructions for two taps, 32 MACs, 15 for one that is left
-    /// over; about 24 for a row of taps, 20 and those of `finish` for a pixel.
+    /// Sixteen channels whose inputs lie side by side: 24 instructions for two taps, 32 MACs, 16 for one that is left over; 6
+    /// for a row of taps, 18 and those of `finish` for a pixel.
     ///
-    /// r0 frame, r1 inputs of taps, r2 weights, r3 from tap to tap, r4 from weights to weights, r5 row of taps, r6 taps,
-    /// r7 inputs of the next row (then outputs), r8 those of the pixel, r10 table, r11 return, r9, r12 scratch, lr taps left;
-    /// q0–q3 sums, q4–q7 scratch.
+    /// r0 frame, r1 inputs of taps, r2 weights, r3 from tap to tap, r4 from weights to weights, r5 rows of taps left, r6 and
+    /// r9 to the next row's, r7 outputs, r8 inputs of the pixel, r10 table, r11 pairs of taps, r12 those left over, lr taps
+    /// left; q0–q3 sums, q4–q7 scratch.
     adjacent,
-    "0",
-    "ldr r12, [r0, #84]",
-    "and r12, r12, r6, lsr #1",
-    "sub r6, r6, r12, lsl #1",
-    "wls lr, r12, 9f",
-    "8:",
-    pair!("r3", "r3"),
-    "le lr, 8b",
-    "9:",
-    "wls lr, r6, 9f",
-    "8:",
-    single!(),
-    "le lr, 8b",
-    "9:"
+    ["ldrd r11, r12, [r0, #84]"],
+    ["vldrb.u8 q5, [r2]", "add r2, r2, r4"],
+    [
+        "wls lr, r11, 9f",
+        "8:",
+        pair!("r3", "r3"),
+        "le lr, 8b",
+        "9:",
+        "wls lr, r12, 9f",
+        "8:",
+        single!(),
+        "le lr, 8b",
+        "9:"
+    ]
 );
 
 pixels!(
     /// Lanes whose inputs lie anywhere: 17 instructions for a tap.
     ///
-    /// As [`adjacent`], with q7 the lanes' places in the inputs; those in the weights are read each time.
+    /// As [`adjacent`], with r11 the places of lanes, r12 taps of a row, q7 the places in the inputs; those in the weights
+    /// are read each time.
     gathered,
-    "1",
-    "ldr r12, [r0, #88]",
-    "wls lr, r6, 9f",
-    "8:",
-    "vldrb.u8 q4, [r1, q7]",
-    "add r1, r1, r3",
-    "vldrw.u32 q6, [r12, #16]",
-    "vldrb.u8 q5, [r2, q6]",
-    "add r2, r2, r4",
-    "vmullb.s8 q6, q4, q5",
-    "vmullt.s8 q4, q4, q5",
-    add!(),
-    "le lr, 8b",
-    "9:"
+    [
+        "ldrd r11, r12, [r0, #84]",
+        "add r12, r12, r11, lsl #1",
+        "add r11, r0, #320"
+    ],
+    [
+        "vldrw.u32 q6, [r11, #16]",
+        "vldrb.u8 q5, [r2, q6]",
+        "add r2, r2, r4"
+    ],
+    [
+        "vldrw.u32 q7, [r11]",
+        "wls lr, r12, 9f",
+        "8:",
+        "vldrb.u8 q4, [r1, q7]",
+        "add r1, r1, r3",
+        "vldrw.u32 q6, [r11, #16]",
+        "vldrb.u8 q5, [r2, q6]",
+        "add r2, r2, r4",
+        "vmullb.s8 q6, q4, q5",
+        "vmullt.s8 q4, q4, q5",
+        add!(),
+        "le lr, 8b",
+        "9:"
+    ]
 );
 
 /// Three rows of three taps that are all there: 106 instructions for 144 MACs; 12 and those of `finish` for a pixel.
 ///
-/// r0 frame, r1 inputs of taps, r2 weights, r3 from tap to tap, r4 from weights to weights, r5 from pixel to pixel, r7
-/// outputs, r8 inputs of the pixel, r9 `finish`, r10 table, r11 pixels left, r12 from the last tap of a row to the next
-/// row, r6 scratch; q0–q3 sums, q4–q7 scratch.
+/// r0 frame, r1 inputs of taps, r2 weights, r3 from tap to tap, r4 from weights to weights, r5, r6 from pixel to pixel, r7
+/// outputs, r8 inputs of the pixel, r9 `finish`, r10 table, r11 pixels left, r12 from the last tap of a row to the next row;
+/// q0–q3 sums, q4–q7 scratch.
 ///
 /// # Safety
-/// The frame's pointers are those of what it says, with one pixel at least.
+/// The frame's pointers are those of what it says, with one pixel and one line at least.
 #[unsafe(naked)]
 unsafe extern "C" fn three(frame: *mut Frame) {
     naked_asm!(
         cpu!(),
         "push {{r4-r11, lr}}",
         "vpush {{d8-d15}}",
-        "ldrd r3, r4, [r0, #44]",
-        "ldr r12, [r0, #52]",
+        "ldrd r3, r4, [r0, #64]",
+        "ldr r12, [r0, #76]",
         "add r12, r12, r3",
-        "ldrd r11, r7, [r0, #8]",
-        "ldr r5, [r0, #16]",
-        "ldrd r9, r10, [r0, #24]",
-        "ldr r8, [r0]",
+        "ldrd r5, r6, [r0, #24]",
+        "ldr r9, [r0, #8]",
+        "add r10, r0, #112",
+        "ldrd r8, r7, [r0]",
         "1:",
+        "ldr r11, [r0, #12]",
+        "2:",
         "mov r1, r8",
-        "ldr r2, [r0, #4]",
-        "vldrw.u32 q0, [r10]",
-        "vldrw.u32 q1, [r10, #16]",
-        "vldrw.u32 q2, [r10, #32]",
-        "vldrw.u32 q3, [r10, #48]",
+        "ldr r2, [r0, #56]",
+        "vldrw.u32 q0, [r10, #16]",
+        "vldrw.u32 q1, [r10, #32]",
+        "vldrw.u32 q2, [r10, #48]",
+        "vldrw.u32 q3, [r10, #64]",
         pair!("r3", "r3"),
         pair!("r12", "r3"),
         pair!("r3", "r12"),
         pair!("r3", "r3"),
         single!(),
         "blx r9",
-        "ldr r6, [r0, #20]",
         "add r8, r8, r5",
         "add r7, r7, r6",
         "subs r11, r11, #1",
+        "bne 2b",
+        "ldrd r1, r2, [r0, #32]",
+        "add r8, r8, r1",
+        "add r7, r7, r2",
+        "ldr r1, [r0, #20]",
+        "subs r1, r1, #1",
+        "str r1, [r0, #20]",
         "bne 1b",
         "vpop {{d8-d15}}",
         "pop {{r4-r11, pc}}",
     )
 }
 
-/// From the sums to outputs at r7: 44 instructions for sixteen, 64 where a shift may not be below 0. (`finish.rs` says why
-/// that is the reference's.)
+/// From the sums to outputs at r7: 44 instructions for sixteen, 64 where a shift may not be below 0; 36 where there are
+/// sixteen, of all bytes. (`finish.rs` says why that is the reference's.)
 ///
-/// r0 frame, r10 table, r1, r6 scratch; q0–q3 sums, q4–q6 scratch.
+/// r0 frame, r10 table, r1, r2 scratch; q0–q3 sums, q4–q6 scratch.
 macro_rules! finish {
-    ($name:ident, $any:literal) => {
+    ($name:ident, $any:literal, $whole:literal) => {
         /// # Safety
         /// Called by the functions above.
         #[unsafe(naked)]
@@ -546,10 +623,10 @@ macro_rules! finish {
             macro_rules! four {
                 ($sums:literal, $at:literal) => {
                     concat!(
-                        "vldrw.u32 q5, [r10, #128 + ",
+                        "vldrb.s32 q5, [r2, #",
                         $at,
                         "]\n",
-                        "vldrw.u32 q4, [r10, #64 + ",
+                        "vldrw.u32 q4, [r10, #80 + 4 * ",
                         $at,
                         "]\n",
                         ".if ",
@@ -595,39 +672,49 @@ macro_rules! finish {
                         $sums,
                         ", ",
                         $sums,
-                        ", r6\n",
+                        ", r1\n",
                     )
                 };
             }
             naked_asm!(
                 cpu!(),
-                "ldr r6, [r0, #40]",
+                "mov r2, r10",
+                "ldr r1, [r0, #44]",
                 four!("q0", "0"),
-                four!("q1", "16"),
-                four!("q2", "32"),
-                four!("q3", "48"),
-                "ldrd r6, r1, [r0, #92]",
-                "vdup.8 q4, r6",
-                "vdup.8 q5, r1",
+                four!("q1", "4"),
+                four!("q2", "8"),
+                four!("q3", "12"),
                 "vqmovnb.s32 q0, q0",
                 "vqmovnt.s32 q0, q1",
                 "vqmovnb.s32 q2, q2",
                 "vqmovnt.s32 q2, q3",
                 "vqmovnb.s16 q0, q0",
                 "vqmovnt.s16 q0, q2",
-                "ldr r6, [r0, #36]",
-                "vmax.s8 q0, q0, q4",
-                "vmin.s8 q0, q0, q5",
-                "vctp.8 r6",
-                "vpst",
-                "vstrbt.8 q0, [r7]",
+                concat!(
+                    ".if ",
+                    $whole,
+                    "\n",
+                    "vstrb.8 q0, [r7]\n",
+                    ".else\n",
+                    "ldrd r1, r2, [r0, #48]\n",
+                    "vdup.8 q4, r1\n",
+                    "vdup.8 q5, r2\n",
+                    "ldr r1, [r0, #40]\n",
+                    "vmax.s8 q0, q0, q4\n",
+                    "vmin.s8 q0, q0, q5\n",
+                    "vctp.8 r1\n",
+                    "vpst\n",
+                    "vstrbt.8 q0, [r7]\n",
+                    ".endif\n",
+                ),
                 "bx lr",
             )
         }
     };
 }
-finish!(finish_any, "1");
-finish!(finish_less, "0");
+finish!(finish_any, "1", "0");
+finish!(finish_less, "0", "0");
+finish!(finish_whole, "0", "1");
 
 /// The sums as they are, to the start of the table at r10.
 ///
@@ -637,10 +724,10 @@ finish!(finish_less, "0");
 unsafe extern "C" fn keep() {
     naked_asm!(
         cpu!(),
-        "vstrw.32 q0, [r10]",
-        "vstrw.32 q1, [r10, #16]",
-        "vstrw.32 q2, [r10, #32]",
-        "vstrw.32 q3, [r10, #48]",
+        "vstrw.32 q0, [r10, #16]",
+        "vstrw.32 q1, [r10, #32]",
+        "vstrw.32 q2, [r10, #48]",
+        "vstrw.32 q3, [r10, #64]",
         "bx lr",
     )
 }

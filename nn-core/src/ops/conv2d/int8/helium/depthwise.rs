@@ -2,6 +2,7 @@
 
 use super::{ConvStep, Operands};
 use crate::kernels::helium::depthwise::{Channels, LANES, Layer};
+use crate::ops::window::Axis;
 
 impl ConvStep {
     /// int8 forward of one map.
@@ -19,6 +20,10 @@ impl ConvStep {
             x_step: columns.dilation() * inputs,
             x_pitch: rows.dilation() * self.width() * inputs,
             x_pixel: columns.stride() * inputs,
+            lines: [
+                rows.stride() * self.width() * inputs,
+                usize::from(columns.output) * outputs,
+            ],
             outputs,
             multiplier,
         });
@@ -46,38 +51,38 @@ impl ConvStep {
         let (_, multiplier) = self.group();
         let x = x.get(first.checked_div(multiplier).unwrap_or(0)..);
         let x = x.unwrap_or(&[]);
-        let width = usize::from(self.window.columns.output);
+        let (rows, columns) = (&self.window.rows, &self.window.columns);
+        let width = usize::from(columns.output);
         let mut column = 0;
         while column < width {
-            let cells = self.window.columns.taps(column);
-            let pixels = self.alike(column, cells.len);
+            let cells = columns.taps(column);
+            let pixels = alike(columns, column, cells.len);
             channels.spread(first, pixels);
-            for row in 0..usize::from(self.window.rows.output) {
-                let taps = self.window.rows.taps(row);
+            let mut row = 0;
+            while row < usize::from(rows.output) {
+                let taps = rows.taps(row);
+                let lines = alike(rows, row, taps.len);
                 // A dilated window may hold no cell.
                 channels.take([taps.tap, taps.len], [cells.tap, cells.len]);
                 let at = (taps.input * self.width() + cells.input) * inputs;
                 let to = (row * width + column) * outputs + first;
                 let y = y.get_mut(to..).unwrap_or(&mut []);
-                channels.run(x.get(at..).unwrap_or(&[]), pixels, y);
+                channels.run(x.get(at..).unwrap_or(&[]), [pixels, lines], y);
+                row += lines;
             }
             column += pixels;
         }
     }
+}
 
-    /// How many pixels from `column` on have windows that lie inside, as it has, which has so many `cells` of a row; 1
-    /// where it reaches over a border.
-    #[inline(never)] // Stack.
-    fn alike(&self, column: usize, cells: usize) -> usize {
-        let columns = &self.window.columns;
-        let kernel = usize::from(columns.kernel);
-        let mut end = column + 1;
-        while cells == kernel
-            && end < usize::from(columns.output)
-            && columns.taps(end).len == kernel
-        {
-            end += 1;
-        }
-        end - column
+/// How many outputs from `first` on have windows that lie inside, as it has, of which so many `taps` are there; 1 where it
+/// reaches over a border.
+#[inline(never)] // Stack.
+fn alike(axis: &Axis, first: usize, taps: usize) -> usize {
+    let kernel = usize::from(axis.kernel);
+    let mut end = first + 1;
+    while taps == kernel && end < usize::from(axis.output) && axis.taps(end).len == kernel {
+        end += 1;
     }
+    end - first
 }
