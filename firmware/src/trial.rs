@@ -32,6 +32,9 @@ pub const KERNELS: &[(&str, Trial)] = &[
     ("softmax", Trials::softmax),
     ("add", Trials::add),
     ("mul", Trials::mul),
+    ("lookup", Trials::lookup),
+    ("sigmoid", Trials::sigmoid),
+    ("tanh", Trials::tanh),
 ];
 
 /// Numbers of the largest tensor of a trial; small where RAM is.

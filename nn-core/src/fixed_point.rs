@@ -168,6 +168,7 @@ crate::stored::stored!(InputRescale {
     radius: i32
 });
 
+#[cfg(not(mote_helium))]
 impl InputRescale {
     /// `function` of an int8 input in fixed point, as an int8; an input past the radius saturates.
     pub(crate) fn map(&self, x: i8, zero_point: i32, function: impl Fn(i32) -> i32) -> i8 {
@@ -191,23 +192,39 @@ pub(crate) fn saturating_shl(x: i32, exponent: u32) -> i32 {
     wide.clamp(i64::from(i32::MIN), i64::from(i32::MAX)) as i32
 }
 
+/// Constants of the functions below, Q0.31 and Q2.29.
+pub(crate) mod constant {
+    /// e^(−2^k) for k = −2, −1, which have no double in 32 bits, …
+    pub(crate) const EXP_ABOVE_HALF: [i32; 2] = [1_672_461_947, 1_302_514_674];
+    /// … and for k = 0 … 4.
+    pub(crate) const EXP_BELOW_HALF: [i32; 5] =
+        [790_015_084, 290_630_308, 39_332_535, 720_401, 242];
+    pub(crate) const EXP_MINUS_EIGHTH: i32 = 1_895_147_668;
+    pub(crate) const ONE_THIRD: i32 = 715_827_883;
+    /// Q2.29.
+    pub(crate) const FORTY_EIGHT_OVER_17: i32 = 1_515_870_810;
+    /// Q2.29.
+    pub(crate) const MINUS_32_OVER_17: i32 = -1_010_580_540;
+}
+use constant::{
+    EXP_ABOVE_HALF, EXP_BELOW_HALF, EXP_MINUS_EIGHTH, FORTY_EIGHT_OVER_17, MINUS_32_OVER_17,
+    ONE_THIRD,
+};
+
 /// e^x for x ≤ 0. `x` has `INTEGER_BITS` integer bits (4 or 5); the result has none (Q0.31).
 pub(crate) fn exp_on_negative<const INTEGER_BITS: u32>(x: i32) -> i32 {
-    // e^(−2^k) for k = −2 … 4, in Q0.31. Of the first two, which have no double in 32 bits, what they lack to 1.
-    const ABOVE_HALF: [i32; 2] = [1_672_461_947, 1_302_514_674];
-    const BELOW_HALF: [i32; 5] = [790_015_084, 290_630_308, 39_332_535, 720_401, 242];
     let quarter_bit = 29 - INTEGER_BITS;
     let one_quarter = 1 << quarter_bit;
     let minus_quarter = (x & (one_quarter - 1)).wrapping_sub(one_quarter);
     // From −1/4 up: nothing is shifted out.
     let mut result = exp_on_minus_quarter_to_zero(minus_quarter << INTEGER_BITS);
     let remainder = minus_quarter.wrapping_sub(x);
-    for (bit, factor) in (quarter_bit..).zip(ABOVE_HALF) {
+    for (bit, factor) in (quarter_bit..).zip(EXP_ABOVE_HALF) {
         if remainder & (1 << bit) != 0 {
             result = high_mul_from_half(result, doubled_from_half(factor));
         }
     }
-    for (bit, factor) in (quarter_bit + 2..31).zip(BELOW_HALF) {
+    for (bit, factor) in (quarter_bit + 2..31).zip(EXP_BELOW_HALF) {
         if remainder & (1 << bit) != 0 {
             result = upper_mul_add(0, result, 2 * factor);
         }
@@ -230,8 +247,6 @@ pub(crate) fn high_mul_from_half(a: i32, doubled: i32) -> i32 {
 
 /// e^x for x in [−1/4, 0), Q0.31: Taylor's series of degree 4 around −1/8.
 fn exp_on_minus_quarter_to_zero(a: i32) -> i32 {
-    const EXP_MINUS_EIGHTH: i32 = 1_895_147_668;
-    const ONE_THIRD: i32 = 715_827_883;
     // Within ±2²⁸, so that x² is below 2²⁶, no sum here leaves 32 bits, and doubles have them, too.
     let x = a.wrapping_add(1 << 28);
     let x2 = upper_mul_add(0, x.wrapping_mul(2), x);
@@ -254,8 +269,6 @@ pub(crate) fn half_sum(a: i32, b: i32) -> i32 {
 
 /// Newton's division for 1 / d, where `half_denominator` is d/2 in [1/2, 1], Q0.31; the result is Q2.29.
 fn reciprocal(half_denominator: i32) -> i32 {
-    const FORTY_EIGHT_OVER_17: i32 = 1_515_870_810; // Q2.29
-    const MINUS_32_OVER_17: i32 = -1_010_580_540; // Q2.29
     let mut x =
         FORTY_EIGHT_OVER_17.wrapping_add(doubling_high_mul(half_denominator, MINUS_32_OVER_17));
     for _ in 0..3 {
@@ -273,12 +286,14 @@ pub(crate) fn one_over_one_plus(a: i32) -> i32 {
 }
 
 /// (1 − a) / (1 + a) for a in [0, 1], Q0.31 to Q0.31.
+#[cfg(not(mote_helium))]
 pub(crate) fn one_minus_over_one_plus(a: i32) -> i32 {
     // x − 1 in Q2.29 is (2/(1+a) − 1), and 2/(1+a) is what `reciprocal` gives of (1+a)/2.
     saturating_shl(reciprocal(half_sum(a, i32::MAX)).wrapping_sub(1 << 29), 2)
 }
 
 /// Logistic function of a Q4.27, as Q0.31.
+#[cfg(not(mote_helium))]
 pub(crate) fn logistic(a: i32) -> i32 {
     if a == 0 {
         return i32::MAX / 2 + 1;
@@ -293,6 +308,7 @@ pub(crate) fn logistic(a: i32) -> i32 {
 }
 
 /// Hyperbolic tangent of a Q4.27, as Q0.31.
+#[cfg(not(mote_helium))]
 pub(crate) fn tanh(a: i32) -> i32 {
     if a == 0 {
         return 0;

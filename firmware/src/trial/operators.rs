@@ -5,7 +5,7 @@ use nn_core::fixed_point::{
 };
 use nn_core::ops::add::AddStep;
 use nn_core::ops::mul::MulStep;
-use nn_core::ops::{AddRequant, add, mul, softmax};
+use nn_core::ops::{AddRequant, add, lookup, mul, sigmoid, softmax, tanh};
 
 use super::{Outcome, Room, Trials};
 
@@ -107,7 +107,7 @@ impl Trials {
         let exponential = |x: i8| {
             let difference = i32::from(x) - i32::from(largest);
             let fixed = || rescale(difference, input.multiplier, i32::from(shift));
-            (difference >= -input.radius).then(|| exponential(fixed()))
+            (difference >= -input.radius).then(|| exponential(fixed(), 5))
         };
         let sum = x.iter().filter_map(|x| exponential(*x));
         let sum = sum.fold(0, |sum, e| sum + rounding_shift_right(e, 12));
@@ -119,6 +119,81 @@ impl Trials {
                 rounding_shift_right(doubling_high_mul(scale, e), 12 + 31 - 8 - headroom)
             });
             held(share - 128, [-128, 127])
+        })
+    }
+}
+
+impl Trials {
+    /// A table of any function.
+    pub fn lookup(&mut self, room: &mut Room) -> Outcome {
+        let len = 1 + self.below(LENGTH);
+        let (x, table) = (&mut room.x[..len], &mut room.weight[..256]);
+        self.fill(x, -128);
+        self.fill(table, -128);
+        let y = &mut room.y[..len];
+        y.copy_from_slice(x);
+        lookup::forward_i8(y, table);
+        equal(y, |index| table[(i32::from(x[index]) + 128) as usize])
+    }
+
+    /// A logistic function.
+    pub fn sigmoid(&mut self, room: &mut Room) -> Outcome {
+        self.curve(room, sigmoid::forward_i8, |x| {
+            let positive = one_over_one_plus(exponential(-x.abs(), 4));
+            let value = match x {
+                0 => 1 << 30,
+                1.. => positive,
+                _ => i32::MAX - positive,
+            };
+            rounding_shift_right(value, 23) - 128
+        })
+    }
+
+    /// A hyperbolic tangent.
+    pub fn tanh(&mut self, room: &mut Room) -> Outcome {
+        self.curve(room, tanh::forward_i8, |x| {
+            let e = exponential(-x.abs(), 5);
+            // (1 − e) / (1 + e) is 2 / (1 + e) − 1.
+            let positive = shifted(reciprocal(e) - (1 << 29), 2);
+            rounding_shift_right(if x == 0 { 0 } else { positive * x.signum() }, 24)
+        })
+    }
+
+    fn curve(
+        &mut self,
+        room: &mut Room,
+        kernel: fn(&mut [i8], i32, &InputRescale),
+        function: fn(i32) -> i32,
+    ) -> Outcome {
+        // More numbers than there are bytes, too.
+        let longest = match self.below(4) {
+            0 => 2 * LENGTH,
+            _ => 32,
+        };
+        let len = 1 + self.below(longest);
+        let x = &mut room.x[..len];
+        self.fill(x, -128);
+        let shift = self.below(28) as i8;
+        let input = InputRescale {
+            multiplier: self.factor(false).multiplier.max(1 << 30),
+            shift,
+            // The reference's: 15 · 2^27 in steps of the input.
+            radius: ((15i64 << 27) >> shift).min(256) as i32,
+        };
+        let [zero, _] = self.zeros();
+        let y = &mut room.y[..len];
+        y.copy_from_slice(x);
+        kernel(y, zero.into(), &input);
+        equal(y, |index| {
+            let steps = i32::from(x[index]) - i32::from(zero);
+            if steps <= -input.radius {
+                i8::MIN
+            } else if steps >= input.radius {
+                i8::MAX
+            } else {
+                let fixed = rescale(steps, input.multiplier, i32::from(shift));
+                held(function(fixed), [-128, 127])
+            }
         })
     }
 }
@@ -135,14 +210,14 @@ fn held(value: i32, [min, max]: [i8; 2]) -> i8 {
     value.max(i32::from(min)).min(i32::from(max)) as i8
 }
 
-/// e^x of x ≤ 0 in Q5.26, as gemmlowp forms it.
-fn exponential(x: i32) -> i32 {
+/// e^x of x ≤ 0 with so many integer bits, 4 or 5, as gemmlowp forms it.
+fn exponential(x: i32, integer_bits: u32) -> i32 {
     if x == 0 {
         return i32::MAX;
     }
-    let quarter = 1 << 24;
+    let quarter = 1 << (29 - integer_bits);
     let part = (x & (quarter - 1)) - quarter;
-    let a = (part << 5) + (1 << 28);
+    let a = (part << integer_bits) + (1 << 28);
     let a2 = doubling_high_mul(a, a);
     let a3 = doubling_high_mul(a2, a);
     let a4_over_4 = rounding_shift_right(doubling_high_mul(a2, a2), 2);
@@ -159,7 +234,8 @@ fn exponential(x: i32) -> i32 {
         720_401,
         242,
     ];
-    for (index, factor) in factors.into_iter().enumerate() {
+    let factors = factors.into_iter().take(2 + integer_bits as usize);
+    for (index, factor) in factors.enumerate() {
         if (part - x) & (quarter << index) != 0 {
             result = doubling_high_mul(result, factor);
         }
@@ -169,16 +245,23 @@ fn exponential(x: i32) -> i32 {
 
 /// 1 / (1 + a) of a in [0, 1], Q0.31, as gemmlowp forms it.
 fn one_over_one_plus(a: i32) -> i32 {
+    shifted(reciprocal(a), 1)
+}
+
+/// 2 / (1 + a) of a in [0, 1], Q0.31, as gemmlowp forms it in Q2.29.
+fn reciprocal(a: i32) -> i32 {
     let half = ((i64::from(a) + i64::from(i32::MAX) + 1) / 2) as i32;
     let mut x = 1_515_870_810 + doubling_high_mul(half, -1_010_580_540);
-    let shifted = |x: i32, by: u32| {
-        let wide = i64::from(x) << by;
-        // Held to 32 bits.
-        wide.max(i64::from(i32::MIN)).min(i64::from(i32::MAX)) as i32
-    };
     for _ in 0..3 {
         let rest = (1 << 29) - doubling_high_mul(half, x);
         x += shifted(doubling_high_mul(x, rest), 2);
     }
-    shifted(x, 1)
+    x
+}
+
+/// To the left, held to 32 bits.
+fn shifted(x: i32, by: u32) -> i32 {
+    let wide = i64::from(x) << by;
+    // Held to 32 bits.
+    wide.max(i64::from(i32::MIN)).min(i64::from(i32::MAX)) as i32
 }

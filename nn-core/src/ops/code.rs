@@ -12,7 +12,7 @@ pub(crate) const fn code<K: OpSet>(op: u8, x: DType, y: DType, sizes: &Sizes) ->
     }
     match op {
         number::DENSE => ops::dense::code::<K>(x),
-        number::CONV2D => ops::conv2d::code::<K>(x),
+        number::CONV2D => ops::conv2d::code::<K>(x, sizes),
         number::MAX_POOL2D => ops::max_pool2d::code::<K>(x),
         number::AVG_POOL2D => ops::avg_pool2d::code::<K>(x),
         number::FLATTEN | number::RESHAPE => Some(ops::flatten::run),

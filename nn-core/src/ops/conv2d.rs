@@ -20,6 +20,7 @@ mod tests;
 
 use backward::Maps;
 pub(super) use forward::Layer;
+use int8::form;
 
 use serde::{Deserialize, Serialize};
 
@@ -135,7 +136,7 @@ impl<K: OpSet> Operator<K> for Conv2d {
     }
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
-        let forward = code::<K>(check.x.dtype)?;
+        let forward = code::<K>(check.x.dtype, &Sizes::None)?;
         let sizes = Sizes::Conv {
             conv: ConvStep::new(self, check.x.shape, &check.tensor(self.weight)?)?,
             activation: self.activation,
@@ -158,11 +159,31 @@ impl<K: OpSet> Operator<K> for Conv2d {
     }
 }
 
-/// The function that runs it forward in numbers of this type.
-pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
+/// The function that runs it forward in numbers of this type: where the sizes are known, one without the loops of other
+/// forms.
+pub(super) const fn code<K: OpSet>(dtype: DType, sizes: &Sizes) -> Option<Forward> {
     match dtype {
-        DType::I8 if K::I8 => Some(run_i8),
+        DType::I8 if K::I8 => Some(code_i8(sizes)),
         dtype => by_scalar!(K, dtype, run),
+    }
+}
+
+#[cfg(not(mote_helium))]
+const fn code_i8(_: &Sizes) -> Forward {
+    run_i8::<{ form::ANY }>
+}
+
+#[cfg(mote_helium)]
+const fn code_i8(sizes: &Sizes) -> Forward {
+    let form = match sizes {
+        Sizes::Conv { conv, .. } => conv.form(),
+        _ => form::ANY,
+    };
+    match form {
+        form::DEPTHWISE => run_i8::<{ form::DEPTHWISE }>,
+        form::WHOLE => run_i8::<{ form::WHOLE }>,
+        form::PIECES => run_i8::<{ form::PIECES }>,
+        _ => run_i8::<{ form::ANY }>,
     }
 }
 
@@ -177,7 +198,7 @@ pub fn forward_i8(
 ) -> Option<()> {
     let weight_tensor = Tensor::activation(weight_shape, DType::I8, Quant::None);
     let step = ConvStep::new(conv, input, &weight_tensor)?;
-    step.forward_i8(x, weight, i32::from(x_zero), requant, y);
+    step.forward_i8::<{ form::ANY }>(x, weight, i32::from(x_zero), requant, y);
     Some(())
 }
 
@@ -195,7 +216,7 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     Some(())
 }
 
-fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+fn run_i8<const FORM: u8>(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Conv {
         conv,
         x_zero,
@@ -207,7 +228,7 @@ fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
         return None;
     };
     let (x, weight, requant, y) = operands_i8(frame, memory, i32::from(*y_zero), *range)?;
-    conv.forward_i8(x, weight, i32::from(*x_zero), &requant, y);
+    conv.forward_i8::<FORM>(x, weight, i32::from(*x_zero), &requant, y);
     Some(())
 }
 
@@ -336,7 +357,7 @@ impl ConvStep {
     }
 
     #[inline(always)]
-    fn is_depthwise(&self) -> bool {
+    const fn is_depthwise(&self) -> bool {
         self.groups > 1 && self.groups == self.inputs
     }
     /// The input channels of a block of depthwise outputs. (With a multiplier of 1 nobody asks.)

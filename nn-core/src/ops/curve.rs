@@ -76,30 +76,7 @@ impl<C: Curve> Function<C> {
             return None;
         };
         frame.map_in_place(memory, |values| {
-            #[cfg(mote_helium)]
-            if values.len() > TABLED {
-                tabled(values, |values| {
-                    C::forward_i8(values, i32::from(zero), &rescale);
-                });
-                return;
-            }
             C::forward_i8(values, i32::from(zero), &rescale);
         })
     }
-}
-
-/// Numbers from which on a table of all of them takes less than each of them: it has 256.
-#[cfg(mote_helium)]
-const TABLED: usize = 272;
-
-/// A function of each number, which is computed once for each that there may be.
-#[cfg(mote_helium)]
-#[inline(never)] // Stack.
-fn tabled(values: &mut [i8], function: impl Fn(&mut [i8])) {
-    let mut table = [0; 256];
-    for (entry, number) in table.iter_mut().zip(i8::MIN..=i8::MAX) {
-        *entry = number;
-    }
-    function(&mut table);
-    crate::kernels::helium::each::look_up(values, &table);
 }

@@ -3,7 +3,11 @@
 //! int8 after TensorFlow Lite's reference integer kernel for TANH: the input's steps become Q4.27, gemmlowp's `tanh`
 //! gives Q0.31, the output has scale 1/128 and zero point 0.
 
-use crate::fixed_point::{self, InputRescale, rounding_shift_right};
+use crate::fixed_point::InputRescale;
+#[cfg(not(mote_helium))]
+use crate::fixed_point::{self, rounding_shift_right};
+#[cfg(mote_helium)]
+use crate::kernels::helium::curves;
 use crate::ops::curve::{self, Curve, Function};
 use crate::scalar::Scalar;
 
@@ -33,6 +37,13 @@ impl Curve for TanhCurve {
 }
 
 /// int8, in place.
+#[cfg(mote_helium)]
+pub fn forward_i8(values: &mut [i8], zero_point: i32, input: &InputRescale) {
+    curves::tanh(values, zero_point, input);
+}
+
+/// int8, in place.
+#[cfg(not(mote_helium))]
 pub fn forward_i8(values: &mut [i8], zero_point: i32, input: &InputRescale) {
     for value in values {
         *value = input.map(*value, zero_point, |q4| {

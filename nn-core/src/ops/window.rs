@@ -188,6 +188,12 @@ impl Axis {
         usize::from(self.dilation)
     }
 
+    /// Whether nothing lies between the taps.
+    #[cfg(mote_helium)]
+    pub(crate) const fn is_gapless(&self) -> bool {
+        self.dilation == 1
+    }
+
     /// Cells from one output's window to the next one's.
     #[inline(always)]
     pub(crate) fn stride(&self) -> usize {

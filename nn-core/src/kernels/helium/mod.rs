@@ -4,6 +4,7 @@
 //! Sums are of the raw numbers; Σ (x − zero) · w = Σ x · w − zero · Σ w, and all of it wraps.
 #![allow(unsafe_code)]
 
+pub(crate) mod curves;
 pub(crate) mod depthwise;
 pub(crate) mod each;
 mod finish;

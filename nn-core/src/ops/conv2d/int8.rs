@@ -15,9 +15,24 @@ const GATHERED: usize = 64 * GATHERED_I8;
 #[cfg(not(mote_helium))]
 const GATHERS: bool = cfg!(target_arch = "x86_64");
 
+/// Layers with loops of their own.
+pub(super) mod form {
+    /// Any.
+    pub(in super::super) const ANY: u8 = 0;
+    /// Depthwise.
+    #[cfg(mote_helium)]
+    pub(in super::super) const DEPTHWISE: u8 = 1;
+    /// What a row of weights meets is gathered as a whole.
+    #[cfg(mote_helium)]
+    pub(in super::super) const WHOLE: u8 = 2;
+    /// … or in pieces.
+    #[cfg(mote_helium)]
+    pub(in super::super) const PIECES: u8 = 3;
+}
+
 impl ConvStep {
-    /// int8 forward of each frame. Sums wrap, so their order does not matter.
-    pub(crate) fn forward_i8(
+    /// int8 forward of each frame, of a layer of this form. Sums wrap, so their order does not matter.
+    pub(crate) fn forward_i8<const FORM: u8>(
         &self,
         x: &[i8],
         weight: &[i8],
@@ -35,12 +50,11 @@ impl ConvStep {
                     weight,
                     requant,
                 };
-                if self.is_depthwise() {
-                    self.depthwise_i8(&operands, y);
-                } else if self.is_whole() {
-                    self.whole_i8(&operands, y);
-                } else {
-                    self.pieces_i8(&operands, y);
+                let form = if FORM == form::ANY { self.form() } else { FORM };
+                match form {
+                    form::DEPTHWISE => self.depthwise_i8(&operands, y),
+                    form::WHOLE => self.whole_i8(&operands, y),
+                    _ => self.pieces_i8(&operands, y),
                 }
             }
             #[cfg(not(mote_helium))]

@@ -236,7 +236,7 @@ fn int8_forward_against_64_bits() {
         }
         let mut y = vec![0; sums.len()];
         let step = case.step(DType::I8);
-        step.forward_i8(&x, &laid, zero, &requant, &mut y);
+        step.forward_i8::<{ super::form::ANY }>(&x, &laid, zero, &requant, &mut y);
         for (index, (y, sum)) in y.iter().zip(&sums).enumerate() {
             let channel = index % case.outputs();
             let sum = i32::try_from(*sum).unwrap();

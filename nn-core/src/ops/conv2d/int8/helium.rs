@@ -5,7 +5,7 @@ mod depthwise;
 
 use core::ops::Range;
 
-use super::ConvStep;
+use super::{ConvStep, form};
 use crate::kernels::helium::{CHANNELS, Chunk, Runs, Sums, sum};
 use crate::kernels::{self, Requant};
 
@@ -74,10 +74,19 @@ impl<'w> Operands<'w> {
 }
 
 impl ConvStep {
-    /// Whether [`Self::whole_i8`] serves: a row of weights is one piece, and what it meets lies in runs.
-    pub(super) fn is_whole(&self) -> bool {
-        let window = [self.window.rows.kernel, self.window.columns.kernel];
-        self.is_gapless() && self.outputs >= 4 && (self.filter() <= PATCH || window == [1, 1])
+    /// The form: [`Self::whole_i8`] serves where a row of weights is one piece, and what it meets lies in runs.
+    pub(in super::super) const fn form(&self) -> u8 {
+        let (rows, columns) = (&self.window.rows, &self.window.columns);
+        let taps = rows.kernel as usize * columns.kernel as usize;
+        let is_run = self.groups == 1 && columns.is_gapless();
+        if self.is_depthwise() {
+            form::DEPTHWISE
+        } else if is_run && self.outputs >= 4 && (taps == 1 || taps * self.inputs as usize <= PATCH)
+        {
+            form::WHOLE
+        } else {
+            form::PIECES
+        }
     }
 
     /// int8 forward of one map.
