@@ -89,7 +89,7 @@ pub(crate) fn tanh(values: &mut [i8], zero: i32, input: &InputRescale) {
     each(values, zero, input, 5, tanh_each);
 }
 
-/// Four numbers: 95 instructions.
+/// Four numbers: 93 instructions of a logistic function, 91 of a hyperbolic tangent.
 ///
 /// r0 numbers, r4–r10 factors, r12 the others, r1–r3 scratch, lr how many are left; q0 steps from the zero point, q1 in
 /// fixed point, q2 what is above a quarter, q3 e^−|x|, then half a denominator, q4 its reciprocal, q5, q6 scratch, q7 2²⁹.

@@ -198,7 +198,7 @@ unsafe extern "C" fn add_each(y: *mut i8, x1: *const i8, len: usize, pairs: *con
     )
 }
 
-/// Four products: 18 instructions.
+/// Four products: 17 instructions.
 ///
 /// As [`add_each`], with one factor, of which q3 are the bits to the left before it, q4 those after it.
 ///
@@ -288,7 +288,7 @@ pub(crate) unsafe fn largest(windows: &Windows<'_>, y: *mut i8, pixels: usize) {
     }
 }
 
-/// A cell: 4 instructions for sixteen channels, 5 where there are less; 5 for a row of cells and 7 for a pixel, 8 where
+/// A cell: 4 instructions for sixteen channels, 5 where there are less; 5 for a row of cells and 8 for a pixel, 9 where
 /// there are less.
 ///
 /// r0 x, r1 y, r2 pixels left, r3 rows, r4 columns, r5 channels, r6 numbers from row to row, r7 from window to window, r8

@@ -55,7 +55,7 @@ pub(crate) fn add_product(
     unsafe { add_products(&mut products) };
 }
 
-/// 16 inputs of four rows: 16 instructions for 64 MACs, which goes for those of the end, too; 64 more for four rows.
+/// 16 inputs of four rows: 15 instructions for 64 MACs; 17 for the last 1 to 16 inputs, and 65 more for four rows.
 ///
 /// r0, r2, r4, r6 sums of products, r8, r10, r12, lr of weights (accumulators of MVE are even registers), r3, r5, r7, r9
 /// rows, r11 inputs, r1 the end of all inputs but the last 1 to 16; q0 inputs, q1–q3 weights. Then q0 sums, q1, q2 scratch,
@@ -235,7 +235,7 @@ pub(crate) fn lstm(unit: &LstmUnit, z: &[i16], h: &mut [i8], c: &mut [i16]) {
     unsafe { lstm_units(z.as_ptr(), h.as_mut_ptr(), c.as_mut_ptr(), units, &numbers) };
 }
 
-/// Four units: 94 instructions. What each does is in `lstm_unit.rs`, what the lines are in `fixed_point/gates.rs`.
+/// Four units: 91 instructions. What each does is in `lstm_unit.rs`, what the lines are in `fixed_point/gates.rs`.
 ///
 /// r0 i, r1 f, r2 g, r3 o, r4 h, r5 c, r6 the lines' starts, r7 their slopes, r8 2³⁰, r9 256, r10 3, r11 what rounds, r12
 /// vectors of numbers, lr units left; q0 to q4 scratch.
