@@ -30,10 +30,21 @@ pub struct Board {
     pub stack: u32,
     /// QEMU's name of the machine, for a board that it emulates.
     pub qemu: Option<&'static str>,
+    /// More RAM than the board has, which QEMU can give its core: what is too large for the board is measured with it.
+    pub more_ram: Option<MoreRam>,
     /// The end of `flash` that an image which learns leaves to what it keeps; an emulated board has a file instead.
     pub store: Option<Region>,
     /// probe-rs' name of the chip, for a board that one can hold.
     pub chip: Option<&'static str>,
+}
+
+/// How QEMU gives a core more RAM than its board has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MoreRam {
+    /// How much, in bytes.
+    pub len: u32,
+    /// Its property that says so.
+    pub property: &'static str,
 }
 
 impl Board {
@@ -44,6 +55,12 @@ impl Board {
             origin: self.flash.origin,
             len: self.flash.len - kept,
         }
+    }
+
+    /// In QEMU its core can have so much RAM, by this property.
+    const fn or_ram(mut self, len: u32, property: &'static str) -> Self {
+        self.more_ram = Some(MoreRam { len, property });
+        self
     }
 
     /// Whether its core has the DSP instructions: weights are packed for it by layout 1, else by layout 2.
@@ -59,7 +76,8 @@ const KIB: u32 = 1024;
 /// The boards, by core: flash, RAM, stack, the part of flash that what is learnt is kept in.
 #[rustfmt::skip]
 pub const BOARDS: &[Board] = &[
-    board("microbit",     "Cortex-M0",  "thumbv6m-none-eabi",    (0x0000_0000, 256 * KIB),  (0x2000_0000, 16 * KIB),   5 * KIB,  0,         Some("microbit"),   None),
+    board("microbit",     "Cortex-M0",  "thumbv6m-none-eabi",    (0x0000_0000, 256 * KIB),  (0x2000_0000, 16 * KIB),   5 * KIB,  0,         Some("microbit"),   None)
+        .or_ram(128 * KIB, "nrf51-soc.sram-size"),
     board("an385",        "Cortex-M3",  "thumbv7m-none-eabi",    (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an385"), None),
     board("an386",        "Cortex-M4F", "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an386"), None),
     board("nucleo-f446re","Cortex-M4F", "thumbv7em-none-eabihf", (0x0800_0000, 512 * KIB),  (0x2000_0000, 128 * KIB),  8 * KIB,  256 * KIB, None,               Some("STM32F446RETx")),
@@ -93,6 +111,7 @@ const fn board(
         },
         stack,
         qemu,
+        more_ram: None,
         store: match store {
             0 => None,
             len => Some(Region {

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
     println!("cargo::rerun-if-env-changed=MOTE_CASES");
     println!("cargo::rerun-if-env-changed=MOTE_TRAIN");
     println!("cargo::rerun-if-env-changed=MOTE_FRAME");
+    println!("cargo::rerun-if-env-changed=MOTE_RAM");
     // On a workstation the library builds without board and model, for its tests.
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
         return ExitCode::SUCCESS;
@@ -58,7 +59,7 @@ fn main() -> ExitCode {
 
 fn lay_out() -> Result<(), String> {
     let out = PathBuf::from(env::var_os("OUT_DIR").ok_or("cargo sets OUT_DIR")?);
-    let board = board()?;
+    let board = &board()?;
     println!("cargo::rustc-env=MOTE_BOARD={}", board.name);
     println!("cargo::rustc-env=MOTE_CORE={}", board.core);
     let write = |name: &str, bytes: &[u8]| {
@@ -99,7 +100,8 @@ fn lay_out() -> Result<(), String> {
     Ok(())
 }
 
-fn board() -> Result<&'static Board, String> {
+/// The board; MOTE_RAM is the RAM that it has, where that is not its own.
+fn board() -> Result<Board, String> {
     let wanted: Vec<_> = BOARDS
         .iter()
         .filter(|board| {
@@ -121,6 +123,13 @@ fn board() -> Result<&'static Board, String> {
             "board {} wants `--target {}`, found {target}",
             board.name, board.target
         ));
+    }
+    let mut board = **board;
+    if let Some(len) = env::var_os("MOTE_RAM") {
+        let len = len.to_str().and_then(|len| len.parse().ok());
+        board.ram.len = len
+            .filter(|len| *len > board.stack)
+            .ok_or("MOTE_RAM wants a number of bytes, more than the stack's")?;
     }
     Ok(board)
 }

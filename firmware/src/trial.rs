@@ -141,10 +141,15 @@ impl Trials {
         // A sum is about √taps · 128 · 64, an output at most 128.
         let spread = 6 + (usize::BITS - taps.leading_zeros()) / 2;
         for plain in channels {
+            let (bias, shift) = match self.below(8) {
+                // As large as a bias may be.
+                0 => (2 + self.below(4), 18 + self.below(6)),
+                _ => (12 + self.below(18), 1 + self.below(2 * spread)),
+            };
             *plain = Plain {
-                bias: (self.rng.draw() as i32) >> (12 + self.below(18)),
+                bias: (self.rng.draw() as i32) >> bias,
                 multiplier: (self.rng.draw() >> 2 | 1 << 30) as i32,
-                shift: -((1 + self.below(2 * spread)) as i32),
+                shift: -(shift as i32),
             };
         }
     }

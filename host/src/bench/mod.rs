@@ -22,7 +22,7 @@ use serde::Serialize;
 
 use self::cycles::{Code, Counter};
 use crate::blob::{Blob, BlobError};
-use crate::device::boards::Board;
+use crate::device::boards::{Board, is_own_ram, with_more_ram};
 use crate::device::firmware::{Content, build};
 use crate::device::{BuildError, DeviceError, Image, Qemu, QemuOptions};
 use crate::export::{self, Inspection};
@@ -102,6 +102,8 @@ pub struct Cost {
     pub arena: u64,
     /// Bytes of stack that a run took.
     pub stack: u64,
+    /// Whether the board has as much RAM; where it has not, the same core was measured with more.
+    pub ram_of_board: bool,
     /// Each layer, in the order in which they run.
     pub layers: Vec<LayerCost>,
 }
@@ -132,7 +134,7 @@ pub fn measure(
     board: &'static Board,
     ui: &Ui,
 ) -> Result<Cost, BenchError> {
-    let image = build(board, "profile", Content::Inference(blob.bytes()), ui)?;
+    let (board, image) = build_roomy(board, "profile", Content::Inference(blob.bytes()), ui)?;
     let options = QemuOptions {
         count_instructions: true,
         ..QemuOptions::default()
@@ -162,6 +164,7 @@ pub fn measure(
         ram: image.ram(),
         arena: image.arena,
         stack,
+        ram_of_board: is_own_ram(board),
         layers: layers
             .map(|(index, (layer, counts))| LayerCost {
                 name: layer.name.clone(),
@@ -172,6 +175,26 @@ pub fn measure(
             })
             .collect(),
     })
+}
+
+/// Builds an image for `board`, or, where that has too little RAM and QEMU can give it more, for the same core with more.
+fn build_roomy(
+    board: &'static Board,
+    app: &str,
+    content: Content<'_>,
+    ui: &Ui,
+) -> Result<(&'static Board, Image), BuildError> {
+    match (build(board, app, content, ui), with_more_ram(board)) {
+        (Err(error @ BuildError::TooLarge { .. }), Some(more)) => {
+            let image = build(more, app, content, ui)?;
+            let ram = more.ram.len;
+            ui.warn(format_args!(
+                "{error}\n  Its core is given {ram} bytes of RAM instead."
+            ));
+            Ok((more, image))
+        }
+        (image, _) => Ok((board, image?)),
+    }
 }
 
 /// The cycles of each layer of the traced run, the dispatch to it among them.

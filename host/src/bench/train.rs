@@ -9,11 +9,11 @@ use nn_core::scalar::MATH;
 use nn_core::tensor::{DType, Quant, TensorId};
 use nn_core::train::{Loss, Rounding, TrainSpec, Trainable};
 
-use super::{BenchError, Cost, PATIENCE, mean, trace};
+use super::{BenchError, Cost, PATIENCE, build_roomy, mean, trace};
 use crate::blob::Blob;
 use crate::data::Stream;
-use crate::device::boards::Board;
-use crate::device::firmware::{Content, build};
+use crate::device::boards::{Board, is_own_ram};
+use crate::device::firmware::Content;
 use crate::device::{Qemu, QemuOptions};
 use crate::export::{AlignedBytes, BuildError, Builder, Gives, Inspection, Packed};
 use crate::paths;
@@ -164,7 +164,7 @@ pub fn measure_lesson(
     board: &'static Board,
     ui: &Ui,
 ) -> Result<Cost, BenchError> {
-    let image = build(board, "lesson", Content::Model(blob.bytes()), ui)?;
+    let (board, image) = build_roomy(board, "lesson", Content::Model(blob.bytes()), ui)?;
     let options = QemuOptions {
         count_instructions: true,
         ..QemuOptions::default()
@@ -196,6 +196,7 @@ pub fn measure_lesson(
         ram: image.ram(),
         arena: image.arena,
         stack,
+        ram_of_board: is_own_ram(board),
         layers: Vec::new(),
     })
 }

@@ -42,8 +42,9 @@ Examples:
 
 Keys of --json, a list of: name, board, core, math (the functions of f32), macs, instructions,
 cycles (of a modelled Cortex-M4 without wait states; null on other cores), flash (an image that only runs this), text (its code and constants without the model), ram (all of
-it, stack included), arena, stack (that a run took), layers (a list of: name, op, macs, instructions,
-cycles). Of several, one that the board has no room for has name, board, error.";
+it, stack included), arena, stack (that a run took), ram_of_board (false where the board has less RAM
+than that: the same core was measured with more, which QEMU gives the microbit's), layers (a list of:
+name, op, macs, instructions, cycles). Of several, one that there is no room for has name, board, error.";
 
 /// Arguments of `mote bench`.
 #[derive(clap::Args)]

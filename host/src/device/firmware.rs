@@ -8,7 +8,10 @@ use std::{
 
 use nn_core::{crc::crc32, scalar::MATH};
 
-use super::{BuildError, Image, boards::Board};
+use super::{
+    BuildError, Image,
+    boards::{Board, is_own_ram},
+};
 use crate::{paths, ui::Ui};
 
 /// A compiler that can build for a board.
@@ -151,7 +154,11 @@ pub fn build(
 
     let bytes = content.bytes();
     let (_, suffix) = content.variable();
-    let name = format!("{app}-{}-{MATH}-{:08x}", board.name, crc32(bytes));
+    let ram = match is_own_ram(board) {
+        true => String::new(),
+        false => format!("-{}", board.ram.len),
+    };
+    let name = format!("{app}-{}{ram}-{MATH}-{:08x}", board.name, crc32(bytes));
     let file = images.join(format!("{name}.{suffix}"));
     if fs::read(&file).ok().as_deref() != Some(bytes) {
         fs::write(&file, bytes).map_err(file_error(&file))?;
@@ -210,6 +217,7 @@ fn compile(
         .env_remove("MOTE_CASES")
         .env_remove("MOTE_TRAIN")
         .env_remove("MOTE_FRAME")
+        .env_remove("MOTE_RAM")
         .env(content.variable().0, file)
         // What this process may have from a cargo that runs it.
         .env_remove("CARGO_BUILD_TARGET")
@@ -221,6 +229,9 @@ fn compile(
     }
     if matches!(content, Content::Inference(_)) {
         cargo.env("MOTE_TRAIN", "0");
+    }
+    if !is_own_ram(board) {
+        cargo.env("MOTE_RAM", board.ram.len.to_string());
     }
     // It serves nobody.
     if app == "profile" {

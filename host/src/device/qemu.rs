@@ -14,7 +14,7 @@ use std::{
 
 use super::{
     BuildError, DeviceError, Image, Port,
-    boards::Board,
+    boards::{Board, is_own_ram},
     log::{LastLines, follow_defmt, follow_text},
     serial::is_moment,
 };
@@ -258,6 +258,10 @@ fn emulator(
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
+    if let (Some(more), false) = (board.more_ram, is_own_ram(board)) {
+        let setting = format!("{}={}", more.property, board.ram.len);
+        command.args(["-global", &setting]);
+    }
     if options.count_instructions {
         command.args(["-icount", "shift=0"]);
     }

@@ -1,5 +1,10 @@
 //! From bytes to 16-bit halves of words.
 
+#[cfg(mote_armv6m)]
+mod armv6m;
+
+#[cfg(mote_armv6m)]
+pub(super) use self::armv6m::{gather, move_up};
 #[cfg(not(mote_armv7em))]
 use super::word;
 
@@ -160,14 +165,14 @@ pub(super) fn move_up(words: &mut [i32], from: usize) {
 }
 
 /// Moves what lies from word `from` on to the front.
-#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 #[inline]
 pub(super) fn move_up(words: &mut [i32], from: usize) {
     words.copy_within(from.min(words.len()).., 0);
 }
 
 /// Of `count` numbers, `step` bytes from one to the next, x + 128.
-#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 #[inline]
 pub(super) fn gather(x: &[i8], step: usize, count: usize, out: &mut [u8]) {
     for (out, x) in out

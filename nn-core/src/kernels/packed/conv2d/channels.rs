@@ -15,6 +15,7 @@ impl Layer<'_> {
         let fours = shape.fours();
         let kernel_rows = usize::from(shape.kernel[0]);
         let down = usize::from(shape.stride[0]);
+        let [_, columns] = shape.output.map(usize::from);
         let row_words = fours.pitch / 4;
         let kept = kernel_rows.saturating_sub(down);
         let gone = (kernel_rows - kept) * row_words;
@@ -32,7 +33,14 @@ impl Layer<'_> {
             let Some((pooled, out)) = self.output_row(map.y, row) else {
                 return;
             };
-            self.channels_of_row(&fours, bytemuck::cast_slice(scratch), pooled, out);
+            let x = bytemuck::cast_slice(scratch);
+            let whole = if self.shape.pool { 0 } else { columns / PIXELS };
+            if whole > 0 {
+                self.fours_of_row(&fours, x, whole, out);
+            }
+            if PIXELS * whole < columns {
+                self.rest_of_row(&fours, x, whole, pooled, out);
+            }
         }
     }
 
@@ -48,43 +56,45 @@ impl Layer<'_> {
             return;
         };
         let x = part(x, row * width * inputs, width * inputs);
-        let channels = place.chunks_exact_mut((fours.parts * fours.part).max(1));
-        for (channel, place) in channels.enumerate() {
-            let parts = place.chunks_exact_mut(fours.part.max(1)).enumerate();
-            for (index, place) in parts {
-                // The first column that is no padding.
-                let first = left.saturating_sub(index).div_ceil(stride);
-                let column = first * stride + index - left;
-                let count = width.saturating_sub(column).div_ceil(stride);
-                let place = place.get_mut(first..).unwrap_or(&mut []);
+        let channel_len = fours.parts * fours.part;
+        for index in 0..fours.parts {
+            // The first column that is no padding.
+            let first = left.saturating_sub(index).div_ceil(stride);
+            let column = first * stride + index - left;
+            let count = width.saturating_sub(column).div_ceil(stride);
+            let room = count.min(fours.part.saturating_sub(first));
+            let mut at = index * fours.part + first;
+            for channel in 0..inputs {
                 let x = x.get(column * inputs + channel..).unwrap_or(&[]);
-                gather(x, stride * inputs, count, place);
+                let place = place.get_mut(at..).unwrap_or(&mut []);
+                gather(x, stride * inputs, room, place);
+                at += channel_len;
             }
         }
     }
 
-    /// A row of outputs, of which the larger of each two is stored where they are pooled, of the second row where it is
-    /// above what is there.
+    /// The first outputs of a row, so many fours of each channel.
     #[inline(never)]
-    fn channels_of_row(&self, fours: &Fours, x: &[u8], pooled: bool, out: &mut [i8]) {
+    fn fours_of_row(&self, fours: &Fours, x: &[u8], count: usize, out: &mut [i8]) {
+        let channels = usize::from(self.shape.outputs);
+        self.each_channel(fours, x, |index, x, channel| {
+            let y = out.get_mut(index..).unwrap_or(&mut []);
+            fours.run(x, &channel, (y, channels), count);
+        });
+    }
+
+    /// The outputs of a row from this four on, of which the larger of each two is stored where they are pooled, of the
+    /// second row where it is above what is there.
+    #[inline(never)]
+    fn rest_of_row(&self, fours: &Fours, x: &[u8], first: usize, pooled: bool, out: &mut [i8]) {
         let channels = usize::from(self.shape.outputs);
         let [_, columns] = self.shape.output.map(usize::from);
-        let whole = if self.shape.pool { 0 } else { columns / PIXELS };
-        let tables = self.tables().as_flattened();
-        for (index, table) in tables.iter().enumerate().take(channels) {
-            let x = x.get(index * fours.parts * fours.part..).unwrap_or(&[]);
-            let channel = Channel {
-                weights: self.halves_of(index),
-                table,
-            };
-            let y = out.get_mut(index..).unwrap_or(&mut []);
-            if whole > 0 {
-                fours.run(x, &channel, (y, channels), whole);
-            }
-            for four in whole..columns.div_ceil(PIXELS) {
+        self.each_channel(fours, x, |index, x, channel| {
+            for four in first..columns.div_ceil(PIXELS) {
                 let mut outputs = [0; PIXELS];
                 let x = x.get(PIXELS * four..).unwrap_or(&[]);
                 fours.run(x, &channel, (&mut outputs, 1), 1);
+                let y = out.get_mut(index..).unwrap_or(&mut []);
                 let pixels = y.iter_mut().step_by(channels.max(1));
                 if !self.shape.pool {
                     for (y, output) in pixels.skip(PIXELS * four).zip(outputs) {
@@ -98,15 +108,23 @@ impl Layer<'_> {
                     *y = if pooled { larger.max(*y) } else { larger };
                 }
             }
-        }
+        });
     }
 
-    /// The weights of a channel, each second number.
-    fn halves_of(&self, channel: usize) -> &[i16] {
+    /// Calls `run` with each channel's number, inputs and numbers.
+    #[inline(always)]
+    fn each_channel(&self, fours: &Fours, x: &[u8], mut run: impl FnMut(usize, &[u8], Channel)) {
         let taps = self.shape.block() / 2;
-        let (block, index) = (channel / CHANNELS, channel % CHANNELS);
-        let plane = part(self.weights, (2 * block + index % 2) * taps, taps);
-        let halves: &[i16] = bytemuck::cast_slice(plane);
-        halves.get(index / 2..).unwrap_or(&[])
+        let channels = usize::from(self.shape.outputs);
+        let tables = self.tables().as_flattened();
+        for (index, table) in tables.iter().enumerate().take(channels) {
+            let x = x.get(index * fours.parts * fours.part..).unwrap_or(&[]);
+            // Each second number, from a plane of taps on.
+            let (block, place) = (index / CHANNELS, index % CHANNELS);
+            let plane = part(self.weights, (2 * block + place % 2) * taps, taps);
+            let halves: &[i16] = bytemuck::cast_slice(plane);
+            let weights = halves.get(place / 2..).unwrap_or(&[]);
+            run(index, x, Channel { weights, table });
+        }
     }
 }

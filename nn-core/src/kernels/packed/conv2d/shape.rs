@@ -150,6 +150,8 @@ impl Shape {
             pitch: self.inputs().saturating_mul(parts).saturating_mul(part),
             parts,
             part,
+            #[cfg(mote_armv6m)]
+            reach: (parts - 1).saturating_mul(part) + self.past().next_multiple_of(4) + 4,
         }
     }
 
@@ -158,9 +160,15 @@ impl Shape {
         let [_, stride] = self.stride.map(usize::from);
         let [_, kernel] = self.kernel.map(usize::from);
         let fours = usize::from(self.output[1]).next_multiple_of(4);
-        let more = kernel.saturating_sub(1) / stride.max(1);
-        let part = fours.saturating_add(more).next_multiple_of(4);
+        let part = fours.saturating_add(self.past()).next_multiple_of(4);
         (stride.min(kernel).max(1), part)
+    }
+
+    /// Taps of a part of a row past its first one.
+    fn past(&self) -> usize {
+        let [_, stride] = self.stride.map(usize::from);
+        let [_, kernel] = self.kernel.map(usize::from);
+        kernel.saturating_sub(1) / stride.max(1)
     }
 
     /// Which loops run it: see [`form`].

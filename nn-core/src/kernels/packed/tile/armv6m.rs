@@ -4,13 +4,15 @@
 //! reversed and swapped into a register that the product then takes, the word itself comes last.
 #![allow(unsafe_code)]
 
+mod fours;
 mod lstm;
 mod mixed;
+mod outputs;
 
 use core::arch::naked_asm;
 
 pub(in super::super) use self::lstm::lstm_step;
-pub(super) use self::mixed::mixed_sums;
+pub(in super::super) use self::mixed::cells;
 use super::{CHANNELS, Lines};
 use crate::kernels::packed::channel::LEN;
 
@@ -294,16 +296,7 @@ unsafe extern "C" fn of_halves(frame: &mut Frame) {
 pub(super) fn outputs(doubled: &[i32; CHANNELS], table: &[[i32; LEN]; CHANNELS]) -> [i8; CHANNELS] {
     let mut outputs = [0; CHANNELS];
     // SAFETY: sums, table and outputs of a block are as long as it wants.
-    unsafe { requantize::<0>(doubled, table.as_ptr(), &mut outputs) };
-    outputs
-}
-
-/// The outputs of four doubled sums of a channel.
-#[inline(always)]
-pub(super) fn outputs_of(doubled: &[i32; CHANNELS], table: &[i32; LEN]) -> [i8; CHANNELS] {
-    let mut outputs = [0; CHANNELS];
-    // SAFETY: sums and outputs are as many, and the table is a channel's.
-    unsafe { requantize::<16>(doubled, table, &mut outputs) };
+    unsafe { requantize(doubled, table, &mut outputs) };
     outputs
 }
 
@@ -348,14 +341,12 @@ use high_product;
 /// r0 sums, r1 table, r2 outputs, r3 the sum with its bias and then its sign, r5 the multiplier, r8 2¹⁵, r9 the end of
 /// the outputs.
 ///
-/// `BACK` is 0 where each sum has its share of the table, 16 where all have the same, for one more.
-///
 /// # Safety
-/// The table has a share for each.
+/// Sums, table and outputs are as long as their types say.
 #[unsafe(naked)]
-unsafe extern "C" fn requantize<const BACK: u32>(
+unsafe extern "C" fn requantize(
     sums: &[i32; CHANNELS],
-    table: *const [i32; LEN],
+    table: &[[i32; LEN]; CHANNELS],
     outputs: &mut [i8; CHANNELS],
 ) {
     naked_asm!(
@@ -375,9 +366,6 @@ unsafe extern "C" fn requantize<const BACK: u32>(
         high_product!(),
         // Offset, sign, shift.
         "ldm r1!, {{r4, r6}}",
-        ".if {back}",
-        "subs r1, #16",
-        ".endif",
         "adds r5, r5, r4",
         "adds r5, r5, r3",
         "asrs r5, r6",
@@ -396,6 +384,5 @@ unsafe extern "C" fn requantize<const BACK: u32>(
         "mov r8, r4",
         "mov r9, r5",
         "pop {{r4-r7, pc}}",
-        back = const BACK,
     )
 }

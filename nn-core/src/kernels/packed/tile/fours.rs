@@ -20,6 +20,9 @@ pub(in super::super) struct Fours {
     pub(in super::super) parts: usize,
     /// … each of so many bytes, so that four pixels are side by side whatever the stride.
     pub(in super::super) part: usize,
+    /// Bytes of a row that lie before the end of the last word that four pixels want.
+    #[cfg(mote_armv6m)]
+    pub(in super::super) reach: usize,
 }
 
 /// A channel.
@@ -40,6 +43,7 @@ impl Fours {
     }
 
     /// The three sums of four pixels, of which the first one's first tap is the first of `x`.
+    #[cfg(not(mote_armv6m))]
     #[inline(always)]
     pub(super) fn sums(&self, x: &[u8], channel: &Channel, start: i32) -> [i32; 3] {
         let [rows, columns] = self.kernel;
@@ -66,6 +70,7 @@ impl Fours {
     }
 
     /// The outputs of `fours` times four pixels, `step` numbers from one to the next, in Rust.
+    #[cfg(not(mote_armv6m))]
     #[cfg_attr(mote_armv7m, inline(never))] // Stack.
     pub(super) fn run_portable(
         &self,
@@ -88,10 +93,6 @@ impl Fours {
 }
 
 /// The outputs of four doubled sums of a channel.
-#[cfg(mote_armv6m)]
-pub(super) use super::armv6m::outputs_of as outputs;
-
-/// The outputs of four doubled sums of a channel.
 #[cfg(not(mote_armv6m))]
 #[inline(always)]
 pub(super) fn outputs(doubled: &[i32; PIXELS], table: &[i32; LEN]) -> [i8; PIXELS] {
@@ -100,7 +101,7 @@ pub(super) fn outputs(doubled: &[i32; PIXELS], table: &[i32; LEN]) -> [i8; PIXEL
     doubled.map(of)
 }
 
-#[cfg(not(mote_armv7m))]
+#[cfg(not(any(mote_armv7m, mote_armv6m)))]
 impl Fours {
     /// The outputs of `fours` times four pixels of a channel, `step` numbers from one to the next; `x` begins where their
     /// first tap lies.

@@ -6,11 +6,9 @@
 //! that of pixel 0, and what is above is the lowest byte of pixel 3's, which the second has 2¹⁶ times. Weights are bytes
 //! of layout 2's words, w + 128: the sums begin with −128·Σ of the words.
 
-#[cfg(mote_armv6m)]
-use super::armv6m::mixed_sums as sums;
-#[cfg(not(mote_armv7m))]
+#[cfg(not(any(mote_armv7m, mote_armv6m)))]
 use super::fours::outputs;
-#[cfg(not(mote_armv7m))]
+#[cfg(not(any(mote_armv7m, mote_armv6m)))]
 use super::{Blocks, CHANNELS};
 
 /// The inputs of four pixels.
@@ -65,6 +63,12 @@ impl<'x> Mixed<'x> {
         Self { words, start }
     }
 
+    /// Taps, with their padding.
+    #[cfg(mote_armv6m)]
+    pub(super) fn len(&self) -> usize {
+        self.words.len()
+    }
+
     /// The words, one after the other.
     #[cfg(any(mote_armv7m, mote_armv6m))]
     pub(super) fn as_words(&self) -> &'x [i32] {
@@ -73,7 +77,7 @@ impl<'x> Mixed<'x> {
 }
 
 /// The outputs of all blocks at four pixels, `step` numbers from one to the next.
-#[cfg(not(mote_armv7m))]
+#[cfg(not(any(mote_armv7m, mote_armv6m)))]
 #[inline(never)]
 pub(in super::super) fn cells(mixed: &Mixed, blocks: &Blocks, y: &mut [i8], step: usize) {
     let words = mixed.words.len();
@@ -105,7 +109,7 @@ fn sums(mixed: &Mixed, weights: &[[u8; CHANNELS]], channel: usize) -> [i32; 3] {
 }
 
 /// Twice the sums of the four pixels: 10 operations, where shifts are free.
-#[cfg(not(mote_armv7m))]
+#[cfg(not(any(mote_armv7m, mote_armv6m)))]
 #[inline(always)]
 const fn split([first, second, third]: [i32; 3]) -> [i32; 4] {
     // 2⁸ times a sum, and what is above its 24 bits.

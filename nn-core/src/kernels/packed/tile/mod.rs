@@ -23,7 +23,7 @@ mod quads;
 mod sums;
 
 #[cfg(mote_armv6m)]
-pub(super) use armv6m::lstm_step;
+pub(super) use armv6m::{cells, lstm_step};
 #[cfg(mote_armv7em)]
 pub(super) use armv7em::{Kernel, lstm_step, vector};
 #[cfg(mote_armv7m)]
@@ -42,7 +42,7 @@ pub(super) use armv7m::cells;
 pub(super) use fours::{Channel, Fours, PIXELS};
 #[cfg(not(mote_armv7em))]
 pub(super) use mixed::Mixed;
-#[cfg(not(any(mote_armv7em, mote_armv7m)))]
+#[cfg(not(any(mote_armv7em, mote_armv7m, mote_armv6m)))]
 pub(super) use mixed::cells;
 
 /// Channels of a block.

@@ -9,6 +9,7 @@
 //! of the channels' sums a, b, c, d. Each of those is below 2²³ in magnitude, 24 bits, and three words hold just four of
 //! them: g − 2⁸·h = a + 2¹⁶·(c − a), h − 2⁸·g = b + 2¹⁶·(d − b), and what r says besides separates them.
 
+#[cfg(not(mote_armv6m))]
 use super::CHANNELS;
 
 /// What the three sums begin with, for Σ x: each byte of a word is 128 too large.
@@ -33,6 +34,7 @@ pub(in super::super) fn sum(words: &[i32]) -> i32 {
 }
 
 /// Twice the channels' sums, from the three sums: 14 operations, where shifts are free.
+#[cfg(not(mote_armv6m))]
 #[inline(always)]
 pub(super) const fn split([g, r, h]: [i32; 3]) -> [i32; CHANNELS] {
     let u = g.wrapping_sub(h << 8);
