@@ -94,18 +94,15 @@ impl Layer<'_> {
                 let mut outputs = [0; PIXELS];
                 let x = x.get(PIXELS * four..).unwrap_or(&[]);
                 fours.run(x, &channel, (&mut outputs, 1), 1);
-                let y = out.get_mut(index..).unwrap_or(&mut []);
-                let pixels = y.iter_mut().step_by(channels.max(1));
-                if !self.shape.pool {
-                    for (y, output) in pixels.skip(PIXELS * four).zip(outputs) {
-                        *y = output;
+                for (pixel, output) in (PIXELS * four..).zip(outputs) {
+                    let (place, over) = match self.shape.pool {
+                        true => (pixel / 2, pooled || pixel % 2 == 1),
+                        false => (pixel, false),
+                    };
+                    // Past the row there is none.
+                    if let Some(y) = out.get_mut(place * channels + index) {
+                        *y = if over { output.max(*y) } else { output };
                     }
-                    continue;
-                }
-                let pairs = outputs.as_chunks::<2>().0;
-                for (y, [first, second]) in pixels.skip(2 * four).zip(pairs) {
-                    let larger = *first.max(second);
-                    *y = if pooled { larger.max(*y) } else { larger };
                 }
             }
         });

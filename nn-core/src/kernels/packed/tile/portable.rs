@@ -226,7 +226,13 @@ fn planes_of(x: &[i16], lines: &Lines, plane: usize, weights: &[i32]) -> [[i32; 
 
 impl<'w> Blocks<'w> {
     fn iter(&self, words: usize) -> impl Iterator<Item = (&'w [i32], &'w [[i32; LEN]; CHANNELS])> {
-        self.weights.chunks_exact(words.max(1)).zip(self.table)
+        // `chunks_exact` divides, which takes long on Cortex-M0.
+        let mut weights = self.weights;
+        self.table.iter().map_while(move |table| {
+            let (block, rest) = weights.split_at_checked(words)?;
+            weights = rest;
+            Some((block, table))
+        })
     }
 }
 
