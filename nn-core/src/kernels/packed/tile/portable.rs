@@ -302,7 +302,8 @@ pub(in super::super) fn vector(x: &[i32], blocks: &Blocks, y: &mut [i8]) {
     let inputs = if quads { quads::sum(x) } else { 0 };
     #[cfg(mote_armv6m)]
     let (mut run, start) = (Loop::new(&Lines::of_vector(x)), quads::start(quads::sum(x)));
-    let blocks = blocks.iter(2 * x.len());
+    let words = (2 * x.len()).max(1);
+    let blocks = blocks.weights.chunks_exact(words).zip(blocks.table);
     for ((weights, table), y) in blocks.zip(y.as_chunks_mut::<CHANNELS>().0) {
         #[cfg(mote_armv6m)]
         let doubled = *run.doubled(bytemuck::cast_slice(x), weights, start);
