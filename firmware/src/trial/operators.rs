@@ -46,10 +46,22 @@ impl Trials {
     /// A sum of two tensors.
     pub fn add(&mut self, room: &mut Room) -> Outcome {
         let [len, columns] = self.operands(room);
-        let requant = AddRequant {
-            x0: self.factor(false),
-            x1: self.factor(false),
-            y: self.factor(false),
+        // Factors that are powers of two give halves.
+        let power = |shift: usize| Rescale {
+            multiplier: 1 << 30,
+            shift: -(shift as i8),
+        };
+        let requant = match self.below(3) {
+            0 => AddRequant {
+                x0: power(self.below(3)),
+                x1: power(self.below(3)),
+                y: power(17 + self.below(5)),
+            },
+            _ => AddRequant {
+                x0: self.factor(false),
+                x1: self.factor(false),
+                y: self.factor(false),
+            },
         };
         let [zero_0, zero_1] = self.zeros();
         let [zero, _] = self.zeros();
