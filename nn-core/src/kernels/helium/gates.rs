@@ -2,6 +2,7 @@
 
 use core::arch::naked_asm;
 
+use super::four_rows_of;
 use crate::fixed_point::{LINES, Rescale};
 use crate::kernels::LstmUnit;
 
@@ -57,29 +58,13 @@ pub(crate) fn add_product(
 
 /// 16 inputs of four rows: 15 instructions for 64 MACs; 17 for the last 1 to 16 inputs, and 65 more for four rows.
 ///
-/// r0, r2, r4, r6 sums of products, r8, r10, r12, lr of weights (accumulators of MVE are even registers), r3, r5, r7, r9
-/// rows, r11 inputs, r1 the end of all inputs but the last 1 to 16; q0 inputs, q1–q3 weights. Then q0 sums, q1, q2 scratch,
-/// r1 the frame, others scratch. Stack: the frame, how many inputs the last are.
+/// The registers are those of `four_rows_of`. Then q0 sums, q1, q2 scratch, r1 the frame, others scratch. Stack: the frame,
+/// how many inputs the last are.
 ///
 /// # Safety
 /// The frame's pointers are those of what it says, with one row and one input at least.
 #[unsafe(naked)]
 unsafe extern "C" fn add_products(products: *mut Products) {
-    macro_rules! row {
-        ($row:literal, $product:literal, $weight:literal) => {
-            concat!(
-                "vldrb.u8 q1, [",
-                $row,
-                "], #16\n",
-                "vmladava.s8 ",
-                $product,
-                ", q0, q1\n",
-                "vaddva.s8 ",
-                $weight,
-                ", q1\n",
-            )
-        };
-    }
     naked_asm!(
         cpu!(),
         "push {{r4-r11, lr}}",
@@ -115,38 +100,7 @@ unsafe extern "C" fn add_products(products: *mut Products) {
         "mov r2, #0",
         "mov r4, #0",
         "mov r6, #0",
-        "mov r8, #0",
-        "mov r10, #0",
-        "mov r12, #0",
-        "mov lr, #0",
-        "cmp r11, r1",
-        "beq 4f",
-        "3:",
-        "vldrb.u8 q0, [r11], #16",
-        row!("r3", "r0", "r8"),
-        row!("r5", "r2", "r10"),
-        row!("r7", "r4", "r12"),
-        row!("r9", "r6", "lr"),
-        "cmp r11, r1",
-        "bne 3b",
-        "4:",
-        "ldr r1, [sp, #4]",
-        "vctp.8 r1",
-        "vpstttt",
-        "vldrbt.u8 q0, [r11]",
-        "vldrbt.u8 q1, [r3]",
-        "vldrbt.u8 q2, [r5]",
-        "vldrbt.u8 q3, [r7]",
-        "vmladava.s8 r0, q0, q1",
-        "vaddva.s8 r8, q1",
-        "vmladava.s8 r2, q0, q2",
-        "vaddva.s8 r10, q2",
-        "vmladava.s8 r4, q0, q3",
-        "vaddva.s8 r12, q3",
-        "vpst",
-        "vldrbt.u8 q1, [r9]",
-        "vmladava.s8 r6, q0, q1",
-        "vaddva.s8 lr, q1",
+        four_rows_of!("ldr r1, [sp, #4]\n"),
         "ldr r1, [sp]",
         "vmov q0[2], q0[0], r0, r4",
         "vmov q0[3], q0[1], r2, r6",

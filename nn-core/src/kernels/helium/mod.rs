@@ -49,11 +49,60 @@ pub(super) fn dot_rows(
     len
 }
 
-/// 16 inputs of four rows: 15 instructions for 64 MACs.
+/// The sums of products, and those of weights, of four rows: 16 inputs of each at a time, 15 instructions for 64 MACs, then the
+/// last 1 to 16. `$last` puts how many those are into r1.
 ///
-/// r0, r2, r4, r6 sums of products, r8, r10, r12, lr of weights (accumulators of MVE are even registers), r3, r5, r7, r9
-/// rows, r11 inputs, r1 the end of all inputs but the last 1 to 16, q0 inputs, q1–q3 weights. Stack: how many those are,
-/// the zero point, (saved registers), the sums.
+/// r0, r2, r4, r6 sums of products, from what they are on, r8, r10, r12, lr of weights (accumulators of MVE are even
+/// registers), r3, r5, r7, r9 rows, r11 inputs, r1 the end of all inputs but the last 1 to 16, q0 inputs, q1–q3 weights.
+macro_rules! four_rows_of {
+    ($last:literal) => {
+        concat!(
+            "mov r8, #0\n",
+            "mov r10, #0\n",
+            "mov r12, #0\n",
+            "mov lr, #0\n",
+            "cmp r11, r1\n",
+            "beq 3f\n",
+            "2:\n",
+            "vldrb.u8 q0, [r11], #16\n",
+            four_rows_of!(@row "r3", "r0", "r8"),
+            four_rows_of!(@row "r5", "r2", "r10"),
+            four_rows_of!(@row "r7", "r4", "r12"),
+            four_rows_of!(@row "r9", "r6", "lr"),
+            "cmp r11, r1\n",
+            "bne 2b\n",
+            "3:\n",
+            $last,
+            "vctp.8 r1\n",
+            "vpstttt\n",
+            "vldrbt.u8 q0, [r11]\n",
+            "vldrbt.u8 q1, [r3]\n",
+            "vldrbt.u8 q2, [r5]\n",
+            "vldrbt.u8 q3, [r7]\n",
+            "vmladava.s8 r0, q0, q1\n",
+            "vaddva.s8 r8, q1\n",
+            "vmladava.s8 r2, q0, q2\n",
+            "vaddva.s8 r10, q2\n",
+            "vmladava.s8 r4, q0, q3\n",
+            "vaddva.s8 r12, q3\n",
+            "vpst\n",
+            "vldrbt.u8 q1, [r9]\n",
+            "vmladava.s8 r6, q0, q1\n",
+            "vaddva.s8 lr, q1\n",
+        )
+    };
+    (@row $row:literal, $product:literal, $weight:literal) => {
+        concat!(
+            "vldrb.u8 q1, [", $row, "], #16\n",
+            "vmladava.s8 ", $product, ", q0, q1\n",
+            "vaddva.s8 ", $weight, ", q1\n",
+        )
+    };
+}
+pub(crate) use four_rows_of;
+
+/// The registers are those of [`four_rows_of`]. Stack: how many inputs the last are, the zero point, (saved registers), the
+/// sums.
 ///
 /// # Safety
 /// `len` numbers, not 0, lie behind the input and behind each of four rows.
@@ -65,21 +114,6 @@ unsafe extern "C" fn four_rows(
     zero: i32,
     sums: *mut [i32; ROWS_I8],
 ) {
-    macro_rules! row {
-        ($row:literal, $product:literal, $weight:literal) => {
-            concat!(
-                "vldrb.u8 q1, [",
-                $row,
-                "], #16\n",
-                "vmladava.s8 ",
-                $product,
-                ", q0, q1\n",
-                "vaddva.s8 ",
-                $weight,
-                ", q1\n",
-            )
-        };
-    }
     naked_asm!(
         cpu!(),
         "push {{r3-r11, lr}}",
@@ -93,38 +127,7 @@ unsafe extern "C" fn four_rows(
         "add r1, r0, r2",
         "ldr lr, [sp, #44]",
         "ldm lr, {{r0, r2, r4, r6}}",
-        "mov r8, #0",
-        "mov r10, #0",
-        "mov r12, #0",
-        "mov lr, #0",
-        "cmp r11, r1",
-        "beq 3f",
-        "2:",
-        "vldrb.u8 q0, [r11], #16",
-        row!("r3", "r0", "r8"),
-        row!("r5", "r2", "r10"),
-        row!("r7", "r4", "r12"),
-        row!("r9", "r6", "lr"),
-        "cmp r11, r1",
-        "bne 2b",
-        "3:",
-        "pop {{r1}}",
-        "vctp.8 r1",
-        "vpstttt",
-        "vldrbt.u8 q0, [r11]",
-        "vldrbt.u8 q1, [r3]",
-        "vldrbt.u8 q2, [r5]",
-        "vldrbt.u8 q3, [r7]",
-        "vmladava.s8 r0, q0, q1",
-        "vaddva.s8 r8, q1",
-        "vmladava.s8 r2, q0, q2",
-        "vaddva.s8 r10, q2",
-        "vmladava.s8 r4, q0, q3",
-        "vaddva.s8 r12, q3",
-        "vpst",
-        "vldrbt.u8 q1, [r9]",
-        "vmladava.s8 r6, q0, q1",
-        "vaddva.s8 lr, q1",
+        four_rows_of!("pop {{r1}}\n"),
         "pop {{r1}}",
         "mls r0, r8, r1, r0",
         "mls r2, r10, r1, r2",
