@@ -320,6 +320,7 @@ fn refusal(error: TrainError) -> ErrorCode {
         },
         TrainError::Rate => ErrorCode::BadSgd,
         TrainError::NoVelocities => ErrorCode::NoMomentum,
+        TrainError::Int8 { .. } => ErrorCode::PlainOnly,
         _ => ErrorCode::Internal,
     }
 }

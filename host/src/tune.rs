@@ -1,5 +1,7 @@
 //! Fine-tuning on a device, sample by sample: accuracy before and after, and the weights that were learnt.
 
+use std::ops::Range;
+
 use nn_core::model::{LoadError, Model, reseal};
 use nn_core::train::{Sgd, Target};
 
@@ -229,7 +231,9 @@ pub fn with_weights(blob: &Blob, learnt: &[u8]) -> Result<Blob, TuneError> {
     let model = blob.model();
     let start = model.header().weights_at as usize;
     let ranges: Vec<_> = model.learnt().collect();
-    let wanted = ranges.iter().map(|range| range.len()).sum::<usize>();
+    // Each begins at a whole word.
+    let room = |range: &Range<usize>| range.len().next_multiple_of(4);
+    let wanted = ranges.iter().map(room).sum::<usize>();
     if wanted != learnt.len() {
         return Err(TuneError::Sample(SampleError::Length {
             shape: Vec::new(),
@@ -240,7 +244,8 @@ pub fn with_weights(blob: &Blob, learnt: &[u8]) -> Result<Blob, TuneError> {
     let mut bytes = AlignedBytes::copy_of(blob.bytes());
     let mut learnt = learnt;
     for range in ranges {
-        let (values, rest) = learnt.split_at(range.len());
+        let (values, rest) = learnt.split_at(room(&range));
+        let values = &values[..range.len()];
         bytes.as_mut_slice()[start + range.start..start + range.end].copy_from_slice(values);
         learnt = rest;
     }

@@ -1,6 +1,7 @@
 //! `docs/memory.md`: an arena is as large as its sums say.
 
-use host::export::AlignedBytes;
+use host::export::{AlignedBytes, Builder};
+use nn_core::kernels::packed::Layout;
 use nn_core::memory::Buffer;
 use nn_core::model::Model;
 use nn_core::ops::Activation;
@@ -242,4 +243,30 @@ fn sums_of_the_trained_models() {
             assert_eq!(model.arena_train(), train, "{file}");
         }
     }
+}
+
+#[test]
+fn sums_of_the_mnist_cnn_that_learns_in_int8() {
+    let path = format!("{}/../models/mnist-cnn-i8.mote", env!("CARGO_MANIFEST_DIR"));
+    let blob = AlignedBytes::copy_of(&std::fs::read(&path).expect(&path));
+    let (mut builder, mut outputs) = Builder::of(&Model::load(&blob).unwrap());
+    builder.real_outputs(&mut outputs).unwrap();
+    let all: Vec<usize> = (0..16).collect();
+    let packed = builder.to_packed_but(Layout::Armv7em, &outputs, &all);
+    let packed = packed.unwrap();
+    let spec = plan(Trainable::All, 0.0);
+    let blob = packed.builder.finish(&packed.outputs, spec).unwrap();
+    // The image, each pooled map, and of each which tap won.
+    let (x, p1, p2) = (784_usize, 1568_usize, 784_usize);
+    let won = |map: usize| argmax_bytes(map, 4).next_multiple_of(8);
+    let delta = |size: usize, count: usize| (4 + size * count).next_multiple_of(8);
+    // While the second convolution runs back: that at its output, that at its input, and the gradient of a filter.
+    let peak = x + p1 + won(p1) + won(p2) + delta(2, p2) + delta(4, p1) + 4 * 25 * 8;
+    assert_eq!(peak, 11_600);
+    let learnt = 200 + 3_200 + 78_400 + 1_000 + 4 * (8 + 16 + 100 + 10);
+    assert_eq!(learnt, 83_336);
+    let model = Model::load(&blob).unwrap();
+    let train = sums::training((7, 4, 4), 7, (learnt, false), peak);
+    assert_eq!(model.arena_train(), train);
+    assert!(train <= 96_800);
 }

@@ -31,7 +31,8 @@ dispatch to it. The inputs are random.
 
 With --train a training step at batch 1 is measured, of models with a training plan or of
 mlp_f32_dense, mlp_f32_digits, iris_f32, cnn_f32_all, cnn_head_last, cnn_f32_conv2_last,
-mlp_q16_nearest, mlp_q16_stochastic, lstm_f32: all inputs are other than 0, but of mlp_f32_digits 19 of 100.
+cnn_i8_all, mlp_q16_nearest, mlp_q16_stochastic, lstm_f32: all inputs are other than 0, but of
+mlp_f32_digits 19 of 100.
 
 Examples:
   mote bench                                        # on an emulated Cortex-M4F

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::ValueEnum;
 use host::checkpoint::{Checkpoint, CheckpointError};
-use host::export::{self, Options, Report, Target};
+use host::export::{self, Options, Report, Room, Target};
 use host::paths;
 use host::recipe::{Format, Recipe};
 use host::ui::Ui;
@@ -42,9 +42,21 @@ pub(crate) struct Args {
     /// Lay out int8 weights for the kernels of this target: the answers are the same.
     #[arg(long = "for", value_name = "TARGET", default_value = "host")]
     target: TargetName,
+    /// Room for weights that learn in int8: how many times what training made them their ranges are.
+    #[arg(long, value_name = "TIMES", default_value_t = Room::default().weights, value_parser = times)]
+    weight_room: f32,
+    /// Room for what int8 layers that learn give: how many times what calibration saw their ranges are.
+    #[arg(long, value_name = "TIMES", default_value_t = Room::default().ranges, value_parser = times)]
+    range_room: f32,
     /// Print JSON.
     #[arg(long)]
     json: bool,
+}
+
+fn times(text: &str) -> Result<f32, String> {
+    let number = text.parse().ok();
+    let fits = number.filter(|times| (0.5..=64.0).contains(times));
+    fits.ok_or_else(|| format!("wanted a number from 0.5 to 64, found `{text}`"))
 }
 
 /// A target, as the command line names it.
@@ -87,6 +99,8 @@ enum FormatName {
     Q16,
     /// What learns in Q16, all before it in int8.
     HeadQ16,
+    /// All in int8, in which it learns, too; the last function in f32.
+    I8Train,
 }
 
 impl From<FormatName> for Format {
@@ -97,6 +111,7 @@ impl From<FormatName> for Format {
             FormatName::Head => Self::Head,
             FormatName::Q16 => Self::Q16,
             FormatName::HeadQ16 => Self::HeadQ16,
+            FormatName::I8Train => Self::I8Train,
         }
     }
 }
@@ -126,6 +141,8 @@ impl Args {
             data: data.map(Path::to_owned),
             limit: None,
             target: TargetName::Host,
+            weight_room: Room::default().weights,
+            range_room: Room::default().ranges,
             json: false,
         }
     }
@@ -161,6 +178,10 @@ pub(crate) fn export(args: Args, ui: &Ui) -> anyhow::Result<Report> {
         data: args.data,
         limit: args.limit,
         target: args.target.into(),
+        room: Room {
+            weights: args.weight_room,
+            ranges: args.range_room,
+        },
     };
     Ok(export::export(&recipe, &checkpoint, &options, ui)?)
 }

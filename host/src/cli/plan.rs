@@ -4,8 +4,11 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use host::blob::Blob;
-use host::plan::{ArenaPlan, PlanReport, PlannedBuffer, SpecRequest, TrainingPlan};
+use host::plan::{
+    ArenaPlan, PlanReport, PlannedBuffer, SpecRequest, TrainingPlan, with_real_outputs,
+};
 use host::ui::Ui;
+use nn_core::model::Model;
 
 const HELP: &str = "\
 SPEC says what learns, then options, divided by spaces or commas. What it leaves out is as the blob says; a blob
@@ -56,10 +59,15 @@ pub(crate) struct Args {
 /// Runs `mote plan`.
 pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     let blob = Blob::open(&args.model)?;
-    let model = blob.model();
-    let train = match &args.train {
-        None => model.train_spec(),
-        Some(text) => Some(text.parse::<SpecRequest>()?.apply(&model)?),
+    let real;
+    let (model, train) = match &args.train {
+        None => (blob.model(), blob.model().train_spec()),
+        Some(text) => {
+            real = with_real_outputs(&blob.model())?;
+            let model = Model::load(&real)?;
+            let spec = text.parse::<SpecRequest>()?.apply(&model)?;
+            (model, Some(spec))
+        }
     };
     let report = PlanReport::of(&model, train)
         .with_context(|| format!("{} cannot be planned", args.model.display()))?;

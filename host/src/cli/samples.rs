@@ -7,8 +7,9 @@ use host::blob::Blob;
 use host::data::{self, DataSet, Part, Shift};
 use host::device::{self, Device, Place};
 use host::export::Builder;
-use host::plan::SpecRequest;
+use host::plan::{SpecRequest, with_real_outputs};
 use host::ui::Ui;
+use nn_core::model::Model;
 
 /// Which samples of which set, and how the world has shifted.
 #[derive(clap::Args)]
@@ -79,7 +80,8 @@ pub(crate) fn with_plan(blob: Blob, words: Option<&str>) -> anyhow::Result<Blob>
         return Ok(blob);
     };
     let request: SpecRequest = words.parse()?;
-    let model = blob.model();
+    let real = with_real_outputs(&blob.model())?;
+    let model = Model::load(&real)?;
     let spec = request.apply(&model)?;
     let (builder, outputs) = Builder::of(&model);
     let bytes = builder.finish(&outputs, Some(spec))?;

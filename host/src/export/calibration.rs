@@ -49,6 +49,15 @@ pub struct Ranges {
 }
 
 impl Ranges {
+    /// The same ranges of outputs, each so many times as wide.
+    pub(super) fn widened(&self, times: f32) -> Self {
+        let mut ranges = self.clone();
+        for range in ranges.outputs.iter_mut().flatten() {
+            (range.min, range.max) = (range.min * times, range.max * times);
+        }
+        ranges
+    }
+
     /// Runs `network` in f32 over all samples of `set`. The result does not depend on the count of
     /// threads.
     ///

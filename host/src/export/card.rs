@@ -34,6 +34,7 @@ fn facts(text: &mut Formatter<'_>, report: &Report, exported: &Exported) -> fmt:
     let numbers = match exported.format.as_str() {
         "f32" => "f32",
         "i8" => "int8",
+        "i8-train" => "int8, in which it learns; the last function in f32",
         "head" => "int8; what learns, and all after it, in f32",
         "q16" => "Q16: fixed point, 16 integer and 16 fractional bits",
         _ => {

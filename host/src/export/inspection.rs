@@ -5,7 +5,7 @@ mod kernels;
 use nn_core::digest::Fnv1a;
 use nn_core::model::{Ids, Model, cost};
 use nn_core::scalar::MATH;
-use nn_core::tensor::{DType, Tensor};
+use nn_core::tensor::Tensor;
 use nn_core::train::{Loss, Method, Rounding, Selection};
 use serde::Serialize;
 
@@ -269,25 +269,23 @@ impl TrainPlan {
 
 fn train_plan(model: &Model) -> Option<TrainPlan> {
     let spec = model.train_spec()?;
-    let learnable: Vec<(usize, &str)> = model
+    let learnable: Vec<(usize, &str, bool)> = model
         .nodes()
         .iter()
         .enumerate()
-        .filter(|(_, node)| {
-            let weight = node.op.parameters().next().and_then(|id| model.tensor(id));
-            weight.is_some_and(|weight| matches!(weight.dtype, DType::F32 | DType::Q16))
-        })
-        .map(|(index, node)| (index, node.name))
+        .filter(|(_, node)| model.is_trainable(&node.op) || model.learns_in_int8(&node.op))
+        .map(|(index, node)| (index, node.name, model.is_trainable(&node.op)))
         .collect();
-    let trainable = learnable
-        .iter()
-        .enumerate()
-        .filter(|&(place, &(node, _))| {
-            let selection = spec.selection(node, learnable.len() - 1 - place);
-            selection.is_ok_and(|selection| selection != Selection::default())
-        })
-        .map(|(_, (_, name))| (*name).to_owned())
-        .collect();
+    let meant = learnable.iter().filter(|(.., is_meant)| *is_meant);
+    let mut later = meant.count();
+    let mut trainable = Vec::new();
+    for &(node, name, is_meant) in &learnable {
+        later -= usize::from(is_meant);
+        let selection = spec.selection(node, is_meant.then_some(later));
+        if selection.is_ok_and(|selection| selection != Selection::default()) {
+            trainable.push(name.to_owned());
+        }
+    }
     Some(TrainPlan {
         trainable,
         loss: loss_name(spec.loss()),

@@ -29,7 +29,7 @@ pub use card::Card;
 pub use error::ExportError;
 pub use fold::BatchNorm;
 pub use inspection::{Endpoint, HeadPlan, Inspection, LayerCost, TrainPlan};
-pub use lower::{Lowered, Target};
+pub use lower::{Lowered, Room, Target};
 pub use network::Network;
 pub use quantization::{Affine, input_rescale, operators, quantize_multiplier};
 pub use recurrent::{

@@ -153,6 +153,8 @@ pub(super) struct Parameters<'p> {
     pub(super) shape: &'p [usize],
     /// One for each output channel.
     pub(super) bias: &'p [f32],
+    /// How many times its weights a channel's range is.
+    pub(super) room: f32,
 }
 
 /// A dense layer or convolution in int8.
@@ -167,6 +169,7 @@ pub(super) fn quantize_layer(
         weight,
         shape,
         bias,
+        room,
     } = parameters;
     let taps = weight.len() / bias.len().max(1);
     let mut quantized = Int8Layer {
@@ -181,7 +184,7 @@ pub(super) fn quantize_layer(
     };
     let input_scale = f64::from(input.scale);
     for (channel, (row, &bias)) in weight.chunks_exact(taps.max(1)).zip(bias).enumerate() {
-        let scale = weight_scale(row, f64::from(bias), input_scale);
+        let scale = weight_scale(row, f64::from(bias), input_scale, room);
         let weights = row.iter().map(|&weight| {
             let steps = (f64::from(weight) / f64::from(scale)).round();
             // Clamped to 8 bits.
@@ -212,13 +215,13 @@ pub(super) fn quantize_layer(
     Ok(quantized)
 }
 
-/// The scale of one output channel: its largest weight becomes ±127.
+/// The scale of one output channel: its largest weight, `room` times, becomes ±127.
 ///
 /// A channel of tiny weights and a large bias gets a larger scale, so that its bias fits; its
 /// weights lose bits that its output would not show.
-pub(super) fn weight_scale(row: &[f32], bias: f64, input_scale: f64) -> f32 {
+pub(super) fn weight_scale(row: &[f32], bias: f64, input_scale: f64, room: f32) -> f32 {
     let largest = row.iter().fold(0.0, |max: f32, w| max.max(w.abs()));
-    let for_weights = f64::from(largest) / 127.0;
+    let for_weights = f64::from(largest) * f64::from(room) / 127.0;
     let for_bias = bias.abs() / input_scale / LARGEST_BIAS;
     let scale = for_weights.max(for_bias) as f32;
     // A channel of zeros may have any scale.

@@ -196,7 +196,7 @@ fn quantize(
                 .collect();
             let all: Vec<f32> = rows.concat();
             let largest = biases.iter().fold(0.0f32, |max, bias| max.max(bias.abs()));
-            let weight_scale = weight_scale(&all, f64::from(largest), f64::from(scale));
+            let weight_scale = weight_scale(&all, f64::from(largest), f64::from(scale), 1.0);
             let unit = f64::from(scale) * f64::from(weight_scale);
             let (_, shift) = quantize_multiplier(product_factor(scale, weight_scale, step));
             for (unit_index, row) in rows.iter().enumerate() {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::{Card, ExportError, Inspection, Network, Ranges, Target};
+use super::{Card, ExportError, Inspection, Network, Ranges, Room, Target};
 use crate::blob::Blob;
 use crate::checkpoint::{Checkpoint, Progress};
 use crate::data::{DataSet, Part};
@@ -29,6 +29,8 @@ pub struct Options {
     pub limit: Option<usize>,
     /// For whose kernels int8 weights are laid out.
     pub target: Target,
+    /// The room for what int8 learns.
+    pub room: Room,
 }
 
 /// What came of an export. Serializes to what `mote export --json` prints.
@@ -183,9 +185,9 @@ fn blob(
     let target = match format {
         // Nothing in them is int8.
         Format::F32 | Format::Q16 => Target::Host,
-        Format::I8 | Format::Head | Format::HeadQ16 => options.target,
+        Format::I8 | Format::I8Train | Format::Head | Format::HeadQ16 => options.target,
     };
-    let lowered = network.lower_for(recipe, ranges, format, target)?;
+    let lowered = network.lower_for(recipe, ranges, format, target, options.room)?;
     let file = format!("{}-{format}{}.mote", recipe.name, target.suffix());
     Ok(Blob::new(&options.directory.join(file), lowered.bytes)?)
 }

@@ -14,7 +14,7 @@ use nn_core::train::TrainSpec;
 use nn_core::{ArenaParts, ArenaReport};
 use serde::Serialize;
 
-use crate::export::TrainPlan;
+use crate::export::{AlignedBytes, BuildError, Builder, TrainPlan};
 
 /// A model's memory. Serializes to what `mote plan --json` prints.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -126,6 +126,16 @@ pub struct OptionCost {
     pub option: String,
     /// Bytes of arena that it takes more than the plan shown, or fewer.
     pub difference: i64,
+}
+
+/// The model as something can be learnt towards its outputs: those in int8 are dequantized.
+///
+/// # Errors
+/// [`BuildError`], of a model that grows too large.
+pub fn with_real_outputs(model: &Model<'_>) -> Result<AlignedBytes, BuildError> {
+    let (mut builder, mut outputs) = Builder::of(model);
+    builder.real_outputs(&mut outputs)?;
+    builder.finish(&outputs, model.train_spec())
 }
 
 impl PlanReport {

@@ -9,9 +9,9 @@ mod parse;
 
 use nn_core::model::Model;
 use nn_core::ops::{Activation, Op};
-use nn_core::tensor::DType;
+use nn_core::tensor::TensorId;
 use nn_core::train::{
-    Clip, Loss, Method, Optimizer, Part, Rounding, TrainRule, TrainSpec, Trainable,
+    Clip, Head, Loss, Method, Optimizer, Part, Rounding, TrainRule, TrainSpec, Trainable,
 };
 
 /// What `--train` asks for, to be laid over the plan that a blob has.
@@ -26,7 +26,7 @@ pub struct SpecRequest {
 /// What learns.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Trained {
-    /// Each layer with real weights.
+    /// Each layer with real weights; where none has, with plain ones in int8.
     All,
     /// The last so many of them.
     Last(u8),
@@ -87,17 +87,17 @@ pub enum SpecError {
         /// What was given.
         found: String,
     },
-    /// A layer that the model does not have, or that has no real weights.
-    #[error("--train: layer `{found}`: wanted one with f32 or Q16 weights: {wanted}")]
+    /// A layer that the model does not have, or whose weights cannot learn.
+    #[error("--train: layer `{found}`: wanted one whose weights can learn: {wanted}")]
     Layer {
         /// The name given.
         found: String,
         /// Those that there are.
         wanted: String,
     },
-    /// A model without real weights.
+    /// A model without weights that can learn.
     #[error(
-        "--train: no layer has f32 or Q16 weights, and int8 does not learn: take the format head, f32 or q16"
+        "--train: no layer has weights that can learn: packed ones cannot; take the format i8-train, head, f32 or q16"
     )]
     NothingLearns,
     /// More rules than a plan holds.
@@ -179,21 +179,29 @@ impl SpecRequest {
     }
 }
 
-/// The plan of a model that has none: all learns, by cross-entropy where it ends with a softmax, by binary
+/// The plan of a model that has none: all learns, by cross-entropy where an output ends with a softmax, by binary
 /// cross-entropy where it ends with a sigmoid.
 fn plain(model: &Model<'_>) -> TrainSpec {
-    let last = model.outputs().first();
+    let outputs = model.outputs();
+    let heads = (0..).zip(outputs.as_slice());
+    let heads: Vec<Head> = heads
+        .map(|(output, id)| Head::new(loss_at(model, *id)).at(output))
+        .collect();
+    let spec = TrainSpec::sgd(Trainable::All, Loss::MeanSquaredError, 0.01);
+    spec.with_heads(&heads).unwrap_or(spec)
+}
+
+fn loss_at(model: &Model<'_>, output: TensorId) -> Loss {
     let mut nodes = model.nodes().iter();
-    let ending = nodes.find(|node| Some(node.output) == last);
-    let loss = match ending.map(|node| node.op) {
+    let ending = nodes.find(|node| node.output == output);
+    match ending.map(|node| node.op) {
         Some(Op::Softmax(_) | Op::LogSoftmax(_)) => Loss::CrossEntropy,
         Some(Op::Sigmoid(_)) => Loss::BinaryCrossEntropy,
         Some(Op::Dense(dense)) if dense.activation == Activation::Sigmoid => {
             Loss::BinaryCrossEntropy
         }
         _ => Loss::MeanSquaredError,
-    };
-    TrainSpec::sgd(Trainable::All, loss, 0.01)
+    }
 }
 
 impl Trained {
@@ -237,12 +245,9 @@ fn node(model: &Model<'_>, name: &str) -> Result<Trainable, SpecError> {
     })
 }
 
-/// Whether an operator has weights of real numbers.
+/// Whether an operator has weights that can learn.
 fn learns(model: &Model<'_>, op: &Op) -> bool {
-    op.parameters().any(|id| {
-        let dtype = model.tensor(id).map(|tensor| tensor.dtype);
-        matches!(dtype, Some(DType::F32 | DType::Q16))
-    })
+    model.is_trainable(op) || model.learns_in_int8(op)
 }
 
 /// The layers that can learn.

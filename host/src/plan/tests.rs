@@ -173,7 +173,7 @@ fn wrong_requests_say_what_was_wanted() {
         ("speed=1", "`speed=1`: wanted"),
         (
             "layers:pool",
-            "layer `pool`: wanted one with f32 or Q16 weights: conv, dense, lstm, head",
+            "layer `pool`: wanted one whose weights can learn: conv, dense, lstm, head",
         ),
     ] {
         let request = text.parse::<SpecRequest>();

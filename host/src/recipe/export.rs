@@ -56,11 +56,14 @@ pub enum Format {
     /// What learns in Q16, all before it in int8.
     #[serde(rename = "head-q16")]
     HeadQ16,
+    /// All in int8, in which it learns, too; the last function in f32.
+    #[serde(rename = "i8-train")]
+    I8Train,
 }
 
 impl Format {
     /// What recipes call the formats.
-    pub const NAMES: &'static str = "f32, i8, head, q16, head-q16";
+    pub const NAMES: &'static str = "f32, i8, head, q16, head-q16, i8-train";
 
     /// Whether only what learns computes in real numbers.
     pub fn is_head(self) -> bool {
@@ -76,6 +79,7 @@ impl fmt::Display for Format {
             Self::Head => "head",
             Self::Q16 => "q16",
             Self::HeadQ16 => "head-q16",
+            Self::I8Train => "i8-train",
         })
     }
 }

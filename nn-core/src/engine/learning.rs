@@ -5,6 +5,7 @@ use crate::memory::{Memory, Span, numbers, numbers_mut};
 use crate::ops::dense::Weights;
 use crate::scalar::{Q16, Rounder, Scalar};
 use crate::tensor::DType;
+use crate::train::int8::Descent;
 use crate::train::{
     ChannelMask, Channels, Clip, Guard, MAX_COPIES, Optimizer, Pace, Rounding, Rule, Sums, Update,
     select_top, update_norms,
@@ -18,6 +19,7 @@ pub(crate) const MAX_TOP_CHANNELS: usize = 512;
 pub(crate) struct Rules {
     f32: Rule<f32>,
     q16: Rule<Q16>,
+    int8: Descent,
 }
 
 /// The rates of a step, and where the copies of the weights lie.
@@ -131,6 +133,13 @@ impl Learning {
         };
         self.rules.f32 = Rule::new(optimizer, clip, sums, pace, rounder);
         self.rules.q16 = Rule::new(optimizer, clip, sums, pace, rounder);
+        self.rules.int8.rate = pace.rate;
+    }
+
+    /// By what int8 weights learn.
+    #[inline]
+    pub(crate) fn int8(&mut self) -> &mut Descent {
+        &mut self.rules.int8
     }
 
     fn spans(&self, weight: Span) -> [Span; 1 + MAX_COPIES] {
@@ -279,6 +288,7 @@ impl Rules {
         Self {
             f32: Rule::at_rest(seed),
             q16: Rule::at_rest(seed),
+            int8: Descent::at_rest(seed),
         }
     }
 }

@@ -11,7 +11,7 @@ mod step;
 
 pub(crate) use head::HeadStep;
 pub(crate) use learning::{Learning, Learns, Learnt, MAX_TOP_CHANNELS, Operands, Pick};
-pub(crate) use pass::{Passes, hand_down};
+pub(crate) use pass::{Passes, hand_down, hand_down_i8};
 pub use report::{ArenaParts, ArenaReport};
 pub(crate) use setup::{Parts, lay_out};
 pub use setup::{SetupError, arena_len};

@@ -138,6 +138,24 @@ fn add_to<S: Scalar>(memory: &mut Memory, share: Span, sum: Span) -> Option<()> 
     Some(())
 }
 
+/// As [`hand_down`], of an int8 tensor: whoever read what lies above has seen to the derivative.
+pub(crate) fn hand_down_i8(
+    _: &Frame,
+    back: &BackFrame,
+    _: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let slot = back.slot(0);
+    if slot.below.is_none() {
+        return Some(());
+    }
+    let ([delta], [x]) = memory.borrow([back.delta()], [slot.at])?;
+    for (x, delta) in x.iter_mut().zip(delta) {
+        *x = *delta;
+    }
+    Some(())
+}
+
 /// Backward of an operator that moves numbers one to one: the delta at x from the delta at y, times the derivative of
 /// what made x. Nothing where the two share a buffer.
 pub(crate) fn hand_down<S: Scalar>(

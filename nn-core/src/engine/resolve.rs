@@ -109,6 +109,7 @@ impl<K: OpSet> Resolver<'_, '_, K> {
             } else {
                 derivative_of(model, id)
             };
+            let range = self.range(id, below);
             let delta = plan.delta(model, id).after(self.base);
             let first = plan.is_first(model, id, index, input);
             let share = plan.extra(Kind::Share, 4 * index + input);
@@ -117,14 +118,25 @@ impl<K: OpSet> Resolver<'_, '_, K> {
                 into: if first { Span::NOTHING } else { delta },
                 below: Some(below),
                 copy: plan.is_apart(id)
+                    && range.is_none()
                     && !facts.selects
                     && (facts.needs_x || below != Activation::None),
                 dtype: model.tensor(id)?.dtype,
+                range: range.unwrap_or(Slot::NOTHING.range),
             };
             // A share is as long as what it is added to, not as its buffer.
             slot.at = slot.at.truncated(delta.len);
         }
         Some(back)
+    }
+
+    /// The range of an int8 tensor that `below` made; `None` for another.
+    #[inline(never)]
+    fn range(&self, id: TensorId, below: Activation) -> Option<[i8; 2]> {
+        let tensor = self.model.tensor(id)?;
+        // Checked when the model was loaded.
+        let zero = tensor.zero_point() as i8;
+        (tensor.dtype == DType::I8).then(|| below.range_i8(tensor.scale(), zero))
     }
 
     /// The channels in which node `index` learns; `None` where it learns in all.

@@ -20,6 +20,7 @@ use crate::ops::window::PoolStep;
 use crate::ops::{Activation, Dropout, Facts};
 use crate::stored::{Reader, Writer, stored};
 use crate::tensor::{DType, TensorId};
+use crate::train::int8::Clamp;
 
 /// Runs a node forward. `None` where the memory does not hold what the step names: a checked model and a planned
 /// arena never get there.
@@ -42,22 +43,44 @@ pub(crate) enum Sizes {
         activation: Activation,
         /// How many vectors it is applied to.
         rows: u32,
+    },
+    /// An int8 dense layer.
+    DenseI8 {
+        /// How many vectors it is applied to.
+        rows: u32,
         x_zero: i8,
         y_zero: i8,
         range: [i8; 2],
+        /// Of input and output.
+        scales: [f32; 2],
     },
     /// A convolution.
     Conv {
         conv: ConvStep,
         activation: Activation,
+    },
+    /// An int8 convolution.
+    ConvI8 {
+        conv: ConvStep,
         x_zero: i8,
         y_zero: i8,
         range: [i8; 2],
+        /// Of input and output.
+        scales: [f32; 2],
     },
     /// A convolution and the max pooling over it.
     ConvPool {
         step: PooledStep,
         activation: Activation,
+    },
+    /// An int8 convolution and the max pooling over it.
+    ConvPoolI8 {
+        step: PooledStep,
+        x_zero: i8,
+        y_zero: i8,
+        range: [i8; 2],
+        /// Of input and output.
+        scales: [f32; 2],
     },
     /// A packed int8 convolution.
     PackedConv {
@@ -145,6 +168,14 @@ pub(crate) enum Sizes {
 }
 
 impl Sizes {
+    /// Whether these are an int8 layer's whose weights can learn.
+    pub(crate) fn learns_in_int8(&self) -> bool {
+        matches!(
+            self,
+            Self::DenseI8 { .. } | Self::ConvI8 { .. } | Self::ConvPoolI8 { .. }
+        )
+    }
+
     /// Whether this target has kernels for the layout of the weights.
     pub(crate) const fn is_known(&self) -> bool {
         match self {
@@ -187,8 +218,8 @@ macro_rules! sizes {
 }
 
 sizes! {
-    1 Dense { activation: Activation, rows: u32, x_zero: i8, y_zero: i8, range: [i8; 2] },
-    2 Conv { conv: ConvStep, activation: Activation, x_zero: i8, y_zero: i8, range: [i8; 2] },
+    1 Dense { activation: Activation, rows: u32 },
+    2 Conv { conv: ConvStep, activation: Activation },
     3 PackedConv { layout: Layout, shape: Shape, x_zero: i8, range: [i8; 2] },
     4 Pool (PoolStep),
     5 Function (Activation),
@@ -213,6 +244,9 @@ sizes! {
     24 PackedDense { layout: Layout, rows: u32, range: [i8; 2] },
     25 PackedLstm { layout: Layout, step: RecurrentStep },
     26 ConvPool { step: PooledStep, activation: Activation },
+    27 DenseI8 { rows: u32, x_zero: i8, y_zero: i8, range: [i8; 2], scales: [f32; 2] },
+    28 ConvI8 { conv: ConvStep, x_zero: i8, y_zero: i8, range: [i8; 2], scales: [f32; 2] },
+    29 ConvPoolI8 { step: PooledStep, x_zero: i8, y_zero: i8, range: [i8; 2], scales: [f32; 2] },
 }
 
 /// One node, ready to run.
@@ -370,6 +404,8 @@ pub(crate) struct Slot {
     /// Whether the operator finds the input's values in it, copied.
     pub(crate) copy: bool,
     pub(crate) dtype: DType,
+    /// The range of what made an int8 input.
+    pub(crate) range: [i8; 2],
 }
 
 impl Slot {
@@ -379,7 +415,13 @@ impl Slot {
         below: None,
         copy: false,
         dtype: DType::F32,
+        range: [i8::MIN, i8::MAX],
     };
+
+    /// Where an int8 input ends, for the gradient there.
+    pub(crate) fn clamp(&self) -> Clamp {
+        Clamp::new(self.below.unwrap_or(Activation::None), self.range)
+    }
 }
 
 /// How a step runs backward.

@@ -50,7 +50,7 @@ pub(crate) use products::{
 };
 pub use requant::Requant;
 pub use scaled::ScaledRows;
-pub(crate) use scaled::{add_scaled_rows, add_scaled_rows_f32};
+pub(crate) use scaled::{add_scaled_rows, add_scaled_rows_f32, add_scaled_rows_i8};
 pub(crate) use sums::LEFT_SHIFT;
 #[cfg(not(mote_helium))]
 pub(crate) use sums::{Sums, each_repeated};

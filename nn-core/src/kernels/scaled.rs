@@ -9,6 +9,7 @@ use crate::scalar::Scalar;
 
 /// How rows lie: so many of `run` numbers each, the next row so much further.
 #[derive(Debug, Clone, Copy)]
+#[repr(C)]
 pub struct ScaledRows {
     pub(crate) rows: usize,
     pub(crate) run: usize,
@@ -53,7 +54,7 @@ pub(crate) fn add_scaled_rows_f32(rows: &ScaledRows, to: &mut [f32], from: &[f32
     add_scaled_rows(rows, to, from, factor);
 }
 
-#[cfg(mote_vfp)]
+#[cfg(any(mote_vfp, all(mote_armv7em, not(mote_helium))))]
 impl ScaledRows {
     /// Whether all numbers of all rows are there, and there is one.
     fn are_there(&self, to: usize, from: usize) -> bool {
@@ -64,6 +65,39 @@ impl ScaledRows {
         let last = self.rows.wrapping_sub(1);
         let end = |step: usize| last.wrapping_mul(step).wrapping_add(self.run);
         end(self.to_step) <= to && end(self.from_step) <= from
+    }
+}
+
+/// to\[r, i\] += (from\[r, i\] − zero) · factor, in 32 bits; `factor` has 16 bits, `zero` is an int8.
+#[inline(always)]
+pub(crate) fn add_scaled_rows_i8(
+    rows: &ScaledRows,
+    to: &mut [i32],
+    from: &[i8],
+    zero: i32,
+    factor: i32,
+) {
+    #[cfg(all(mote_armv7em, not(mote_helium)))]
+    if rows.are_there(to.len(), from.len()) {
+        // Each in its half.
+        let halves = zero << 16 | factor & 0xFFFF;
+        // SAFETY: all rows are there, and there is a number.
+        unsafe { super::armv7em::scaled_rows_i8(to.as_mut_ptr(), from.as_ptr(), rows, halves) };
+    }
+    #[cfg(any(not(mote_armv7em), mote_helium))]
+    add_differences(rows, to, from, zero, factor);
+}
+
+#[cfg(any(not(mote_armv7em), mote_helium))]
+#[inline(never)]
+fn add_differences(rows: &ScaledRows, to: &mut [i32], from: &[i8], zero: i32, factor: i32) {
+    for row in 0..rows.rows {
+        let to = to.get_mut(row * rows.to_step..).unwrap_or(&mut []);
+        let from = part(from, row * rows.from_step, rows.run);
+        for (to, from) in to.iter_mut().zip(from) {
+            let product = (i32::from(*from) - zero).wrapping_mul(factor);
+            *to = to.wrapping_add(product);
+        }
     }
 }
 

@@ -306,6 +306,8 @@ pub enum ErrorCode {
     StoreFull,
     /// The flash cannot be read or written.
     StoreFailed,
+    /// The model learns in int8: by plain stochastic gradient descent.
+    PlainOnly,
 }
 
 impl core::fmt::Display for ErrorCode {
@@ -359,6 +361,9 @@ impl core::fmt::Display for ErrorCode {
                 "the flash set apart is too small for what was learnt; what was kept before still is",
             ),
             ErrorCode::StoreFailed => f.write_str("the flash set apart cannot be read or written"),
+            ErrorCode::PlainOnly => f.write_str(
+                "the model learns in int8: without momentum and weight decay",
+            ),
         }
     }
 }

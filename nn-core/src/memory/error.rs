@@ -39,6 +39,11 @@ pub enum PlanError {
         /// Which of the graph's outputs.
         output: u8,
     },
+    /// Weights in int8 learn by plain stochastic gradient descent, sample by sample, and the plan asks for more.
+    Int8 {
+        /// What it asks for.
+        setting: &'static str,
+    },
     /// The training plan has a field out of range.
     Spec(SpecError),
     /// Output channels are chosen of a node whose weights have no channel for each of its output's, or those of the
@@ -73,6 +78,10 @@ impl fmt::Display for PlanError {
             Self::Loss { output } => write!(
                 f,
                 "the loss at output {output} does not fit it: it must be f32 or Q16; cross-entropy needs a softmax or log-softmax that feeds nothing else, binary cross-entropy a sigmoid; class weights are an f32 vector of its last dimension, finite and not negative"
+            ),
+            Self::Int8 { setting } => write!(
+                f,
+                "weights in int8 learn by plain SGD, sample by sample, and the plan asks for {setting}: leave it out, or export f32 or Q16"
             ),
             Self::Spec(error) => error.fmt(f),
             Self::Channels { node } => write!(

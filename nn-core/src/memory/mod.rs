@@ -26,4 +26,4 @@ pub use place::lower_bound;
 pub(crate) use plan::{Plan, channels, derivative_of};
 pub use plan::{table_bound, table_len};
 pub use span::Span;
-pub(crate) use training::{Training, ending, selection};
+pub(crate) use training::{LEARNT_ALIGN, Training, ending, selection};

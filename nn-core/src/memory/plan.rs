@@ -11,7 +11,7 @@ use crate::memory::buffer::{APART, REACHED};
 use crate::memory::{Buffer, Kind, PlanError, Span, Training, place};
 use crate::model::{Model, Node};
 use crate::ops::{Activation, AllOps, Check, Needs, OpSet, Output};
-use crate::tensor::{Source, TensorId};
+use crate::tensor::{DType, Source, TensorId};
 
 /// How many entries the planner's table needs for `model`, for inference or for its training plan.
 pub fn table_len(model: &Model, train: bool) -> usize {
@@ -264,7 +264,12 @@ impl<'b, K: OpSet> Plan<'b, K> {
         if !self.is_apart(id) {
             return self.activation(model, id);
         }
-        let bytes = model.tensor(id).map_or(0, |tensor| tensor.bytes());
+        let tensor = model.tensor(id);
+        // That of an int8 tensor is of another form than the tensor.
+        let is_int8 = tensor.is_some_and(|tensor| tensor.dtype == DType::I8);
+        let bytes = tensor
+            .filter(|_| !is_int8)
+            .map_or(usize::MAX, |tensor| tensor.bytes());
         let buffer = self.find(Kind::Delta, id);
         buffer.map_or(Span::NOTHING, |buffer| buffer.span(bytes))
     }

@@ -7,6 +7,12 @@ use crate::ops::{Activation, MAX_PARAMETERS, Op};
 use crate::tensor::{DType, TensorId};
 use crate::train::{Channels, Ending, Head, Loss, MAX_HEADS, Selection, SpecError};
 
+/// Learnt tensors lie side by side, each on a boundary of so many bytes.
+pub(crate) const LEARNT_ALIGN: usize = 4;
+
+/// Why a plan in int8 sums gradients that does not say so.
+const SHARED: &str = "a weight that serves at several places";
+
 /// What the backward pass of a model is about.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Training {
@@ -22,6 +28,8 @@ pub(crate) struct Training {
     heads: [Option<TensorId>; MAX_HEADS],
     /// Bit i: the loss of head i forms the gradient at the input of the softmax that makes the output.
     fused: u8,
+    /// Whether weights in int8 learn.
+    pub(crate) int8: bool,
 }
 
 impl Training {
@@ -37,6 +45,7 @@ impl Training {
             accumulates: rates.accumulates(),
             heads: [None; MAX_HEADS],
             fused: 0,
+            int8: false,
         };
         for (index, (place, head)) in training.heads.iter_mut().zip(plan.heads()).enumerate() {
             let id = check_head(model, &head)?;
@@ -52,6 +61,14 @@ impl Training {
             check_channels(model, index, &node)?;
         }
         training.measure(model)?;
+        if training.int8 {
+            let fault = rates
+                .beyond_plain()
+                .or(training.accumulates.then_some(SHARED));
+            if let Some(setting) = fault {
+                return Err(PlanError::Int8 { setting });
+            }
+        }
         if training.first == usize::MAX {
             return Err(PlanError::NothingToTrain);
         }
@@ -70,11 +87,13 @@ impl Training {
     /// it learns.
     #[inline(never)]
     fn measure(&mut self, model: &Model) -> Result<(), PlanError> {
-        let (mut weights, mut is_shared) = (Some(0u32), false);
+        let (mut weights, mut is_shared, mut int8) = (Some(0u32), false, false);
         for (id, offset, bytes) in self.learnt(model) {
-            weights = offset.checked_add(bytes);
+            weights = offset.checked_add(bytes.next_multiple_of(LEARNT_ALIGN as u32));
             is_shared |= is_shared_weight(model, id);
+            int8 |= is_integer(model, id);
         }
+        self.int8 = int8;
         self.weights = weights
             .filter(|end| *end <= i32::MAX as u32)
             .ok_or(PlanError::TooLarge)?;
@@ -89,12 +108,14 @@ impl Training {
     #[inline(never)]
     pub(crate) fn learns(&self, model: &Model, id: TensorId) -> bool {
         let dtype = model.tensor(id).map(|tensor| tensor.dtype);
-        if !matches!(dtype, Some(DType::F32 | DType::Q16)) {
-            return false;
-        }
+        let Some(dtype) = dtype else { return false };
+        let is_int8 = matches!(dtype, DType::I8 | DType::I32);
         for (index, node) in model.nodes().iter().enumerate() {
             let [weights, biases] = uses(&node.op, id);
             if weights + biases > 0 {
+                if is_int8 && !model.learns_in_int8(&node.op) {
+                    return false;
+                }
                 let selection = selection(model, index).unwrap_or_default();
                 let named = weights > 0 && selection.weight.is_some();
                 if named || (biases > 0 && selection.bias.is_some()) {
@@ -148,9 +169,14 @@ pub(crate) fn selection(model: &Model, index: usize) -> Result<Selection, SpecEr
     let Some(plan) = model.plan() else {
         return Ok(Selection::default());
     };
-    let mut later = 0;
+    let mut later = Some(0);
     for (other, node) in model.nodes().iter().enumerate() {
-        later += usize::from(other > index && model.is_trainable(&node.op));
+        if other > index && model.is_trainable(&node.op) {
+            later = later.map(|later| later + 1);
+        } else if other == index && model.learns_in_int8(&node.op) && !model.is_trainable(&node.op)
+        {
+            later = None;
+        }
     }
     plan.selection(index, later)
 }
@@ -217,6 +243,9 @@ fn check_channels(model: &Model, index: usize, node: &Node) -> Result<(), PlanEr
     };
     let facts = node.op.facts();
     let mut parameters = facts.parameters();
+    if model.learns_in_int8(&node.op) {
+        return Err(PlanError::Channels { node: index });
+    }
     let few = !selection.picks_top() || last(node.output) <= Some(MAX_TOP_CHANNELS as u32);
     let columns = last(node.output).and_then(|last| last.checked_mul(u32::from(facts.gates)));
     if few && parameters.all(|(_, id)| last(id) == columns) {
@@ -259,7 +288,7 @@ impl Iterator for LearntTensors<'_> {
             // A tensor has less than 2^31 bytes; too many of them are found by `Training::new`.
             let bytes = model.tensor(id).map_or(0, |tensor| tensor.bytes()) as u32;
             let offset = self.end;
-            self.end = offset.saturating_add(bytes);
+            self.end = offset.saturating_add(bytes.next_multiple_of(LEARNT_ALIGN as u32));
             return Some((id, offset, bytes));
         }
     }
@@ -282,6 +311,13 @@ fn first_use(model: &Model, id: TensorId) -> Option<(usize, usize)> {
         }
     }
     None
+}
+
+/// Whether a weight is of int8, or a bias of such.
+#[inline(never)]
+fn is_integer(model: &Model, id: TensorId) -> bool {
+    let tensor = model.tensor(id);
+    tensor.is_some_and(|tensor| matches!(tensor.dtype, DType::I8 | DType::I32))
 }
 
 /// Whether a weight serves at several places.

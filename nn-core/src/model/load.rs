@@ -98,7 +98,7 @@ fn parse<'m, K: OpSet>(
     let (inputs, rest) = postcard::take_from_bytes::<Ids>(rest).map_err(|_| 0usize)?;
     let (outputs, rest) = postcard::take_from_bytes::<Ids>(rest).map_err(|_| 0usize)?;
     let train = if K::TRAIN { train_plan(rest)? } else { None };
-    Ok(Model {
+    let mut model = Model {
         header,
         name,
         tensors,
@@ -107,7 +107,12 @@ fn parse<'m, K: OpSet>(
         outputs,
         train,
         weights,
-    })
+        has_real: false,
+    };
+    // Only those that learn are asked.
+    model.has_real =
+        train.is_some() && nodes.iter().any(|node| model.has_real_parameters(&node.op));
+    Ok(model)
 }
 
 /// Decodes what is left: whether there is a training plan, and the plan.

@@ -25,7 +25,7 @@ pub use node::{Cost, Node, cost};
 use core::ops::Range;
 
 use crate::memory::Training;
-use crate::ops::{AllOps, Op, OpSet};
+use crate::ops::{AllOps, ConvPool2d, Op, OpSet};
 use crate::tensor::{DType, Source, Tensor, TensorId};
 use crate::train::{PlanView, TrainSpec};
 
@@ -40,6 +40,8 @@ pub struct Model<'m> {
     outputs: Ids,
     train: Option<PlanView<'m>>,
     weights: &'m [u8],
+    /// Whether any parameter is of real numbers.
+    has_real: bool,
 }
 
 impl<'m> Model<'m> {
@@ -133,12 +135,34 @@ impl<'m> Model<'m> {
     #[must_use]
     pub fn with_train_spec(mut self, train: Option<&'m TrainSpec>) -> Self {
         self.train = train.map(PlanView::of);
+        self.has_real = self
+            .nodes
+            .iter()
+            .any(|node| self.has_real_parameters(&node.op));
         self
     }
 
-    /// Whether an operator can learn: it has parameters, and they are real numbers.
+    /// Whether a plan that names no node by its index means this operator: it has parameters of real numbers, or, where
+    /// no operator of the graph has such, it learns in int8.
+    #[inline(always)]
+    pub fn is_trainable(&self, op: &Op) -> bool {
+        self.has_real_parameters(op) || !self.has_real && self.learns_in_int8(op)
+    }
+
+    /// Whether an operator has int8 weights that can learn.
     #[inline(never)]
-    pub(crate) fn is_trainable(&self, op: &Op) -> bool {
+    pub fn learns_in_int8(&self, op: &Op) -> bool {
+        let weight = match op {
+            Op::Dense(dense) => dense.weight,
+            Op::Conv2d(conv) | Op::ConvPool2d(ConvPool2d { conv, .. }) => conv.weight,
+            _ => return false,
+        };
+        let weight = self.tensor(weight);
+        weight.is_some_and(|weight| weight.dtype == DType::I8)
+    }
+
+    #[inline(never)]
+    fn has_real_parameters(&self, op: &Op) -> bool {
         let facts = op.facts();
         let mut parameters = facts.parameters();
         parameters.any(|(_, id)| {

@@ -21,6 +21,7 @@ mod tests;
 use backward::Maps;
 pub(super) use forward::Layer;
 use int8::form;
+pub(crate) use int8::{Places, bias as int8_bias, divided, run_backward_at};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,7 +31,7 @@ use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::dense::run_backward_bias;
 use crate::ops::window::{Window, frames_and_map};
 use crate::ops::{
-    Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
+    Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_dtype, by_scalar,
 };
 use crate::scalar::{Q16, Scalar};
 use crate::tensor::{DType, Quant, Shape, Tensor, TensorId};
@@ -125,6 +126,16 @@ impl<K: OpSet> Operator<K> for Conv2d {
             // Fits 31 bits, as a factor of a tensor's numbers.
             frames as usize * height as usize * width as usize
         });
+        if check.x.dtype == DType::I8 {
+            let step = check
+                .tensor(self.weight)
+                .and_then(|weight| ConvStep::new(self, check.x.shape, &weight));
+            return Needs {
+                back_scratch: step.map_or(0, |step| step.gradient_bytes()),
+                sums: true,
+                ..Needs::default()
+            };
+        }
         let size = match check.x.dtype {
             DType::Q16 => size_of::<<Q16 as Scalar>::Acc>(),
             _ => size_of::<<f32 as Scalar>::Acc>(),
@@ -137,19 +148,24 @@ impl<K: OpSet> Operator<K> for Conv2d {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         let forward = code::<K>(check.x.dtype, &Sizes::None)?;
-        let sizes = Sizes::Conv {
-            conv: ConvStep::new(self, check.x.shape, &check.tensor(self.weight)?)?,
-            activation: self.activation,
-            // Checked when the model was loaded.
-            x_zero: check.x.zero_point() as i8,
-            y_zero: check.y.zero_point() as i8,
-            range: check.range_i8(self.activation),
+        let conv = ConvStep::new(self, check.x.shape, &check.tensor(self.weight)?)?;
+        let activation = self.activation;
+        let sizes = match check.x.dtype {
+            DType::I8 => Sizes::ConvI8 {
+                conv,
+                // Checked when the model was loaded.
+                x_zero: check.x.zero_point() as i8,
+                y_zero: check.y.zero_point() as i8,
+                range: check.range_i8(activation),
+                scales: [check.x.scale(), check.y.scale()],
+            },
+            _ => Sizes::Conv { conv, activation },
         };
         Some((forward, sizes))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_dtype!(K, check.x.dtype, run_backward, int8::run_backward)
     }
 
     fn macs(&self, check: &Check) -> u64 {
@@ -176,7 +192,7 @@ const fn code_i8(_: &Sizes) -> Forward {
 #[cfg(mote_helium)]
 const fn code_i8(sizes: &Sizes) -> Forward {
     let form = match sizes {
-        Sizes::Conv { conv, .. } => conv.form(),
+        Sizes::ConvI8 { conv, .. } => conv.form(),
         _ => form::ANY,
     };
     match form {
@@ -203,10 +219,7 @@ pub fn forward_i8(
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let Sizes::Conv {
-        conv, activation, ..
-    } = &frame.step.sizes
-    else {
+    let Sizes::Conv { conv, activation } = &frame.step.sizes else {
         return None;
     };
     let reads = [frame.x(), frame.parameter(0), frame.parameter(1)];
@@ -217,7 +230,7 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
 }
 
 fn run_i8<const FORM: u8>(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let Sizes::Conv {
+    let Sizes::ConvI8 {
         conv,
         x_zero,
         y_zero,
@@ -350,6 +363,11 @@ impl ConvStep {
         (of(self.inputs), of(self.outputs))
     }
 
+    /// Bytes of the gradient of an output channel's int8 weights.
+    pub(crate) fn gradient_bytes(&self) -> usize {
+        self.filter().saturating_mul(size_of::<i32>())
+    }
+
     /// Whether nothing lies between the inputs of a row of taps.
     #[inline(always)]
     pub(super) fn is_gapless(&self) -> bool {
@@ -357,7 +375,7 @@ impl ConvStep {
     }
 
     #[inline(always)]
-    const fn is_depthwise(&self) -> bool {
+    pub(crate) const fn is_depthwise(&self) -> bool {
         self.groups > 1 && self.groups == self.inputs
     }
     /// The input channels of a block of depthwise outputs. (With a multiplier of 1 nobody asks.)

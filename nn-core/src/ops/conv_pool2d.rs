@@ -1,6 +1,6 @@
 //! A convolution and the max pooling over it as one layer: what lies between them never is in memory as a whole.
 //!
-//! y\[o\] = max over a window of act(b\[o\] + Σ x · W): [`Conv2d`] in f32 or Q16, its rows, columns and
+//! y\[o\] = max over a window of act(b\[o\] + Σ x · W): [`Conv2d`] in f32, Q16 or int8, its rows, columns and
 //! channels as there, and windows that lie side by side without padding, an odd last row or column left out.
 //!
 //! Forward keeps a row of the convolution at a time; when training also which tap of each window won, in two bits where
@@ -9,6 +9,7 @@
 //! `docs/numerics.md` has the order of the sums.
 
 mod backward;
+mod int8;
 #[cfg(test)]
 mod tests;
 
@@ -22,14 +23,14 @@ use crate::ops::argmax::{argmax_bits, argmax_bytes, replace_packed};
 use crate::ops::conv2d::{ConvStep, Layer};
 use crate::ops::dense::{Weights, run_backward_bias};
 use crate::ops::window::frames_and_map;
-use crate::ops::{Check, Conv2d, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
+use crate::ops::{Check, Conv2d, Needs, NodeFault, OpSet, Operator, backward_by_dtype, by_scalar};
 use crate::scalar::{Q16, Scalar};
 use crate::tensor::{DType, Shape, Tensor};
 
 /// Parameters of a convolution with a max pooling over it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct ConvPool2d {
-    /// The convolution, in f32 or Q16.
+    /// The convolution.
     pub conv: Conv2d,
     /// Rows and columns of the pooling's windows, each at least 1; the windows lie side by side.
     pub pool: [u8; 2],
@@ -75,7 +76,7 @@ impl ConvPool2d {
 impl<K: OpSet> Operator<K> for ConvPool2d {
     fn check(&self, check: &Check) -> Result<(), NodeFault> {
         check.arity(1)?;
-        let dtype = check.real_dtype()?;
+        let dtype = check.same_dtype()?;
         self.conv
             .check_layer(check, dtype, |shape| self.pooled(shape))
     }
@@ -84,6 +85,16 @@ impl<K: OpSet> Operator<K> for ConvPool2d {
         let Some(step) = self.step(check) else {
             return Needs::default();
         };
+        let saved = argmax_bytes(check.y.elements(), self.taps());
+        if check.x.dtype == DType::I8 {
+            return Needs {
+                scratch: step.patch().saturating_add(step.row()),
+                saved,
+                back_scratch: step.conv.gradient_bytes(),
+                sums: true,
+                ..Needs::default()
+            };
+        }
         let row = step.row().saturating_mul(size_of::<f32>());
         let acc = match check.x.dtype {
             DType::Q16 => size_of::<<Q16 as Scalar>::Acc>(),
@@ -93,7 +104,7 @@ impl<K: OpSet> Operator<K> for ConvPool2d {
         let inputs = check.x.elements().saturating_mul(acc);
         Needs {
             scratch: row,
-            saved: argmax_bytes(check.y.elements(), self.taps()),
+            saved,
             back_scratch: weights.saturating_mul(acc),
             input_scratch: inputs.saturating_add(weights.saturating_mul(size_of::<f32>())),
             ..Needs::default()
@@ -102,15 +113,23 @@ impl<K: OpSet> Operator<K> for ConvPool2d {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         let forward = code::<K>(check.x.dtype)?;
-        let sizes = Sizes::ConvPool {
-            step: self.step(check)?,
-            activation: self.conv.activation,
+        let (step, activation) = (self.step(check)?, self.conv.activation);
+        let sizes = match check.x.dtype {
+            DType::I8 => Sizes::ConvPoolI8 {
+                step,
+                // Checked when the model was loaded.
+                x_zero: check.x.zero_point() as i8,
+                y_zero: check.y.zero_point() as i8,
+                range: check.range_i8(activation),
+                scales: [check.x.scale(), check.y.scale()],
+            },
+            _ => Sizes::ConvPool { step, activation },
         };
         Some((forward, sizes))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_dtype!(K, check.x.dtype, run_backward, int8::run_backward)
     }
 
     fn macs(&self, check: &Check) -> u64 {
@@ -123,7 +142,10 @@ impl<K: OpSet> Operator<K> for ConvPool2d {
 
 /// The function that runs it forward in numbers of this type.
 pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
-    by_scalar!(K, dtype, run)
+    match dtype {
+        DType::I8 if K::I8 => Some(int8::run),
+        dtype => by_scalar!(K, dtype, run),
+    }
 }
 
 /// What a layer runs on.
@@ -221,6 +243,11 @@ impl PooledStep {
         usize::from(self.conv.window.columns.output) * usize::from(self.conv.outputs)
     }
 
+    /// Bytes for what an int8 output pixel sees, whole words.
+    fn patch(&self) -> usize {
+        self.conv.filter().next_multiple_of(4)
+    }
+
     /// Rows and columns of the output.
     fn output(&self) -> [usize; 2] {
         let [down, along] = self.pool.map(usize::from);
@@ -277,7 +304,7 @@ impl PooledStep {
     /// Keeps the larger of what lies in `line`, whose first number is number `first` of the output, and of a row of the
     /// convolution, the row `tap_row` of its windows.
     #[inline(never)]
-    fn keep_larger<S: Scalar>(
+    fn keep_larger<S: Copy + PartialOrd>(
         &self,
         row: &[S],
         tap_row: usize,

@@ -4,6 +4,10 @@
 //! f32: `W` is `[n, m]`. int8: `W` is `[m, n]`, y = clamp(zero_y + rescale(Σ w · (x − zero_x) + b)), after the
 //! TensorFlow Lite int8 specification for FULLY_CONNECTED with a scale for each output.
 
+mod int8;
+
+pub(crate) use int8::{Prepared, prepare};
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Learns, Operands, Sizes};
@@ -11,7 +15,7 @@ use crate::kernels;
 use crate::kernels::Requant;
 use crate::memory::{Memory, numbers, numbers_mut};
 use crate::ops::{
-    Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
+    Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_dtype, by_scalar,
 };
 use crate::scalar::Scalar;
 use crate::tensor::{DType, TensorId};
@@ -61,6 +65,15 @@ impl<K: OpSet> Operator<K> for Dense {
 
     fn needs(&self, check: &Check) -> Needs {
         let rows = check.x.shape.rows() as usize;
+        if check.x.dtype == DType::I8 {
+            let inputs = check.x.elements().checked_div(rows).unwrap_or(0);
+            let gradient = inputs.saturating_mul(size_of::<i32>());
+            return Needs {
+                back_scratch: if rows > 1 { gradient } else { 0 },
+                sums: true,
+                ..Needs::default()
+            };
+        }
         Needs {
             input_scratch: if rows > 1 { rows * size_of::<f32>() } else { 0 },
             ..Needs::default()
@@ -69,19 +82,23 @@ impl<K: OpSet> Operator<K> for Dense {
 
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         let forward = code::<K>(check.x.dtype)?;
-        let sizes = Sizes::Dense {
-            activation: self.activation,
-            rows: check.x.shape.rows(),
-            // Checked when the model was loaded.
-            x_zero: check.x.zero_point() as i8,
-            y_zero: check.y.zero_point() as i8,
-            range: check.range_i8(self.activation),
+        let (rows, activation) = (check.x.shape.rows(), self.activation);
+        let sizes = match check.x.dtype {
+            DType::I8 => Sizes::DenseI8 {
+                rows,
+                // Checked when the model was loaded.
+                x_zero: check.x.zero_point() as i8,
+                y_zero: check.y.zero_point() as i8,
+                range: check.range_i8(activation),
+                scales: [check.x.scale(), check.y.scale()],
+            },
+            _ => Sizes::Dense { activation, rows },
         };
         Some((forward, sizes))
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_dtype!(K, check.x.dtype, run_backward, int8::run_backward)
     }
 
     fn macs(&self, check: &Check) -> u64 {
@@ -106,10 +123,7 @@ pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let Sizes::Dense {
-        activation, rows, ..
-    } = frame.step.sizes
-    else {
+    let Sizes::Dense { activation, rows } = frame.step.sizes else {
         return None;
     };
     let reads = [frame.x(), frame.parameter(0), frame.parameter(1)];
@@ -124,7 +138,7 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
 }
 
 fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
-    let Sizes::Dense {
+    let Sizes::DenseI8 {
         rows,
         x_zero,
         y_zero,

@@ -1,10 +1,11 @@
 //! Dequantize: int8 to f32 or Q16, x = scale · (q − zero point), formed in f32; for Q16 rounded once to it.
 
-use crate::engine::{Forward, Frame, Sizes};
-use crate::memory::Memory;
-use crate::ops::{Check, NodeFault, OpSet, Operator, by_scalar};
+use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
+use crate::memory::{Memory, numbers};
+use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
 use crate::scalar::Scalar;
 use crate::tensor::{DType, Quant};
+use crate::train::int8;
 
 /// The operator.
 pub(super) struct Dequantize;
@@ -28,6 +29,14 @@ impl<K: OpSet> Operator<K> for Dequantize {
         let zero = check.x.zero_point() as i8;
         Some((code::<K>(check.y.dtype)?, Sizes::Quant { scale, zero }))
     }
+
+    fn gradient(&self, check: &Check) -> Option<Backward> {
+        if K::I8 {
+            backward_by_scalar!(K, check.y.dtype, run_backward)
+        } else {
+            None
+        }
+    }
 }
 
 /// The function that runs it forward in numbers of this real type.
@@ -44,6 +53,21 @@ fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
         return None;
     };
     frame.map(memory, |x, y| forward::<S>(x, scale, i32::from(zero), y))
+}
+
+/// δ of real numbers in 16 bits, with one scale; none where the int8 had no room to go on.
+fn run_backward<S: Scalar>(
+    frame: &Frame,
+    back: &BackFrame,
+    _: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let slot = back.slot(0);
+    if slot.below.is_none() {
+        return Some(());
+    }
+    let ([x, delta], [below]) = memory.borrow([frame.x(), back.delta()], [slot.at])?;
+    int8::quantize::<S>(numbers(delta)?, (slot.clamp(), numbers(x)?), below)
 }
 
 /// `x` to `y`.

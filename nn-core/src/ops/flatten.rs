@@ -1,8 +1,8 @@
 //! Flatten: the same numbers, in the same order, as a vector. It moves nothing where nobody else needs its input.
 
-use crate::engine::{Backward, Forward, Frame, Sizes, hand_down};
+use crate::engine::{Backward, Forward, Frame, Sizes, hand_down, hand_down_i8};
 use crate::memory::Memory;
-use crate::ops::{Check, Facts, NodeFault, OpSet, Operator, Output, backward_by_scalar};
+use crate::ops::{Check, Facts, NodeFault, OpSet, Operator, Output, backward_by_dtype};
 use crate::tensor::Shape;
 
 pub(super) const FACTS: Facts = Facts {
@@ -29,7 +29,7 @@ impl<K: OpSet> Operator<K> for Flatten {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, hand_down)
+        backward_by_dtype!(K, check.x.dtype, hand_down, hand_down_i8)
     }
 }
 

@@ -12,10 +12,11 @@ pub use crate::ops::argmax::argmax_bytes;
 use crate::ops::argmax::{Packer, Unpacker, argmax_bits};
 use crate::ops::window::{Pool2d, PoolStep};
 use crate::ops::{
-    Check, Facts, Needs, NodeFault, OpSet, Operator, Output, backward_by_scalar, by_scalar,
+    Check, Facts, Needs, NodeFault, OpSet, Operator, Output, backward_by_dtype, by_scalar,
 };
 use crate::scalar::Scalar;
 use crate::tensor::DType;
+use crate::train::int8::{Gradient, Mantissas, Sums};
 
 pub(super) const FACTS: Facts = Facts {
     output: Output::Apart,
@@ -37,6 +38,7 @@ impl<K: OpSet> Operator<K> for MaxPool2d {
     fn needs(&self, check: &Check) -> Needs {
         Needs {
             saved: argmax_bytes(check.y.elements(), self.0.taps() as usize),
+            sums: self.0.overlaps(),
             ..Needs::default()
         }
     }
@@ -47,14 +49,13 @@ impl<K: OpSet> Operator<K> for MaxPool2d {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, run_backward)
+        backward_by_dtype!(K, check.x.dtype, run_backward, run_backward_i8)
     }
 }
 
 /// The function that runs it forward in numbers of this type.
 pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
     match dtype {
-        // A model in int8 does not learn: there are no winners to keep.
         DType::I8 if K::I8 => Some(run_i8),
         dtype => by_scalar!(K, dtype, run),
     }
@@ -73,8 +74,13 @@ fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Pool(pool) = frame.step.sizes else {
         return None;
     };
-    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
-    pool.max_i8(numbers(x)?, numbers_mut(y)?);
+    let ([x], [y, argmax]) = memory.borrow([frame.x()], [frame.y(), frame.saved])?;
+    let (x, y) = (numbers(x)?, numbers_mut(y)?);
+    if argmax.is_empty() {
+        pool.max_i8(x, y);
+    } else {
+        pool.max::<i8>(x, y, argmax);
+    }
     Some(())
 }
 
@@ -93,7 +99,49 @@ fn run_backward<S: Scalar>(
     Some(())
 }
 
+/// Where windows overlap gradients are summed in 32 bits, else each is that of one output.
+fn run_backward_i8(
+    frame: &Frame,
+    back: &BackFrame,
+    _: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let Sizes::Pool(pool) = frame.step.sizes else {
+        return None;
+    };
+    if back.slot(0).below.is_none() {
+        return Some(());
+    }
+    let reads: [Span; 2] = [back.delta(), back.saved()];
+    let ([delta, argmax], [below]) = memory.borrow(reads, [back.slot(0).at])?;
+    let delta = Gradient::of(delta, frame.y().len as usize)?;
+    let (x_len, y_len) = pool.lengths();
+    let frames = delta.mantissas.chunks_exact(y_len);
+    let count = frame.x().len as usize;
+    let mut winners = Unpacker::new(argmax, argmax_bits(pool.taps()));
+    if pool.overlaps() {
+        let mut sums = Sums::begin(below, count)?;
+        for (below, delta) in sums.sums.chunks_exact_mut(x_len).zip(frames) {
+            let add = |sum: &mut i32, delta: &i16| *sum = sum.saturating_add((*delta).into());
+            pool.scatter(below, delta, &mut winners, add);
+        }
+        sums.finish(delta.scale, None);
+    } else {
+        let below = Mantissas::begin(below, count, delta.scale)?;
+        for (below, delta) in below.chunks_exact_mut(x_len).zip(frames) {
+            pool.scatter(below, delta, &mut winners, |to, delta: &i16| *to = *delta);
+        }
+    }
+    Some(())
+}
+
 impl PoolStep {
+    /// Whether an input may lie in several windows.
+    fn overlaps(&self) -> bool {
+        let (rows, columns) = (&self.window.rows, &self.window.columns);
+        rows.stride() < usize::from(rows.kernel) || columns.stride() < usize::from(columns.kernel)
+    }
+
     /// The largest value of each window; `argmax`, where it is not empty, receives the winning taps.
     pub(crate) fn max<T: Copy + PartialOrd>(&self, x: &[T], y: &mut [T], argmax: &mut [u8]) {
         let (x_len, y_len) = self.lengths();
@@ -221,11 +269,20 @@ impl PoolStep {
         let mut winners = Unpacker::new(argmax, argmax_bits(self.taps()));
         let frames = delta_x.chunks_exact_mut(x_len);
         for (delta_x, delta) in frames.zip(delta.chunks_exact(y_len)) {
-            self.scatter(delta_x, delta, &mut winners);
+            self.scatter(delta_x, delta, &mut winners, |cell, delta| {
+                *cell = cell.add(*delta);
+            });
         }
     }
 
-    fn scatter<S: Scalar>(&self, delta_x: &mut [S], delta: &[S], winners: &mut Unpacker) {
+    #[inline(always)]
+    fn scatter<T, D>(
+        &self,
+        delta_x: &mut [T],
+        delta: &[D],
+        winners: &mut Unpacker,
+        add: impl Fn(&mut T, &D),
+    ) {
         let channels = usize::from(self.channels).max(1);
         let width = usize::from(self.window.columns.input);
         let kernel_width = usize::from(self.window.columns.kernel).max(1);
@@ -246,7 +303,7 @@ impl PoolStep {
                         .wrapping_mul(channels)
                         .wrapping_add(channel);
                     if let Some(cell) = delta_x.get_mut(at) {
-                        *cell = cell.add(*delta);
+                        add(cell, delta);
                     }
                 }
             }

@@ -76,8 +76,8 @@ pub use lookup::Lookup;
 pub use lstm::Lstm;
 pub use mul::Mul;
 pub(crate) use operator::{
-    Facts, MAX_PARAMETERS, Needs, Operator, Output, backward_by_scalar, backward_of, by_scalar,
-    forward_of,
+    Facts, MAX_PARAMETERS, Needs, Operator, Output, backward_by_dtype, backward_by_scalar,
+    backward_of, by_scalar, forward_of,
 };
 pub use packed_conv2d::PackedConv2d;
 pub use packed_dense::PackedDense;

@@ -91,6 +91,8 @@ pub(crate) struct Needs {
     pub(crate) back_scratch: usize,
     /// During its backward step, where the gradient at an input is wanted.
     pub(crate) input_scratch: usize,
+    /// Whether the gradient at an int8 input is summed in 32 bits, in its place.
+    pub(crate) sums: bool,
 }
 
 /// An operator, as the engine sees it. `K` says which kernels are linked in.
@@ -154,6 +156,19 @@ macro_rules! backward_by_scalar {
     };
 }
 pub(crate) use backward_by_scalar;
+
+/// As [`backward_by_scalar`], with a function for int8, too.
+macro_rules! backward_by_dtype {
+    ($k:ty, $dtype:expr, $($function:ident)::+, $($int8:ident)::+) => {
+        match $dtype {
+            $crate::tensor::DType::I8 if <$k>::I8 && <$k>::TRAIN => {
+                Some($($int8)::+ as $crate::engine::Backward)
+            }
+            dtype => $crate::ops::backward_by_scalar!($k, dtype, $($function)::+),
+        }
+    };
+}
+pub(crate) use backward_by_dtype;
 
 /// The function of one type, compiled with this crate, for speed: a generic one would be compiled with the image, for
 /// size.

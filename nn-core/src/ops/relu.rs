@@ -1,8 +1,8 @@
 //! ReLU: y = max(x, 0); int8: max(x, zero point), input and output quantized alike.
 
-use crate::engine::{Backward, Forward, Frame, Sizes, hand_down};
+use crate::engine::{Backward, Forward, Frame, Sizes, hand_down, hand_down_i8};
 use crate::memory::Memory;
-use crate::ops::{Activation, Check, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar};
+use crate::ops::{Activation, Check, NodeFault, OpSet, Operator, backward_by_dtype, by_scalar};
 use crate::scalar::Scalar;
 use crate::tensor::DType;
 
@@ -29,7 +29,7 @@ impl<K: OpSet> Operator<K> for Relu {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, hand_down)
+        backward_by_dtype!(K, check.x.dtype, hand_down, hand_down_i8)
     }
 }
 

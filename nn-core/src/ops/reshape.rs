@@ -1,8 +1,8 @@
 //! Reshape: the same numbers, in the same order, in the output's shape. It moves nothing where nobody else needs its
 //! input.
 
-use crate::engine::{Backward, Forward, Sizes, hand_down};
-use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_scalar, flatten};
+use crate::engine::{Backward, Forward, Sizes, hand_down, hand_down_i8};
+use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_dtype, flatten};
 
 pub(super) use flatten::FACTS;
 
@@ -25,6 +25,6 @@ impl<K: OpSet> Operator<K> for Reshape {
     }
 
     fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, hand_down)
+        backward_by_dtype!(K, check.x.dtype, hand_down, hand_down_i8)
     }
 }

@@ -56,6 +56,13 @@ impl Pool2d {
         check.y_shape(shape)
     }
 
+    /// Whether an input may lie in several windows.
+    pub(crate) fn overlaps(&self) -> bool {
+        let [down, along] = self.stride;
+        let [height, width] = self.kernel;
+        down < height || along < width
+    }
+
     /// Cells of the window.
     pub(crate) fn taps(&self) -> u32 {
         let [height, width] = self.kernel.map(u32::from);

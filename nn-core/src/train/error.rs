@@ -35,6 +35,11 @@ pub enum TrainError {
     Rate,
     /// Momentum asked of a plan that has no room for velocities: export it with a momentum.
     NoVelocities,
+    /// Weights in int8 learn by plain stochastic gradient descent, and something else was asked for.
+    Int8 {
+        /// What was asked for.
+        setting: &'static str,
+    },
     /// The arena does not hold what the plan says. A checked model never gets there.
     Memory,
 }
@@ -59,6 +64,10 @@ impl fmt::Display for TrainError {
             ),
             Self::NoVelocities => f.write_str(
                 "the training plan has no room for velocities: export the model with a momentum",
+            ),
+            Self::Int8 { setting } => write!(
+                f,
+                "weights in int8 learn by plain SGD: {setting} is for models in f32 or Q16"
             ),
             Self::Memory => f.write_str("the arena does not hold what the plan says"),
         }

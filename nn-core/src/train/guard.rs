@@ -73,6 +73,10 @@ impl Guard {
     /// Whether a step of a layer is not absurd: rate · max(|x|, 1) · Σ|δ| is at most 2²⁰. No weight of a dense layer, of a
     /// convolution or of their biases moves by more than that.
     fn is_small(&self, frame: &Frame, back: &BackFrame, memory: &mut Memory) -> bool {
+        // int8 saturates, too; its gradient is no f32.
+        if frame.step.sizes.learns_in_int8() {
+            return true;
+        }
         if back
             .slots
             .first()

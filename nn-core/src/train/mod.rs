@@ -7,6 +7,7 @@
 mod channels;
 mod error;
 mod guard;
+pub(crate) mod int8;
 mod list;
 mod loss;
 mod optimizer;

@@ -183,6 +183,19 @@ impl Optimizer {
         matches!(self.method, Method::Adam { .. } | Method::RmsProp { .. })
     }
 
+    /// What it has beyond plain stochastic gradient descent.
+    pub(crate) fn beyond_plain(&self) -> Option<&'static str> {
+        match self.method {
+            Method::Adam { .. } => Some("Adam"),
+            Method::RmsProp { .. } => Some("RMSprop"),
+            Method::Sgd { momentum, .. } if momentum != 0.0 => Some("a momentum"),
+            _ if self.weight_decay != 0.0 => Some("a weight decay"),
+            _ if self.l1 != 0.0 => Some("an L1 penalty"),
+            _ if self.rounding == Rounding::Nearest => Some("rounding to nearest"),
+            Method::Sgd { .. } => None,
+        }
+    }
+
     /// Whether each field is in its range.
     pub fn check(&self) -> Result<(), SpecError> {
         let share = |name: &'static str, value: f32| {

@@ -30,6 +30,13 @@ impl Rates {
         self.optimizer.copies() + usize::from(self.accumulates())
     }
 
+    /// What goes beyond plain stochastic gradient descent, sample by sample.
+    pub(crate) fn beyond_plain(&self) -> Option<&'static str> {
+        let clip = (self.clip != Clip::None).then_some("clipping");
+        let sums = (self.accumulate > 1).then_some("accumulation");
+        self.optimizer.beyond_plain().or(clip).or(sums)
+    }
+
     /// Whether each field is in its range.
     pub(crate) fn check(&self) -> Result<(), SpecError> {
         self.optimizer.check()?;
@@ -118,7 +125,11 @@ impl<'m> PlanView<'m> {
     }
 
     /// What learns of the node at `index` of the graph, after which `later` nodes have weights to learn.
-    pub(crate) fn selection(&self, index: usize, later: usize) -> Result<Selection, SpecError> {
+    pub(crate) fn selection(
+        &self,
+        index: usize,
+        later: Option<usize>,
+    ) -> Result<Selection, SpecError> {
         Selection::by(self.rules.iter(), index, later)
     }
 

@@ -33,15 +33,18 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// What `rules` name of the node at `index` of the graph, after which `later` nodes have weights to learn.
+    /// What `rules` name of the node at `index` of the graph, after which `later` nodes have weights to learn; none where
+    /// only a rule that names it by its index means it.
     pub(crate) fn by(
         rules: impl Iterator<Item = TrainRule>,
         index: usize,
-        later: usize,
+        later: Option<usize>,
     ) -> Result<Self, SpecError> {
         let mut selection = Self::default();
         for rule in rules {
-            if !rule.nodes.names(index, later) {
+            let by_index = matches!(rule.nodes, Trainable::Nodes(_) | Trainable::Node(_));
+            let is_meant = later.is_some() || by_index;
+            if !is_meant || !rule.nodes.names(index, later.unwrap_or(usize::MAX)) {
                 continue;
             }
             let channels = rule.part.channels();
@@ -123,8 +126,9 @@ impl Channels {
 }
 
 impl TrainSpec {
-    /// What learns of the node at `index` of the graph, after which `later` nodes have weights to learn.
-    pub fn selection(&self, index: usize, later: usize) -> Result<Selection, SpecError> {
+    /// What learns of the node at `index` of the graph, after which `later` nodes have weights to learn; none where only a
+    /// rule that names it by its index means it.
+    pub fn selection(&self, index: usize, later: Option<usize>) -> Result<Selection, SpecError> {
         Selection::by(self.rules.iter().copied(), index, later)
     }
 }

@@ -5,7 +5,7 @@ mod weights;
 use weights::restore;
 
 use crate::engine::{self, HeadStep, Learning, Learnt, Parts, Passes, SetupError};
-use crate::memory::{Memory, PlanError, Span, numbers};
+use crate::memory::{Memory, PlanError, Span, Training, numbers};
 use crate::model::{MAX_NODE_INPUTS, Model};
 use crate::ops::{AllOps, OpSet};
 use crate::scalar::hash;
@@ -144,6 +144,11 @@ impl<'a> Trainer<'a> {
     pub fn set_optimizer(&mut self, optimizer: Optimizer) -> Result<(), TrainError> {
         if optimizer.check().is_err() {
             return Err(TrainError::Rate);
+        }
+        if let Some(setting) = optimizer.beyond_plain()
+            && Training::new(&self.model).is_ok_and(|training| training.int8)
+        {
+            return Err(TrainError::Int8 { setting });
         }
         let wanted = optimizer.copies() + usize::from(self.accumulates);
         if wanted > usize::from(self.copies) {

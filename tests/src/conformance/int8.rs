@@ -34,6 +34,11 @@ pub(super) fn cases() -> Vec<Case> {
         ),
         Case::new("i8 embedding", embedding()),
         Case::new("i8 recurrent layers", recurrent()),
+        Case::new("i8 that learns", learning(DType::F32, None)),
+        Case::new(
+            "i8 that learns, poolings in convolutions",
+            learning(DType::Q16, Some(Layout::Armv7em)),
+        ),
     ]
 }
 
@@ -119,6 +124,60 @@ fn layers(b: &mut Builder, x: TensorId, real: DType) -> TensorId {
     );
     let x = b.convert("real", Op::Dequantize, x.unwrap(), real, Quant::None);
     x.unwrap()
+}
+
+/// Each int8 operator that learns or hands a gradient on: ordinary and grouped convolutions, poolings with windows apart and
+/// overlapping, dense layers of several vectors and of one.
+fn learning(real: DType, layout: Option<Layout>) -> AlignedBytes {
+    let mut random = Random::new(65);
+    let mut b = Builder::new("learning");
+    let x = b.input(&[9, 8, 2], DType::I8, quant(0.01, 7)).unwrap();
+    let mut geometry = Conv2d {
+        weight: 0,
+        bias: None,
+        requant: None,
+        stride: [1, 1],
+        padding: [1, 0, 1, 1],
+        dilation: [1, 1],
+        groups: 1,
+        activation: Activation::Relu,
+    };
+    let pool = |kernel, stride| nn_core::ops::Pool2d {
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        padding: [0; 4],
+    };
+    let conv = layer(&mut random, &[6, 3, 3, 2], 6, Activation::Relu);
+    let x = b.conv2d_i8_of("conv", x, &conv, geometry).unwrap();
+    let x = b.max_pool2d("max", x, pool(2, 2)).unwrap();
+    let second = layer(&mut random, &[6, 3, 3, 6], 6, Activation::None);
+    let activation = Activation::None;
+    let geometry_of_second = Conv2d {
+        activation,
+        ..geometry
+    };
+    let x = b.conv2d_i8_of("second", x, &second, geometry_of_second);
+    let x = b.same("relu", Op::Relu, x.unwrap()).unwrap();
+    let x = b.max_pool2d("over", x, pool(2, 1)).unwrap();
+    geometry.groups = 2;
+    geometry.dilation = [2, 1];
+    let grouped = layer(&mut random, &[4, 2, 2, 3], 4, Activation::Relu);
+    let x = b.conv2d_i8_of("parts", x, &grouped, geometry).unwrap();
+    let vectors = layer(&mut random, &[3, 4], 3, Activation::Relu6);
+    let x = b.dense_i8("vectors", x, &vectors).unwrap();
+    let x = b.flatten("flat", x).unwrap();
+    let inputs = b.tensor(x).elements();
+    let dense = layer(&mut random, &[5, inputs], 5, Activation::None);
+    let x = b.dense_i8("dense", x, &dense).unwrap();
+    let x = b.convert("real", Op::Dequantize, x, real, Quant::None);
+    let x = b.same("softmax", Op::Softmax(None), x.unwrap()).unwrap();
+    let plan = TrainSpec::sgd(Trainable::All, Loss::CrossEntropy, 0.05);
+    let Some(layout) = layout else {
+        return b.finish(&[x], Some(plan)).unwrap();
+    };
+    let all: Vec<usize> = (0..64).collect();
+    let packed = b.to_packed_but(layout, &[x], &all).unwrap();
+    packed.builder.finish(&packed.outputs, Some(plan)).unwrap()
 }
 
 /// Every int8 operator under two layers of real numbers that learn.

@@ -3,6 +3,7 @@
 mod convolutions;
 mod functions;
 mod golden;
+mod learning;
 mod operators;
 mod random;
 mod recurrent;

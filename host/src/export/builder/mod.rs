@@ -24,6 +24,7 @@
 
 mod int8;
 mod layers;
+mod learning;
 mod packed;
 mod q16;
 mod recurrent;
@@ -163,15 +164,6 @@ impl Builder {
     /// How many nodes there are.
     pub(super) fn nodes(&self) -> usize {
         self.nodes.len()
-    }
-
-    /// Whether a node has weights of real numbers, which can learn.
-    pub(super) fn learns(&self, node: usize) -> bool {
-        let Some(entry) = self.nodes.get(node) else {
-            return false;
-        };
-        let mut parameters = entry.op.parameters();
-        parameters.any(|id| matches!(self.tensor(id).dtype, DType::F32 | DType::Q16))
     }
 
     /// A weight tensor. Each lies on a 16-byte boundary of the weights section.

@@ -3,7 +3,7 @@
 //! A max pooling of 2x2 cells becomes part of the convolution that it alone reads; sigmoid and tanh become tables. What
 //! cannot be packed stays as it is: the outputs are the same, to the bit.
 //!
-//! In f32 and Q16 a max pooling whose windows lie side by side becomes part of its convolution too: the outputs are the
+//! In f32 and Q16, and in int8 where it learns, a max pooling whose windows lie side by side becomes part of its convolution too: the outputs are the
 //! same; when training, sums of gradients are taken in an order of their own (see `docs/numerics.md`).
 
 use std::collections::HashMap;
@@ -51,6 +51,20 @@ impl Builder {
     /// # Errors
     /// [`BuildError::TooMany`].
     pub fn to_packed(&self, layout: Layout, outputs: &[TensorId]) -> Result<Packed, BuildError> {
+        self.to_packed_but(layout, outputs, &[])
+    }
+
+    /// As [`to_packed`](Self::to_packed), with the int8 layers of the nodes `learning` plain, so that they can learn; their
+    /// poolings become part of them as in f32.
+    ///
+    /// # Errors
+    /// [`BuildError::TooMany`].
+    pub fn to_packed_but(
+        &self,
+        layout: Layout,
+        outputs: &[TensorId],
+        learning: &[usize],
+    ) -> Result<Packed, BuildError> {
         let mut pass = Pass {
             layout,
             plain: self,
@@ -69,8 +83,9 @@ impl Builder {
                 fused = None;
                 continue;
             }
-            let pool = self.pool_after(index, outputs);
-            match pass.pack(entry, pool.map(|pool| &self.nodes[pool])) {
+            let learns = learning.contains(&index);
+            let pool = self.pool_after(index, outputs, learns);
+            match pass.pack(entry, pool.map(|pool| &self.nodes[pool]), learns) {
                 Some(Ok(id)) => {
                     let last = pool.unwrap_or(index);
                     pass.ids.insert(self.nodes[last].output, id?);
@@ -97,15 +112,17 @@ impl Builder {
     }
 
     /// The next node, where it is a pooling that packed convolutions have, and all that reads node `index`.
-    fn pool_after(&self, index: usize, outputs: &[TensorId]) -> Option<usize> {
+    fn pool_after(&self, index: usize, outputs: &[TensorId], learns: bool) -> Option<usize> {
         let (entry, next) = (&self.nodes[index], self.nodes.get(index + 1)?);
         let reads = |entry: &Entry, id| entry.inputs.as_slice().contains(&id);
         let readers = self.nodes.iter().filter(|node| reads(node, entry.output));
         let alone = readers.count() == 1 && !outputs.contains(&entry.output);
         let output = self.tensor(entry.output);
         let is_known = match next.op {
-            Op::MaxPool2d(POOL) if output.dtype == DType::I8 => output.shape.dims().len() > 2,
-            Op::MaxPool2d(pool) => output.dtype != DType::I8 && side_by_side(pool).is_some(),
+            Op::MaxPool2d(pool) if learns || output.dtype != DType::I8 => {
+                side_by_side(pool).is_some()
+            }
+            Op::MaxPool2d(POOL) => output.shape.dims().len() > 2,
             _ => false,
         };
         let fits = matches!(entry.op, Op::Conv2d(_)) && is_known && reads(next, entry.output);
@@ -194,10 +211,10 @@ impl Pass<'_> {
     }
 
     /// Packs a layer; `None` where it has no packed form.
-    fn pack(&mut self, entry: &Entry, pool: Option<&Entry>) -> Option<Outcome> {
+    fn pack(&mut self, entry: &Entry, pool: Option<&Entry>, learns: bool) -> Option<Outcome> {
         let x = *entry.inputs.as_slice().first()?;
         let tensor = self.plain.tensor(x);
-        if tensor.dtype != DType::I8 {
+        if learns || tensor.dtype != DType::I8 {
             return Some(Ok(self.conv_pool2d(entry, pool?)?));
         }
         match entry.op {
@@ -289,7 +306,7 @@ impl Pass<'_> {
         })())
     }
 
-    /// A convolution of real numbers with the pooling over it.
+    /// A convolution with the pooling over it.
     fn conv_pool2d(&mut self, entry: &Entry, pool: &Entry) -> Option<Result<TensorId, BuildError>> {
         let (Op::Conv2d(conv), Op::MaxPool2d(window)) = (entry.op, pool.op) else {
             return None;

@@ -50,6 +50,7 @@ impl Lowering<'_> {
                     weight,
                     shape,
                     bias,
+                    room: self.weight_room(),
                 };
                 let layer = quantize_layer(parameters, input, output()?, activation)?;
                 return Ok(self.builder.dense_i8(name, x, &layer)?);
@@ -250,6 +251,7 @@ impl Lowering<'_> {
             weight: &conv.weight,
             shape: &conv.shape,
             bias: &conv.bias,
+            room: self.weight_room(),
         };
         let mut quantized = quantize_layer(parameters, input, output, activation)?;
         let [out, height, width, group] = conv.shape;

@@ -65,6 +65,27 @@ impl Target {
     }
 }
 
+/// Room that int8 leaves for what is learnt: how many times what training made the ranges are.
+///
+/// The default suits fine-tuning: of the digits' CNN on three shifts it comes nearest to f32 (`docs/numerics.md`). A network
+/// that learns from random weights wants more of both.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Room {
+    /// Those of the weights.
+    pub weights: f32,
+    /// Those of the activations.
+    pub ranges: f32,
+}
+
+impl Default for Room {
+    fn default() -> Self {
+        Self {
+            weights: 1.5,
+            ranges: 1.0,
+        }
+    }
+}
+
 /// In which numbers the layers compute.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Numbers<'r> {
@@ -76,6 +97,8 @@ pub(super) enum Numbers<'r> {
         ranges: &'r Ranges,
         /// For each layer, whether it computes in f32.
         float: &'r [bool],
+        /// How many times its weights a channel's range is.
+        room: f32,
     },
 }
 
@@ -114,10 +137,10 @@ impl Network {
         ranges: &Ranges,
         format: Format,
     ) -> Result<Lowered, ExportError> {
-        self.lower_for(recipe, ranges, format, Target::Host)
+        self.lower_for(recipe, ranges, format, Target::Host, Room::default())
     }
 
-    /// The blob for the kernels of a target; else as [`lower`](Self::lower).
+    /// The blob for the kernels of a target, with this room where int8 learns; else as [`lower`](Self::lower).
     ///
     /// # Errors
     /// As [`lower`](Self::lower).
@@ -127,6 +150,7 @@ impl Network {
         ranges: &Ranges,
         format: Format,
         target: Target,
+        room: Room,
     ) -> Result<Lowered, ExportError> {
         let name = format!("{}-{format}{}", self.name, target.suffix());
         let train = recipe.export.train.as_ref();
@@ -134,12 +158,21 @@ impl Network {
             train.map_or(Vec::new(), |train| train.layers.select(recipe.layers()));
         let train = train.filter(|_| format != Format::I8);
         let above;
+        let widened = ranges.widened(room.ranges);
         let numbers = match format {
             Format::F32 | Format::Q16 => Numbers::F32,
-            Format::I8 => {
+            Format::I8 | Format::I8Train => {
                 above = vec![false; self.layers.len()];
                 let float = &above[..];
-                Numbers::Int8 { ranges, float }
+                let (ranges, room) = match format {
+                    Format::I8Train => (&widened, room.weights),
+                    _ => (ranges, 1.0),
+                };
+                Numbers::Int8 {
+                    ranges,
+                    float,
+                    room,
+                }
             }
             Format::Head | Format::HeadQ16 => {
                 above = self.above(&learning);
@@ -147,12 +180,23 @@ impl Network {
                 if !float.contains(&true) {
                     return Err(ExportError::NoTrainPlan { format });
                 }
-                Numbers::Int8 { ranges, float }
+                let room = 1.0;
+                Numbers::Int8 {
+                    ranges,
+                    float,
+                    room,
+                }
             }
         };
         let mut graph = Lowering::new(self, numbers, Fusion::Float, &name)?.run(&learning)?;
         if matches!(format, Format::Q16 | Format::HeadQ16) {
             graph.builder = graph.builder.to_q16().exact()?;
+        }
+        if format == Format::I8Train {
+            if train.is_none() {
+                return Err(ExportError::NoTrainPlan { format });
+            }
+            graph = graph.with_real_outputs()?;
         }
         if let Some(layout) = target.layout() {
             graph = graph.into_packed(layout)?;

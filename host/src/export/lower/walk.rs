@@ -67,9 +67,22 @@ impl Graph {
         head.is_some_and(|&id| self.builder.tensor(id).dtype != DType::I8)
     }
 
-    /// The graph in a packed layout.
+    /// The graph with outputs in f32, towards which int8 learns.
+    pub(super) fn with_real_outputs(mut self) -> Result<Self, ExportError> {
+        let stands_for = self.builder.real_outputs(&mut self.heads)?;
+        for (node, _) in &mut self.learning {
+            let place = stands_for.iter().position(|old| old == node);
+            *node = place.unwrap_or(*node);
+        }
+        let outputs = stands_for.iter().map(|&old| self.outputs[old]);
+        self.outputs = outputs.collect();
+        Ok(self)
+    }
+
+    /// The graph in a packed layout, but for int8 that learns.
     pub(super) fn into_packed(self, layout: Layout) -> Result<Self, ExportError> {
-        let packed = self.builder.to_packed(layout, &self.heads)?;
+        let learning: Vec<usize> = self.learning.iter().map(|(node, _)| *node).collect();
+        let packed = self.builder.to_packed_but(layout, &self.heads, &learning)?;
         let new = |old: usize| packed.node_of(old);
         let learning = self.learning.into_iter();
         let learning = learning.filter_map(|(node, layer)| Some((new(node)?, layer)));
@@ -115,6 +128,14 @@ impl<'n> Lowering<'n> {
         })
     }
 
+    /// How many times the weights of an int8 channel its range is.
+    pub(super) fn weight_room(&self) -> f32 {
+        match self.numbers {
+            Numbers::Int8 { room, .. } => room,
+            Numbers::F32 => 1.0,
+        }
+    }
+
     /// Walks all layers; those named are to learn.
     pub(super) fn run(mut self, learning: &[&str]) -> Result<Graph, ExportError> {
         let network = self.network;
@@ -123,7 +144,7 @@ impl<'n> Lowering<'n> {
                 continue;
             }
             let ranges = match self.numbers {
-                Numbers::Int8 { ranges, float } if !float[index] => Some(ranges),
+                Numbers::Int8 { ranges, float, .. } if !float[index] => Some(ranges),
                 _ => None,
             };
             let fusion = if ranges.is_some() {

@@ -97,6 +97,7 @@ fn quantize(weight: &[f32], bias: &[f32], scale: f32) -> Result<Int8Layer, Expor
         weight,
         shape: &shape,
         bias,
+        room: 1.0,
     };
     let affine = Affine {
         scale,

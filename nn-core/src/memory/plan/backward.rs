@@ -4,9 +4,10 @@ use crate::memory::buffer::{APART, FLOWS, REACHED};
 use crate::memory::plan::{Plan, channels, derivative_of, needs};
 use crate::memory::training::selection;
 use crate::memory::{Kind, PlanError, Training};
-use crate::model::Model;
+use crate::model::{Model, Node};
 use crate::ops::{Activation, Check, OpSet};
-use crate::tensor::TensorId;
+use crate::tensor::{DType, TensorId};
+use crate::train::int8::gradient_bytes;
 
 impl<K: OpSet> Plan<'_, K> {
     /// Marks the tensors through which a gradient passes.
@@ -49,6 +50,21 @@ impl<K: OpSet> Plan<'_, K> {
                 if self.activation_is(id, FLOWS) {
                     self.set(id, REACHED);
                 }
+            }
+        }
+        self.check_sums(model)
+    }
+
+    /// Gradients at an int8 tensor are not added: nobody but one may read it.
+    #[inline(never)]
+    fn check_sums(&self, model: &Model) -> Result<(), PlanError> {
+        for (node, entry) in model.nodes().iter().enumerate() {
+            let id = entry.output;
+            let is_int8 = model
+                .tensor(id)
+                .is_some_and(|tensor| tensor.dtype == DType::I8);
+            if is_int8 && self.is_reached(id) && self.contributions(model, id) > 1 {
+                return Err(PlanError::NotDifferentiable { node });
             }
         }
         Ok(())
@@ -113,7 +129,7 @@ impl<K: OpSet> Plan<'_, K> {
     /// Decides where the gradient of `id` lies; its producer reads it at step `until`.
     #[inline(never)]
     fn place_delta(&mut self, model: &Model, id: TensorId, until: u16) -> Result<(), PlanError> {
-        let bytes = model.tensor(id).map_or(0, |tensor| tensor.bytes());
+        let mut bytes = model.tensor(id).map_or(0, |tensor| tensor.bytes());
         let is_head = self.is_head(id);
         let single = self.contributions(model, id) <= 1;
         let mut born = self.nodes;
@@ -136,6 +152,9 @@ impl<K: OpSet> Plan<'_, K> {
             let unread =
                 facts.selects || (!facts.needs_x && derivative_of(model, id) == Activation::None);
             apart |= unread && !lies_over;
+            if let Some(int8) = int8_gradient::<K>(model, id, &node) {
+                (apart, bytes) = (true, int8);
+            }
         }
         if !apart {
             self.live_until(id, until);
@@ -170,6 +189,18 @@ impl<K: OpSet> Plan<'_, K> {
         });
         !is_head && !later
     }
+}
+
+/// Bytes of the gradient at an int8 tensor that `node` forms; `None` at another.
+#[inline(never)]
+fn int8_gradient<K: OpSet>(model: &Model, id: TensorId, node: &Node) -> Option<usize> {
+    let tensor = model
+        .tensor(id)
+        .filter(|tensor| tensor.dtype == DType::I8)?;
+    Some(gradient_bytes(
+        tensor.elements(),
+        needs::<K>(model, node).sums,
+    ))
 }
 
 /// Whether node `index` learns in the channels of the largest gradients.

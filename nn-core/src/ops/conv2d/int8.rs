@@ -1,7 +1,10 @@
 //! Forward in int8, after TensorFlow Lite's `reference_integer_ops::ConvPerChannel` and `DepthwiseConvPerChannel`.
 
+mod backward;
 #[cfg(mote_helium)]
 mod helium;
+
+pub(crate) use backward::{Places, bias, divided, run_backward, run_backward_at};
 
 use super::ConvStep;
 use crate::kernels::Requant;
@@ -70,8 +73,8 @@ impl ConvStep {
         }
     }
 
-    /// Weights of an output channel, but of a depthwise one.
-    fn filter(&self) -> usize {
+    /// Weights of an output channel.
+    pub(crate) fn filter(&self) -> usize {
         let (group_inputs, _) = self.group();
         usize::from(self.window.rows.kernel) * self.kernel_width() * group_inputs
     }

@@ -26,7 +26,7 @@ impl<'b> Winners<'b> {
 
     /// Row and column in the window of number `index` of the output.
     #[inline(always)]
-    fn tap(&self, index: usize) -> [usize; 2] {
+    pub(super) fn tap(&self, index: usize) -> [usize; 2] {
         let tap = packed(self.bytes, self.bits, index);
         match self.columns {
             1 => [tap, 0],

@@ -207,6 +207,7 @@ impl RecurrentStep {
             saved: bytes(saved_len::<f32, C>(steps, units)),
             back_scratch: bytes(state.saturating_add(gradients)),
             input_scratch: bytes(if self.repeat { 1 } else { steps }),
+            sums: false,
         }
     }
 

@@ -113,7 +113,10 @@ fn the_first_rates_are_a_plan_of_today() {
 /// What of node `index` learns; four nodes have weights: 0, 2, 5 and 70.
 fn selected(rules: &[TrainRule], index: usize) -> Result<Selection, SpecError> {
     let later = [0, 2, 5, 70].iter().filter(|node| **node > index).count();
-    plan().with_rules(rules).unwrap().selection(index, later)
+    plan()
+        .with_rules(rules)
+        .unwrap()
+        .selection(index, Some(later))
 }
 
 #[test]

@@ -2,13 +2,14 @@
 
 use super::Trainer;
 use crate::digest::Fnv1a;
-use crate::memory::{Memory, Training};
+use crate::memory::{LEARNT_ALIGN, Memory, Training};
 use crate::model::Model;
 use crate::tensor::DType;
 use crate::train::TrainError;
 
 impl Trainer<'_> {
-    /// All learnt parameters in the order of the graph, each weight before its bias: little-endian, f32 or Q16.
+    /// All learnt parameters in the order of the graph, each weight before its bias: little-endian, f32 or Q16; int8
+    /// weights with biases of 32 bits, each tensor filled up with zeros to a multiple of four bytes.
     pub fn weights(&self) -> &[u8] {
         self.memory.get(..self.weights_len).unwrap_or(&[])
     }
@@ -113,7 +114,8 @@ impl Trainer<'_> {
         self.pending = 0;
     }
 
-    /// The parts of [`weights`](Self::weights) that differ from the blob's, each of at most `most` bytes (of at least 1),
+    /// The parts of [`weights`](Self::weights) that differ from the blob's, each of at most `most` bytes (a multiple of 4, at
+    /// least 4),
     /// with the byte of `weights` where it begins. A part never spans two tensors.
     ///
     /// What is written on a reset trainer by [`write_weights`](Self::write_weights), part by part, gives the same weights.
@@ -123,11 +125,11 @@ impl Trainer<'_> {
         model.learnt().flat_map(move |range| {
             let own = model.weights().get(range).unwrap_or(&[]);
             let start = first;
-            first = first.saturating_add(own.len());
+            first = first.saturating_add(own.len().next_multiple_of(LEARNT_ALIGN));
             let learnt = self.weights().get(start..first).unwrap_or(&[]);
             let parts = learnt.chunks(most).zip(own.chunks(most)).enumerate();
             parts.filter_map(move |(index, (part, own))| {
-                (part != own).then_some((start + index * most, part))
+                (part.get(..own.len()) != Some(own)).then_some((start + index * most, part))
             })
         })
     }
@@ -152,12 +154,15 @@ pub(super) fn restore(model: &Model, memory: &mut [u8], weights_len: usize, copi
     if let Some(copies) = rest.get_mut(..end.saturating_sub(weights_len)) {
         copies.fill(0);
     }
-    let mut learnt = learnt.iter_mut();
+    learnt.fill(0);
+    let mut first = 0_usize;
     for range in model.learnt() {
         let bytes = model.weights().get(range).unwrap_or(&[]);
-        for (from, to) in bytes.iter().zip(learnt.by_ref()) {
+        let to = learnt.get_mut(first..).unwrap_or(&mut []);
+        for (from, to) in bytes.iter().zip(to) {
             *to = *from;
         }
+        first = first.saturating_add(bytes.len().next_multiple_of(LEARNT_ALIGN));
     }
 }
 
