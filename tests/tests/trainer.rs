@@ -1,7 +1,10 @@
 //! What a trainer refuses, and that nothing has changed when it did.
 
+use host::export::Builder;
 use nn_core::model::Model;
-use nn_core::ops::Activation;
+use nn_core::ops::{Activation, Op};
+use nn_core::scalar::{Q16, Scalar};
+use nn_core::tensor::{DType, Quant};
 use nn_core::train::{Loss, Sgd, Target, TrainError, TrainSpec, Trainable, Trainer};
 use tests::network::{Layer, Network, poisoned_arena};
 use tests::random::Random;
@@ -148,4 +151,28 @@ fn weights_that_do_not_fit() {
         assert_eq!(trainer.weights()[8..12], 2.5f32.to_le_bytes());
         assert_eq!(trainer.weights()[12..], before[12..]);
     });
+}
+
+/// Fixed point saturates: a rate above 1 is not looked at, and least of all as if its bits were those of an f32.
+#[test]
+fn fixed_point_learns_at_any_rate() -> Result<(), Box<dyn std::error::Error>> {
+    let mut builder = Builder::new("q16");
+    let x = builder.input(&[3], DType::Q16, Quant::None)?;
+    let weights: Vec<f32> = (0..12u8).map(|i| f32::from(i) / 16.0 - 0.4).collect();
+    let x = builder.dense("dense", x, &weights, &[0.0; 4], Activation::None)?;
+    let y = builder.same("softmax", Op::Softmax(None), x)?;
+    let spec = TrainSpec::sgd(Trainable::All, Loss::CrossEntropy, 4.0);
+    let blob = builder.finish(&[y], Some(spec))?;
+    let model = Model::load(&blob)?;
+    let mut arena = poisoned_arena(model.arena_train());
+    let mut trainer = Trainer::new(model, arena.as_mut_slice())?;
+    let before = trainer.weights_digest();
+    let bits = [0.5, -0.25, 1.0].map(|x| <Q16 as Scalar>::from_f32(x).to_bits());
+    let input = trainer.input_mut(0).ok_or("no input")?;
+    input.copy_from_slice(bytemuck::cast_slice(&bits));
+    let first = trainer.step(Target::Class(1))?;
+    assert_ne!(trainer.weights_digest(), before);
+    let second = trainer.step(Target::Class(1))?;
+    assert!(second.loss < first.loss);
+    Ok(())
 }

@@ -91,6 +91,7 @@ impl<K: OpSet> Resolver<'_, '_, K> {
         back.saved = plan.extra(Kind::Saved, index).after(self.base);
         back.scratch = plan.extra(Kind::BackScratch, index).after(self.base);
         back.runs = true;
+        back.dtype = check.y.dtype;
         let facts = node.op.facts();
         for (parameter, id) in facts.parameters() {
             if plan

@@ -168,14 +168,6 @@ pub(crate) enum Sizes {
 }
 
 impl Sizes {
-    /// Whether these are an int8 layer's whose weights can learn.
-    pub(crate) fn learns_in_int8(&self) -> bool {
-        matches!(
-            self,
-            Self::DenseI8 { .. } | Self::ConvI8 { .. } | Self::ConvPoolI8 { .. }
-        )
-    }
-
     /// Whether this target has kernels for the layout of the weights.
     pub(crate) const fn is_known(&self) -> bool {
         match self {
@@ -440,6 +432,8 @@ pub(crate) struct BackStep {
     /// Its place in the table of picks, from 1; 0 where it learns in all channels.
     pub(crate) pick: u8,
     pub(crate) runs: bool,
+    /// The type of its output.
+    pub(crate) dtype: DType,
 }
 
 impl BackStep {
@@ -454,6 +448,7 @@ impl BackStep {
         flags: 0,
         pick: 0,
         runs: false,
+        dtype: DType::F32,
     };
 
     pub(crate) fn set_learns(&mut self, parameter: usize, is_bias: bool) {

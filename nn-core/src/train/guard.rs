@@ -15,7 +15,7 @@ const INPUT: f32 = 65536.0;
 /// The most by which a weight may move in one step.
 const LIMIT: f32 = 1048576.0;
 
-/// The guard of one step in f32. Fixed point saturates, and needs none.
+/// The guard of one step in f32. Fixed point and int8 saturate, and need none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Guard {
     /// The learning rate; 0 where nothing need be looked at.
@@ -73,15 +73,8 @@ impl Guard {
     /// Whether a step of a layer is not absurd: rate · max(|x|, 1) · Σ|δ| is at most 2²⁰. No weight of a dense layer, of a
     /// convolution or of their biases moves by more than that.
     fn is_small(&self, frame: &Frame, back: &BackFrame, memory: &mut Memory) -> bool {
-        // int8 saturates, too; its gradient is no f32.
-        if frame.step.sizes.learns_in_int8() {
-            return true;
-        }
-        if back
-            .slots
-            .first()
-            .is_none_or(|slot| slot.dtype != DType::F32)
-        {
+        // What saturates needs no guard, and its gradient is no f32.
+        if back.back.dtype != DType::F32 {
             return true;
         }
         let no_writes: [Span; 0] = [];
