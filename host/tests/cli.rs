@@ -213,8 +213,15 @@ fn what_cannot_be_done_is_refused_with_words() {
         "layers:dense_9",
     ];
     refused(&unknown, "dense_1, dense_2");
-    let nothing = ["plan", "models/mnist-mlp-i8.mote", "--train", "all"];
-    refused(&nothing, "int8 does not learn");
+    let momentum = [
+        "plan",
+        "models/mnist-mlp-i8.mote",
+        "--train",
+        "all momentum=0.9",
+    ];
+    refused(&momentum, "weights in int8 learn by plain SGD");
+    let packed = ["plan", "models/mnist-cnn-i8-m4.mote", "--train", "all"];
+    refused(&packed, "packed ones cannot");
     refused(&["tune", "models/mnist-cnn-i8.mote"], "no training plan");
     refused(
         &["eval", "models/mnist-cnn-i8.mote", "--on", "qemu:z80"],
