@@ -46,11 +46,7 @@ fn every_operator_has_a_case_in_every_format() {
         );
         let no_int8 = matches!(
             op,
-            Op::Activation(_)
-                | Op::Rrelu(_)
-                | Op::BatchNorm(_)
-                | Op::Dropout(_)
-                | Op::ConvPool2d(_)
+            Op::Activation(_) | Op::Rrelu(_) | Op::BatchNorm(_) | Op::Dropout(_)
         );
         for (dtype, there) in [
             (DType::F32, !only_int8),
