@@ -56,7 +56,8 @@ impl<K: OpSet> Operator<K> for MaxPool2d {
 /// The function that runs it forward in numbers of this type.
 pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
     match dtype {
-        DType::I8 if K::I8 => Some(run_i8),
+        DType::I8 if K::I8 && K::TRAIN => Some(run_i8),
+        DType::I8 if K::I8 => Some(largest_i8),
         dtype => by_scalar!(K, dtype, run),
     }
 }
@@ -70,17 +71,20 @@ fn run<T: bytemuck::Pod + PartialOrd>(frame: &Frame, memory: &mut Memory) -> Opt
     Some(())
 }
 
+/// Keeps winners where a backward step wants them: an image that learns nothing does without.
 fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+    match frame.saved.is_empty() {
+        true => largest_i8(frame, memory),
+        false => run::<i8>(frame, memory),
+    }
+}
+
+fn largest_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Pool(pool) = frame.step.sizes else {
         return None;
     };
-    let ([x], [y, argmax]) = memory.borrow([frame.x()], [frame.y(), frame.saved])?;
-    let (x, y) = (numbers(x)?, numbers_mut(y)?);
-    if argmax.is_empty() {
-        pool.max_i8(x, y);
-    } else {
-        pool.max::<i8>(x, y, argmax);
-    }
+    let ([x], [y]) = memory.borrow([frame.x()], [frame.y()])?;
+    pool.max_i8(numbers(x)?, numbers_mut(y)?);
     Some(())
 }
 
