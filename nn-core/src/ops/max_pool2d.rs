@@ -56,8 +56,8 @@ impl<K: OpSet> Operator<K> for MaxPool2d {
 /// The function that runs it forward in numbers of this type.
 pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
     match dtype {
-        DType::I8 if K::I8 && K::TRAIN => Some(run_i8),
-        DType::I8 if K::I8 => Some(largest_i8),
+        DType::I8 if K::I8 && K::TRAIN => Some(run_i8_and_winners),
+        DType::I8 if K::I8 => Some(run_i8),
         dtype => by_scalar!(K, dtype, run),
     }
 }
@@ -72,14 +72,14 @@ fn run<T: bytemuck::Pod + PartialOrd>(frame: &Frame, memory: &mut Memory) -> Opt
 }
 
 /// Keeps winners where a backward step wants them: an image that learns nothing does without.
-fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+fn run_i8_and_winners(frame: &Frame, memory: &mut Memory) -> Option<()> {
     match frame.saved.is_empty() {
-        true => largest_i8(frame, memory),
+        true => run_i8(frame, memory),
         false => run::<i8>(frame, memory),
     }
 }
 
-fn largest_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
+fn run_i8(frame: &Frame, memory: &mut Memory) -> Option<()> {
     let Sizes::Pool(pool) = frame.step.sizes else {
         return None;
     };
