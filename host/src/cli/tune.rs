@@ -117,7 +117,8 @@ impl How {
     pub(crate) fn plan(&self, blob: &Blob, source: &Samples) -> anyhow::Result<Plan> {
         let spec = blob.model().train_spec().with_context(|| {
             format!(
-                "{} has no training plan; take a model exported with one, such as `head` or `f32`",
+                "{} has no training plan; say what learns, such as --train all, or take a model exported with a plan, \
+                 such as `head`, `f32` or `i8-train`",
                 blob.path().display()
             )
         })?;

@@ -24,6 +24,11 @@ const OR_NEURON: Neuron = [2.0, 2.0, -1.0];
 const NAND_NEURON: Neuron = [-2.0, -2.0, 3.0];
 const NOR_NEURON: Neuron = [-2.0, -2.0, 1.0];
 
+/// 1 for true.
+fn bit(is: bool) -> f64 {
+    f64::from(u8::from(is))
+}
+
 /// A figure for each row of a table of bits.
 fn table(
     name: &str,
@@ -99,7 +104,7 @@ fn teach(
     let mut net = lab.net("perceptron", numbers, &[2], Some(spec), |builder, x| {
         builder.dense("sum", x, &[a, b], &[bias], Activation::None)
     })?;
-    let step = |z: f64| if z >= 0.0 { 1.0 } else { 0.0 };
+    let step = |z: f64| bit(z >= 0.0);
     let mut passes = None;
     for pass in 1..=PASSES {
         let mut mistakes = 0;
@@ -151,7 +156,7 @@ pub(super) fn perceptron(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
                 }
             }
             // The slides say that there are several, and name what they depend on.
-            let differ = f64::from(u8::from(solutions.len() > 1));
+            let differ = bit(solutions.len() > 1);
             figures.push(Figure::exact(
                 format!("{of}: {name}, solutions differ"),
                 1.0,
@@ -159,7 +164,7 @@ pub(super) fn perceptron(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
             ));
         }
         let learnt = teach(lab, numbers, STARTS[0], ORDERS[0], XOR)?;
-        let converges = f64::from(u8::from(learnt.passes.is_some()));
+        let converges = bit(learnt.passes.is_some());
         figures.push(Figure::exact(
             format!("{of}: XOR, converges within {PASSES} passes"),
             0.0,
@@ -219,7 +224,7 @@ pub(super) fn xnor(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
         for (x, wanted) in BITS.iter().zip(XNOR) {
             let of = format!("{}: ({}, {})", numbers.name(), x[0], x[1]);
             let y = net.run(x)?[0];
-            let is_one = f64::from(u8::from(y >= 0.5));
+            let is_one = bit(y >= 0.5);
             figures.push(Figure::exact(format!("{of} is 1"), wanted, is_one));
             let unit = |[a, b, bias]: Neuron, x: [f64; 2]| {
                 sigmoid(f64::from(a) * x[0] + f64::from(b) * x[1] + f64::from(bias))

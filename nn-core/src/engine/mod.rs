@@ -7,6 +7,7 @@ mod pass;
 mod report;
 mod resolve;
 mod setup;
+mod sizes;
 mod step;
 
 pub(crate) use head::HeadStep;
@@ -15,5 +16,6 @@ pub(crate) use pass::{Passes, hand_down, hand_down_i8};
 pub use report::{ArenaParts, ArenaReport};
 pub(crate) use setup::{Parts, lay_out};
 pub use setup::{SetupError, arena_len};
+pub(crate) use sizes::Sizes;
 pub use step::Step;
-pub(crate) use step::{BackFrame, BackStep, Backward, Code, Forward, Frame, Sizes, Slot};
+pub(crate) use step::{BackFrame, BackStep, Backward, Code, Forward, Frame, Slot};

@@ -25,7 +25,7 @@ pub use node::{Cost, Node, cost};
 use core::ops::Range;
 
 use crate::memory::Training;
-use crate::ops::{AllOps, ConvPool2d, Op, OpSet};
+use crate::ops::{AllOps, Op, OpSet};
 use crate::tensor::{DType, Source, Tensor, TensorId};
 use crate::train::{PlanView, TrainSpec};
 
@@ -152,12 +152,7 @@ impl<'m> Model<'m> {
     /// Whether an operator has int8 weights that can learn.
     #[inline(never)]
     pub fn learns_in_int8(&self, op: &Op) -> bool {
-        let weight = match op {
-            Op::Dense(dense) => dense.weight,
-            Op::Conv2d(conv) | Op::ConvPool2d(ConvPool2d { conv, .. }) => conv.weight,
-            _ => return false,
-        };
-        let weight = self.tensor(weight);
+        let weight = op.weight_in_int8().and_then(|id| self.tensor(id));
         weight.is_some_and(|weight| weight.dtype == DType::I8)
     }
 

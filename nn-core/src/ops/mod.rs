@@ -262,6 +262,15 @@ impl Op {
         self.facts().parameters.into_iter().flatten()
     }
 
+    /// The weight of an operator that learns in int8, too, where that is what its weight is of.
+    pub fn weight_in_int8(&self) -> Option<TensorId> {
+        match self {
+            Self::Dense(dense) => Some(dense.weight),
+            Self::Conv2d(conv) | Self::ConvPool2d(ConvPool2d { conv, .. }) => Some(conv.weight),
+            _ => None,
+        }
+    }
+
     /// The operator's place among the variants: see [`number`].
     pub const fn number(&self) -> u8 {
         match self {

@@ -1,6 +1,6 @@
 //! What of a graph can learn, and the graph in which int8 does.
 
-use nn_core::ops::{Conv2d, ConvPool2d, Dense, Op};
+use nn_core::ops::Op;
 use nn_core::tensor::{DType, Quant, Tensor, TensorId};
 
 use super::{BuildError, Builder, Entry, Ids};
@@ -21,17 +21,8 @@ impl Builder {
     /// Whether a node has weights of int8 that can learn.
     pub fn learns_in_int8(&self, node: usize) -> bool {
         let op = self.nodes.get(node).map(|entry| entry.op);
-        match op {
-            Some(
-                Op::Dense(Dense { weight, .. })
-                | Op::Conv2d(Conv2d { weight, .. })
-                | Op::ConvPool2d(ConvPool2d {
-                    conv: Conv2d { weight, .. },
-                    ..
-                }),
-            ) => self.tensor(weight).dtype == DType::I8,
-            _ => false,
-        }
+        let weight = op.and_then(|op| op.weight_in_int8());
+        weight.is_some_and(|weight| self.tensor(weight).dtype == DType::I8)
     }
 
     fn is_real(&self, entry: &Entry) -> bool {

@@ -3,8 +3,9 @@
 //! A max pooling of 2x2 cells becomes part of the convolution that it alone reads; sigmoid and tanh become tables. What
 //! cannot be packed stays as it is: the outputs are the same, to the bit.
 //!
-//! In f32 and Q16, and in int8 where it learns, a max pooling whose windows lie side by side becomes part of its convolution too: the outputs are the
-//! same; when training, sums of gradients are taken in an order of their own (see `docs/numerics.md`).
+//! In f32 and Q16, and in int8 where it learns, a max pooling whose windows lie side by side becomes part of its
+//! convolution too: the outputs are the same; when training, sums of gradients of real numbers are taken in an order of
+//! their own (see `docs/numerics.md`).
 
 use std::collections::HashMap;
 

@@ -3,9 +3,9 @@
 //! `m ← β₁m + (1 − β₁)g`, `v ← β₂v + (1 − β₂)g²`, `w ← w − η/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)`.
 //! Adam adds `λw` to `g` first; AdamW takes `ηλw` from `w` first.
 
-use tch::{TchError, Tensor};
+use tch::TchError;
 
-use super::Rule;
+use super::{Change, Rule};
 use crate::recipe::Adam;
 
 pub(super) struct AdamRule {
@@ -36,17 +36,7 @@ impl Rule for AdamRule {
         &["mean", "mean_square"]
     }
 
-    fn update(
-        &self,
-        step: u64,
-        learning_rate: f64,
-        weight: &mut Tensor,
-        gradient: &Tensor,
-        moments: &mut [Tensor],
-    ) -> Result<(), TchError> {
-        let [mean, mean_square] = moments else {
-            return Ok(());
-        };
+    fn update(&self, mut change: Change<'_>) -> Result<(), TchError> {
         let Adam {
             beta1,
             beta2,
@@ -54,17 +44,20 @@ impl Rule for AdamRule {
             weight_decay,
             ..
         } = self.fields;
-        let mut gradient = gradient.shallow_clone();
-        if weight_decay > 0.0 && self.decoupled {
-            let _ = weight.f_mul_scalar_(1.0 - learning_rate * weight_decay)?;
-        } else if weight_decay > 0.0 {
-            gradient = gradient.f_add(&weight.f_mul_scalar(weight_decay)?)?;
+        if self.decoupled {
+            let shrink = 1.0 - change.learning_rate * weight_decay;
+            let _ = change.weight.f_mul_scalar_(shrink)?;
+        } else {
+            change.decay(weight_decay)?;
         }
-        let _ = mean.f_lerp_(&gradient, 1.0 - beta1)?;
-        let _ = mean_square.f_lerp_(&gradient.f_square()?, 1.0 - beta2)?;
+        let [mean, mean_square] = change.moments else {
+            return Ok(());
+        };
+        let _ = mean.f_lerp_(&change.gradient, 1.0 - beta1)?;
+        let _ = mean_square.f_lerp_(&change.gradient.f_square()?, 1.0 - beta2)?;
 
         // After 2^31 steps the power is 0 all the same.
-        let step = i32::try_from(step).unwrap_or(i32::MAX);
+        let step = i32::try_from(change.step).unwrap_or(i32::MAX);
         let (correction1, correction2) = (1.0 - beta1.powi(step), 1.0 - beta2.powi(step));
         let mut root = mean_square.f_sqrt()?;
         let _ = root
@@ -72,8 +65,8 @@ impl Rule for AdamRule {
             .f_add_scalar_(epsilon)?;
         let update = mean
             .f_div(&root)?
-            .f_mul_scalar_(learning_rate / correction1)?;
-        let _ = weight.f_sub_(&update)?;
+            .f_mul_scalar_(change.learning_rate / correction1)?;
+        let _ = change.weight.f_sub_(&update)?;
         Ok(())
     }
 }

@@ -10,7 +10,7 @@
 
 use tch::{TchError, Tensor};
 
-use super::{Rule, decayed};
+use super::{Change, Rule};
 use crate::recipe::{AdaDelta, AdaGrad, RmsProp};
 
 pub(super) struct AdaGradRule(pub(super) AdaGrad);
@@ -20,20 +20,12 @@ impl Rule for AdaGradRule {
         &["sum_square"]
     }
 
-    fn update(
-        &self,
-        _step: u64,
-        learning_rate: f64,
-        weight: &mut Tensor,
-        gradient: &Tensor,
-        moments: &mut [Tensor],
-    ) -> Result<(), TchError> {
-        let [sum] = moments else { return Ok(()) };
-        let gradient = decayed(weight, gradient, self.0.weight_decay)?;
-        let _ = sum.f_add_(&gradient.f_square()?)?;
+    fn update(&self, mut change: Change<'_>) -> Result<(), TchError> {
+        change.decay(self.0.weight_decay)?;
+        let [sum] = change.moments else { return Ok(()) };
+        let _ = sum.f_add_(&change.gradient.f_square()?)?;
         let root = sum.f_sqrt()?.f_add_scalar(self.0.epsilon)?;
-        let _ = weight.f_sub_(&gradient.f_div(&root)?.f_mul_scalar(learning_rate)?)?;
-        Ok(())
+        change.descend(&change.gradient.f_div(&root)?)
     }
 }
 
@@ -48,27 +40,19 @@ impl Rule for RmsPropRule {
         }
     }
 
-    fn update(
-        &self,
-        _step: u64,
-        learning_rate: f64,
-        weight: &mut Tensor,
-        gradient: &Tensor,
-        moments: &mut [Tensor],
-    ) -> Result<(), TchError> {
-        let Some((mean_square, velocity)) = moments.split_first_mut() else {
+    fn update(&self, mut change: Change<'_>) -> Result<(), TchError> {
+        change.decay(self.0.weight_decay)?;
+        let Some((mean_square, velocity)) = change.moments.split_first_mut() else {
             return Ok(());
         };
-        let gradient = decayed(weight, gradient, self.0.weight_decay)?;
-        let _ = mean_square.f_lerp_(&gradient.f_square()?, 1.0 - self.0.alpha)?;
+        let _ = mean_square.f_lerp_(&change.gradient.f_square()?, 1.0 - self.0.alpha)?;
         let root = mean_square.f_sqrt()?.f_add_scalar(self.0.epsilon)?;
-        let mut along = gradient.f_div(&root)?;
+        let mut along = change.gradient.f_div(&root)?;
         if let [velocity] = velocity {
             let _ = velocity.f_mul_scalar_(self.0.momentum)?.f_add_(&along)?;
             along = velocity.shallow_clone();
         }
-        let _ = weight.f_sub_(&along.f_mul_scalar(learning_rate)?)?;
-        Ok(())
+        change.descend(&along)
     }
 }
 
@@ -79,24 +63,18 @@ impl Rule for AdaDeltaRule {
         &["mean_square", "mean_square_step"]
     }
 
-    fn update(
-        &self,
-        _step: u64,
-        learning_rate: f64,
-        weight: &mut Tensor,
-        gradient: &Tensor,
-        moments: &mut [Tensor],
-    ) -> Result<(), TchError> {
-        let [mean_square, steps] = moments else {
+    fn update(&self, mut change: Change<'_>) -> Result<(), TchError> {
+        change.decay(self.0.weight_decay)?;
+        let [mean_square, steps] = change.moments else {
             return Ok(());
         };
         let AdaDelta { rho, epsilon, .. } = self.0;
-        let gradient = decayed(weight, gradient, self.0.weight_decay)?;
-        let _ = mean_square.f_lerp_(&gradient.f_square()?, 1.0 - rho)?;
+        let _ = mean_square.f_lerp_(&change.gradient.f_square()?, 1.0 - rho)?;
         let root = |square: &Tensor| square.f_add_scalar(epsilon)?.f_sqrt();
-        let step = root(steps)?.f_div(&root(mean_square)?)?.f_mul(&gradient)?;
+        let step = root(steps)?
+            .f_div(&root(mean_square)?)?
+            .f_mul(&change.gradient)?;
         let _ = steps.f_lerp_(&step.f_square()?, 1.0 - rho)?;
-        let _ = weight.f_sub_(&step.f_mul_scalar(learning_rate)?)?;
-        Ok(())
+        change.descend(&step)
     }
 }

@@ -19,39 +19,47 @@ trait Rule {
     /// The names of the moments kept for each parameter; they begin as 0.
     fn slots(&self) -> &'static [&'static str];
 
-    /// Changes `weight`; `step` counts from 1, `moments` are as many as there are slots.
-    fn update(
-        &self,
-        step: u64,
-        learning_rate: f64,
-        weight: &mut Tensor,
-        gradient: &Tensor,
-        moments: &mut [Tensor],
-    ) -> Result<(), TchError>;
+    /// Changes the weight.
+    fn update(&self, change: Change<'_>) -> Result<(), TchError>;
 }
 
-/// A gradient with `decay` times its weight added.
-fn decayed(weight: &Tensor, gradient: &Tensor, decay: f64) -> Result<Tensor, TchError> {
-    if decay > 0.0 {
-        gradient.f_add(&weight.f_mul_scalar(decay)?)
-    } else {
-        Ok(gradient.shallow_clone())
-    }
+/// One step of one parameter.
+struct Change<'t> {
+    /// Which step, from 1.
+    step: u64,
+    learning_rate: f64,
+    weight: &'t mut Tensor,
+    gradient: Tensor,
+    /// As many as the rule has slots.
+    moments: &'t mut [Tensor],
 }
 
-/// A gradient with that of the penalty of its weight: `l1 · sign w + 2 · l2 · w`.
-fn penalized(weight: &Tensor, gradient: &Tensor, penalty: &Penalty) -> Result<Tensor, TchError> {
-    let mut gradient = gradient.shallow_clone();
-    if weight.dim() < 2 && !penalty.biases {
-        return Ok(gradient);
+impl Change<'_> {
+    /// Adds `decay` times the weight to its gradient.
+    fn decay(&mut self, decay: f64) -> Result<(), TchError> {
+        if decay > 0.0 {
+            self.gradient = self.gradient.f_add(&self.weight.f_mul_scalar(decay)?)?;
+        }
+        Ok(())
     }
-    if penalty.l1 > 0.0 {
-        gradient = gradient.f_add(&weight.f_sign()?.f_mul_scalar(penalty.l1)?)?;
+
+    /// Adds the slope of the weight's penalty to its gradient: `l1 · sign w + 2 · l2 · w`.
+    fn penalize(&mut self, penalty: &Penalty) -> Result<(), TchError> {
+        if self.weight.dim() < 2 && !penalty.biases {
+            return Ok(());
+        }
+        if penalty.l1 > 0.0 {
+            let slope = self.weight.f_sign()?.f_mul_scalar(penalty.l1)?;
+            self.gradient = self.gradient.f_add(&slope)?;
+        }
+        self.decay(2.0 * penalty.l2)
     }
-    if penalty.l2 > 0.0 {
-        gradient = gradient.f_add(&weight.f_mul_scalar(2.0 * penalty.l2)?)?;
+
+    /// Steps against `along`.
+    fn descend(&mut self, along: &Tensor) -> Result<(), TchError> {
+        let step = along.f_mul_scalar(self.learning_rate)?;
+        self.weight.f_sub_(&step).map(|_| ())
     }
-    Ok(gradient)
 }
 
 /// A rule with its moments.
@@ -134,10 +142,15 @@ impl Optimizer {
         let _no_grad = tch::no_grad_guard();
         let moments = self.moments.iter_mut();
         for ((parameter, gradient), moments) in parameters.iter_mut().zip(gradients).zip(moments) {
-            let weight = &mut parameter.tensor;
-            let gradient = penalized(weight, gradient, &self.penalty)?;
-            self.rule
-                .update(self.step, learning_rate, weight, &gradient, moments)?;
+            let mut change = Change {
+                step: self.step,
+                learning_rate,
+                weight: &mut parameter.tensor,
+                gradient: gradient.shallow_clone(),
+                moments,
+            };
+            change.penalize(&self.penalty)?;
+            self.rule.update(change)?;
         }
         Ok(())
     }

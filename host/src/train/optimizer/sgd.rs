@@ -2,9 +2,9 @@
 //!
 //! `g ← g + λw`, `v ← μv + g`, `w ← w − η v`; with Nesterov's momentum `w ← w − η (g + μv)`.
 
-use tch::{TchError, Tensor};
+use tch::TchError;
 
-use super::{Rule, decayed};
+use super::{Change, Rule};
 use crate::recipe::Sgd;
 
 pub(super) struct SgdRule(pub(super) Sgd);
@@ -18,16 +18,10 @@ impl Rule for SgdRule {
         }
     }
 
-    fn update(
-        &self,
-        _step: u64,
-        learning_rate: f64,
-        weight: &mut Tensor,
-        gradient: &Tensor,
-        moments: &mut [Tensor],
-    ) -> Result<(), TchError> {
-        let mut along = decayed(weight, gradient, self.0.weight_decay)?;
-        if let [velocity] = moments {
+    fn update(&self, mut change: Change<'_>) -> Result<(), TchError> {
+        change.decay(self.0.weight_decay)?;
+        let mut along = change.gradient.shallow_clone();
+        if let [velocity] = change.moments {
             let _ = velocity.f_mul_scalar_(self.0.momentum)?.f_add_(&along)?;
             along = if self.0.nesterov {
                 along.f_add(&velocity.f_mul_scalar(self.0.momentum)?)?
@@ -35,7 +29,6 @@ impl Rule for SgdRule {
                 velocity.shallow_clone()
             };
         }
-        let _ = weight.f_sub_(&along.f_mul_scalar(learning_rate)?)?;
-        Ok(())
+        change.descend(&along)
     }
 }
