@@ -8,6 +8,7 @@ use toml::Spanned;
 use super::activation::Activation;
 use super::error::{Misfit, Source};
 use super::head::Head;
+use super::initialization::Initialization;
 use super::layer::LayerKind;
 use super::parameters::{Parameter, Role};
 use super::{RecipeError, check_name, shape, tagged};
@@ -39,6 +40,8 @@ pub struct ResolvedLayer {
     pub output_shape: Vec<usize>,
     /// The layer whose weights it has, where they are not its own.
     pub shares: Option<usize>,
+    /// What its weights begin as, its own or the whole network's; as [`Role`] says when not given.
+    pub init: Option<Initialization>,
     /// Weights and biases that learn, if they are its own.
     pub parameters: usize,
 }
@@ -50,6 +53,17 @@ impl ResolvedLayer {
             None => self.kind.tensors(&self.input_shape),
             Some(_) => Vec::new(),
         }
+    }
+
+    /// Whether it has weights that may begin otherwise.
+    fn check_init(&self) -> Result<(), Misfit> {
+        let wanted = "a layer with weights of its own";
+        let found = match self.shares {
+            Some(_) => "one that shares another's".to_owned(),
+            None if self.tensors().iter().any(Parameter::is_drawn) => return Ok(()),
+            None => format!("a {}", self.kind.type_name()),
+        };
+        Err(Misfit::field("init", wanted, found))
     }
 }
 
@@ -64,6 +78,7 @@ pub(super) fn read_layers(
         let place = format!("layer {}", index + 1);
         let mut take = |field| table.as_mut().remove(field);
         let (given, inputs, shares) = (take("name"), take("inputs"), take("shares"));
+        let init = take("init");
         let kind = tagged(source, table, &place, LayerKind::TYPES, LayerKind::read)?;
         let place = format!("{place} ({})", kind.type_name());
         let misfit = |misfit| source.misfit(start, &place, misfit);
@@ -89,8 +104,13 @@ pub(super) fn read_layers(
             input_shape,
             output_shape,
             shares,
+            init: None,
             parameters: 0,
         };
+        if let Some(value) = init {
+            layer.init = Some(Initialization::parse(source, start, &place, value)?);
+            layer.check_init().map_err(misfit)?;
+        }
         let learnt = layer.tensors().into_iter().filter(|t| t.role.learns());
         layer.parameters = learnt.map(|t| t.shape.iter().product::<usize>()).sum();
         layers.push(layer);

@@ -11,6 +11,7 @@ mod export;
 mod fields;
 mod graph;
 mod head;
+mod initialization;
 mod layer;
 mod optimize;
 mod parameters;
@@ -39,12 +40,13 @@ pub use fields::{
 };
 pub use graph::{Feed, ResolvedLayer};
 pub use head::{Aim, Head};
+pub use initialization::{Distribution, Initialization, Normal, Uniform};
 pub use layer::LayerKind;
 pub use optimize::{AdaDelta, AdaGrad, Adam, Loss, OptimizerKind, Penalty, RmsProp, Sgd};
 pub use parameters::{Parameter, Role};
 pub use schedule::{Cosine, OneCycle, Schedule, Step};
 pub use shape::shape;
-pub use size::{Pair, Size};
+pub use size::{Batch, Pair, Size};
 pub use stop::{Monitor, Stop};
 pub use window::{Padding, Windows};
 
@@ -88,7 +90,7 @@ pub struct Train {
     /// How often every training sample is seen.
     pub epochs: usize,
     /// Samples in one step.
-    pub batch: usize,
+    pub batch: Batch,
     /// All chance in training follows from it.
     pub seed: u64,
     /// How gradients change weights.
@@ -122,8 +124,10 @@ struct RawTrain {
     #[serde(default)]
     head: Vec<Spanned<head::RawHead>>,
     epochs: Size,
-    batch: Size,
+    batch: Batch,
     seed: u64,
+    #[serde(default)]
+    init: Option<Spanned<toml::Value>>,
     optimizer: Spanned<toml::Table>,
     #[serde(default)]
     schedule: Option<Spanned<toml::Table>>,
@@ -152,7 +156,7 @@ impl Recipe {
     /// With line, what was wanted and what was found.
     pub fn parse(text: &str, path: &Path) -> Result<Self, RecipeError> {
         let source = Source { path, text };
-        let raw: RawRecipe = toml::from_str(text).map_err(|source| RecipeError::Syntax {
+        let mut raw: RawRecipe = toml::from_str(text).map_err(|source| RecipeError::Syntax {
             path: path.to_path_buf(),
             source: Box::new(source),
         })?;
@@ -177,9 +181,15 @@ impl Recipe {
             values: data.series.is_some(),
             validation: data.validation,
         };
-        let layers = graph::read_layers(&source, raw.layer, samples.shape)?;
+        let mut layers = graph::read_layers(&source, raw.layer, samples.shape)?;
 
         let start = raw.train.span().start;
+        if let Some(init) = raw.train.as_mut().init.take() {
+            let start = init.span().start;
+            let init = Initialization::parse(&source, start, "[train]", init.into_inner())?;
+            let without = layers.iter_mut().filter(|layer| layer.init.is_none());
+            without.for_each(|layer| layer.init = Some(init));
+        }
         let train = read_train(&source, raw.train, &layers, &samples)?;
         graph::check(&layers, &train.heads)
             .map_err(|misfit| source.misfit(start, "[train]", misfit))?;
@@ -331,11 +341,10 @@ fn read_train(
         let check = stop.check(set.validation);
         check.map_err(|fault| misfit(*start, fault))?;
     }
-    let (epochs, batch) = (raw.epochs.get(), raw.batch.get());
     Ok(Train {
         heads,
-        epochs,
-        batch,
+        epochs: raw.epochs.get(),
+        batch: raw.batch,
         seed: raw.seed,
         optimizer,
         schedule,

@@ -13,7 +13,14 @@ pub struct Parameter {
     pub role: Role,
 }
 
-/// What a tensor of a layer begins as.
+impl Parameter {
+    /// Whether it is weights that begin by chance; `init` says how. Biases, gains and slopes are not.
+    pub fn is_drawn(&self) -> bool {
+        self.shape.len() > 1 && matches!(self.role, Role::Weight { .. } | Role::Uniform(_))
+    }
+}
+
+/// What a tensor of a layer begins as, where the recipe does not say.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Role {
     /// By chance, with the variance that He or Glorot give for so many inputs and outputs of a unit.

@@ -23,6 +23,25 @@ impl Size {
     }
 }
 
+/// Samples in one step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batch {
+    /// So many; the last step of an epoch has those that are left.
+    Samples(Size),
+    /// All: one step an epoch.
+    All,
+}
+
+impl Batch {
+    /// Samples in one step, of so many in an epoch.
+    pub fn of(self, samples: usize) -> usize {
+        match self {
+            Self::Samples(size) => size.get(),
+            Self::All => samples.max(1),
+        }
+    }
+}
+
 /// Height and width; a recipe may give one number for both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pair([usize; 2]);
@@ -75,6 +94,42 @@ impl<'de> Deserialize<'de> for Size {
             }
         }
         deserializer.deserialize_u64(Count)
+    }
+}
+
+impl<'de> Deserialize<'de> for Batch {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct SizeOrAll;
+        impl Visitor<'_> for SizeOrAll {
+            type Value = Batch;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "a whole number from 1 to {LARGEST}, or \"all\"")
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> Result<Batch, E> {
+                let error = || E::invalid_value(de::Unexpected::Unsigned(value), &self);
+                match usize::try_from(value) {
+                    Ok(size) if (1..=LARGEST).contains(&value) => Ok(Batch::Samples(Size(size))),
+                    _ => Err(error()),
+                }
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> Result<Batch, E> {
+                let error = || E::invalid_value(de::Unexpected::Signed(value), &self);
+                u64::try_from(value)
+                    .map_err(|_| error())
+                    .and_then(|value| self.visit_u64(value))
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<Batch, E> {
+                match text {
+                    "all" => Ok(Batch::All),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(text), &self)),
+                }
+            }
+        }
+        deserializer.deserialize_any(SizeOrAll)
     }
 }
 

@@ -282,3 +282,69 @@ fn a_series_wants_its_section_and_one_output() {
         has(&error.to_string(), &[words]);
     }
 }
+
+#[test]
+fn a_batch_is_so_many_or_all() {
+    let of = |batch: &str| parse(&SMALL.replace("batch = 64", &format!("batch = {batch}")));
+    let all = of("\"all\"").unwrap().train.batch;
+    assert_eq!((all, all.of(60_000)), (Batch::All, 60_000));
+    assert_eq!(of("64").unwrap().train.batch.of(60_000), 64);
+    for batch in ["\"some\"", "0", "-1", "65537", "1.5"] {
+        let error = of(batch).unwrap_err().to_string();
+        has(&error, &["line 28", "from 1 to 65536, or \"all\""]);
+    }
+}
+
+#[test]
+fn weights_begin_as_the_network_or_the_layer_says() {
+    let text = SMALL.replace(
+        "units = 10",
+        "units = 10\ninit = { type = \"uniform\", high = 1 }",
+    );
+    let recipe = parse(&format!("{text}init = \"he\"\n")).unwrap();
+    let inits: Vec<_> = recipe.layers().iter().map(|layer| layer.init).collect();
+    let he = Some(Initialization::He(Distribution::Uniform));
+    let (low, high) = (-0.05, 1.0);
+    let uniform = Some(Initialization::Uniform(Uniform { low, high }));
+    assert_eq!(inits, [he, he, he, uniform]);
+    assert_eq!(parse(SMALL).unwrap().layers()[0].init, None);
+
+    let network = |init: &str| parse(&format!("{SMALL}init = {init}\n")).unwrap_err();
+    for (init, words) in [
+        (
+            "\"hee\"",
+            &["[train]: init: type", "glorot, he, zeros", "`hee`"][..],
+        ),
+        ("7", &["init: type", "found 7"]),
+        ("{ mean = 1 }", &["init: type", "found none"]),
+        (
+            "{ type = \"he\", mean = 1 }",
+            &["init (he)", "`mean`", "`distribution`"],
+        ),
+        (
+            "{ type = \"zeros\", mean = 1 }",
+            &["init (zeros)", "`mean`"],
+        ),
+        (
+            "{ type = \"normal\", deviation = -1 }",
+            &["deviation", "from 0", "found -1"],
+        ),
+        ("{ type = \"normal\", mean = nan }", &["mean", "found NaN"]),
+        (
+            "{ type = \"uniform\", low = 1 }",
+            &["high", "from low, 1", "found 0.05"],
+        ),
+    ] {
+        has(&network(init).to_string(), &[&["line 31"], words].concat());
+    }
+    let flat = message("\"flatten\"", "\"flatten\"\ninit = \"he\"");
+    has(
+        &flat,
+        &[
+            "line 17",
+            "(flatten): init",
+            "with weights of its own",
+            "found a flatten",
+        ],
+    );
+}

@@ -4,6 +4,7 @@
 //! axes matters work on images in the device's order, NHWC: `flatten` puts them in HWC order, so the rows of a dense
 //! layer's weight after it are in HWC order as well.
 
+mod initial;
 mod layers;
 mod recurrent;
 
@@ -15,7 +16,7 @@ use super::TrainError;
 use super::values::from_values;
 use crate::checkpoint::{Checkpoint, Values};
 use crate::data::Stream;
-use crate::recipe::{Activation, Feed, LayerKind, Loss, Recipe, ResolvedLayer, Role};
+use crate::recipe::{Activation, Feed, LayerKind, Loss, Recipe, ResolvedLayer};
 use layers::{activate, device_order, libtorch_order};
 
 /// A weight, a bias, or a statistic.
@@ -69,38 +70,17 @@ fn size(value: usize) -> i64 {
 }
 
 impl Network {
-    /// New weights: He's uniform initialization before ReLU, Glorot's elsewhere, PyTorch's in recurrent layers;
-    /// biases 0.
-    ///
-    /// Sources: He et al. 2015, equation 10; Glorot and Bengio 2010, equation 16.
+    /// New weights, as the recipe says.
     pub(super) fn new(recipe: &Recipe, seed: u64, device: Device) -> Result<Self, TrainError> {
         Self::with(recipe, device, |index, layer| {
             let activations = readers(recipe, index).map(|layer| layer.kind.activation());
             let mut activations = activations.chain([layer.kind.activation()]);
-            let relu = activations.any(is_rectifier);
             let mut stream = Stream::new(seed, Stream::INIT, 0, index as u64);
-            let tensors = layer.tensors().into_iter();
-            let first = tensors.map(|tensor| {
-                let count: usize = tensor.shape.iter().product();
-                let mut even = |bound: f32| -> Vec<f32> {
-                    (0..count).map(|_| stream.uniform(-bound, bound)).collect()
-                };
-                let values = match tensor.role {
-                    Role::Weight { fan_in, fan_out } => {
-                        let variance = if relu {
-                            2.0 / fan_in as f32
-                        } else {
-                            2.0 / (fan_in + fan_out) as f32
-                        };
-                        even((3.0 * variance).sqrt())
-                    }
-                    Role::Uniform(bound) => even(bound),
-                    Role::Constant(value) | Role::Statistic(value) => vec![value; count],
-                };
-                let shape = tensor.shape;
-                Values { shape, values }
-            });
-            Ok(first.collect())
+            Ok(initial::tensors(
+                layer,
+                activations.any(is_rectifier),
+                &mut stream,
+            ))
         })
     }
 

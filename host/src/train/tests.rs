@@ -358,3 +358,28 @@ fn every_optimizer_learns() {
         assert!(losses[11] < 0.6 * losses[0], "{optimizer}: {losses:?}");
     }
 }
+
+/// A full batch: one step an epoch, on any number of threads, also after an interruption.
+#[test]
+fn a_full_batch_is_one_step_an_epoch() {
+    let scratch = Scratch::new("full");
+    let text = RECIPE.replace("batch = 16", "batch = \"all\"\ninit = \"glorot\"");
+    let recipe = Recipe::parse(&text, Path::new("tiny.toml")).unwrap();
+    let run = |threads: usize| {
+        let options = Options {
+            threads: Some(threads),
+            ..scratch.options(&format!("whole-{threads}"))
+        };
+        train(&recipe, &options, &mut ()).unwrap()
+    };
+    let whole = run(1);
+    assert_eq!((whole.progress.step, whole.history.len()), (3, 3));
+    assert!(bytes(&whole) == bytes(&run(2)));
+    let options = scratch.options("stopped");
+    train(&recipe, &options, &mut StopAfter(1)).unwrap();
+    let options = Options {
+        resume: true,
+        ..options
+    };
+    assert!(bytes(&train(&recipe, &options, &mut ()).unwrap()) == bytes(&whole));
+}

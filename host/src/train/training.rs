@@ -107,7 +107,8 @@ impl<'t> Training<'t> {
     }
 
     fn batches(&self) -> usize {
-        self.split.training.len().div_ceil(self.recipe.train.batch)
+        let samples = self.split.training.len();
+        samples.div_ceil(self.recipe.train.batch.of(samples))
     }
 
     /// All epochs that are left; `Break` when the observer stopped them.
@@ -160,7 +161,7 @@ impl<'t> Training<'t> {
         };
         let mut learning_rate = rate(self.progress.step.saturating_sub(1));
         for chunk in order
-            .chunks(self.recipe.train.batch)
+            .chunks(self.recipe.train.batch.of(order.len()))
             .skip(self.progress.batch)
         {
             let samples = Samples {

@@ -16,6 +16,8 @@ use crate::data::{Augmenter, DataSet};
 
 /// Samples of a shard when learning on a CPU: enough that operators are not all overhead.
 const LEARN: usize = 32;
+/// Shards that are learnt from before their gradients are summed: a bound on the memory of large batches.
+const AT_ONCE: usize = 64;
 /// Samples of a shard when evaluating.
 const EVALUATE: usize = 250;
 
@@ -36,6 +38,7 @@ pub(super) struct Samples<'s> {
 }
 
 /// What came of a batch.
+#[derive(Default)]
 pub(super) struct Learnt {
     /// Summed over the samples.
     pub(super) loss: f64,
@@ -66,14 +69,13 @@ impl Workers {
         chance: Chance,
     ) -> Result<Learnt, TrainError> {
         let scale = 1.0 / samples.indices.len().max(1) as f64;
-        let shards = self.shards(network, samples.indices, LEARN);
         let learn = |(shard, (network, indices)): (usize, (Network, &[usize]))| {
             let batch = Loader::new(samples.set, self.device).load(
                 indices,
                 samples.augmenter,
                 samples.epoch,
             )?;
-            // A batch has at most 65,536 samples, so shards fit in 32 bits.
+            // A data set has far fewer than 2^32 samples.
             let chance = Chance {
                 shard: shard as u32,
                 ..chance
@@ -91,14 +93,24 @@ impl Workers {
                 statistics: vec![outputs.statistics],
             })
         };
-        let learnt: Vec<Learnt> = self.pool.install(|| {
-            shards
-                .into_par_iter()
-                .enumerate()
-                .map(learn)
-                .collect::<Result<_, TrainError>>()
-        })?;
-        sum(learnt)
+        let mut total = Learnt::default();
+        let mut shards = self
+            .shards(network, samples.indices, LEARN)
+            .into_iter()
+            .enumerate();
+        loop {
+            let some: Vec<_> = shards.by_ref().take(AT_ONCE).collect();
+            if some.is_empty() {
+                return Ok(total);
+            }
+            let learnt: Vec<Learnt> = self.pool.install(|| {
+                let all = some.into_par_iter().map(learn);
+                all.collect::<Result<_, TrainError>>()
+            })?;
+            for shard in learnt {
+                total.add(shard)?;
+            }
+        }
     }
 
     /// Reads the samples at `indices`, unchanged.
@@ -152,25 +164,19 @@ impl Workers {
     }
 }
 
-/// Adds up what the shards learnt, in their order.
-fn sum(shards: Vec<Learnt>) -> Result<Learnt, TrainError> {
-    let mut total = Learnt {
-        loss: 0.0,
-        correct: 0,
-        gradients: Vec::new(),
-        statistics: Vec::new(),
-    };
-    for shard in shards {
-        total.statistics.extend(shard.statistics);
-        total.loss += shard.loss;
-        total.correct += shard.correct;
-        if total.gradients.is_empty() {
-            total.gradients = shard.gradients;
+impl Learnt {
+    /// Adds what one more shard learnt.
+    fn add(&mut self, shard: Self) -> Result<(), TrainError> {
+        self.statistics.extend(shard.statistics);
+        self.loss += shard.loss;
+        self.correct += shard.correct;
+        if self.gradients.is_empty() {
+            self.gradients = shard.gradients;
         } else {
-            for (gradient, more) in total.gradients.iter_mut().zip(&shard.gradients) {
+            for (gradient, more) in self.gradients.iter_mut().zip(&shard.gradients) {
                 let _ = gradient.f_add_(more)?;
             }
         }
+        Ok(())
     }
-    Ok(total)
 }

@@ -135,3 +135,90 @@ fn first_weights_follow_from_the_seed_and_have_hes_variance() {
     // Of 5184 uniform values: standard deviation of w² is 0.894 σ², so six of the mean are 7.5 %.
     assert!((variance / (2.0 / 81.0) - 1.0).abs() < 0.075, "{variance}");
 }
+
+/// Mean and variance of a dense layer's 784 · 10 weights, and its bias.
+fn beginning(init: &str) -> ([f64; 2], Vec<f32>) {
+    let text = recipe("")
+        .text
+        .replace("units = 10", &format!("units = 10\ninit = {init}"));
+    let recipe = Recipe::parse(&text, Path::new("t.toml")).unwrap();
+    let network = Network::new(&recipe, 1, Device::Cpu).unwrap();
+    let weights = network.parameters[0].tensor.to_kind(Kind::Double);
+    let [mean, variance] =
+        [weights.mean(Kind::Double), weights.var(false)].map(|x| x.double_value(&[]));
+    ([mean, variance], flat(&network.parameters[1].tensor))
+}
+
+/// Of 7840 numbers of deviation σ the mean's is σ / 88.5; the variance's is at most √2 σ² / 88.5: six of them.
+#[test]
+fn weights_begin_with_the_mean_and_variance_that_the_recipe_names() {
+    for (init, mean, variance) in [
+        ("\"normal\"", 0.0, 0.05 * 0.05),
+        ("{ type = \"normal\", mean = 3, deviation = 2 }", 3.0, 4.0),
+        ("\"uniform\"", 0.0, 0.1 * 0.1 / 12.0),
+        ("{ type = \"uniform\", low = 1, high = 3 }", 2.0, 1.0 / 3.0),
+        ("\"glorot\"", 0.0, 2.0 / 794.0),
+        (
+            "{ type = \"glorot\", distribution = \"normal\" }",
+            0.0,
+            2.0 / 794.0,
+        ),
+        ("\"he\"", 0.0, 2.0 / 784.0),
+        (
+            "{ type = \"he\", distribution = \"normal\" }",
+            0.0,
+            2.0 / 784.0,
+        ),
+    ] {
+        let (found, bias) = beginning(init);
+        let deviation = f64::sqrt(variance);
+        assert!(
+            (found[0] - mean).abs() < 6.0 * deviation / 88.5,
+            "{init}: {found:?}"
+        );
+        assert!(
+            (found[1] / variance - 1.0).abs() < 6.0 * 1.415 / 88.5,
+            "{init}: {found:?}"
+        );
+        assert_eq!(bias, [0.0; 10]);
+    }
+    assert_eq!(beginning("\"zeros\""), ([0.0; 2], vec![0.0; 10]));
+    assert_eq!(
+        beginning("{ type = \"normal\", deviation = 0 }").0,
+        [0.0; 2]
+    );
+}
+
+/// A normal distribution has 0.27 % beyond three deviations, an even one nothing.
+#[test]
+fn a_normal_beginning_has_tails() {
+    let text = recipe("")
+        .text
+        .replace("units = 10", "units = 10\ninit = \"normal\"");
+    let recipe = Recipe::parse(&text, Path::new("t.toml")).unwrap();
+    let weights = flat(&Network::new(&recipe, 1, Device::Cpu).unwrap().parameters[0].tensor);
+    let far = weights.iter().filter(|weight| weight.abs() > 0.15).count();
+    // Of 7840 a mean of 21.2 with a deviation of 4.6: within six of them.
+    assert!((1..49).contains(&far), "{far}");
+}
+
+/// Recurrent layers: both kernels, while biases begin as 0; gains and slopes stay.
+#[test]
+fn what_is_no_weight_is_not_drawn() {
+    let layers = "[[layer]]\ntype = \"batch_norm\"\n[[layer]]\ntype = \"reshape\"\nshape = [28, 28]\n\
+        [[layer]]\ntype = \"gru\"\nunits = 4\n[[layer]]\ntype = \"prelu\"";
+    let text = recipe(layers)
+        .text
+        .replace("epochs = 1", "epochs = 1\ninit = \"normal\"");
+    let recipe = Recipe::parse(&text, Path::new("t.toml")).unwrap();
+    let network = Network::new(&recipe, 1, Device::Cpu).unwrap();
+    for Parameter { name, tensor } in &network.parameters {
+        let values = flat(tensor);
+        match &**name {
+            "batch_norm_1.weight" => assert_eq!(values, [1.0]),
+            "prelu_1.weight" => assert_eq!(values, [0.25; 4]),
+            name if name.contains("bias") => assert!(values.iter().all(|&b| b == 0.0), "{name}"),
+            name => assert!(values.iter().all(|&w| w != 0.0 && w.abs() < 0.3), "{name}"),
+        }
+    }
+}
