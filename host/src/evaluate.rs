@@ -4,6 +4,7 @@ use nn_core::digest::Fnv1a;
 use nn_core::model::Model;
 use nn_core::session::{RunError, Session};
 use rayon::prelude::*;
+use serde::Serialize;
 
 use crate::data::DataSet;
 use crate::export::AlignedBytes;
@@ -39,6 +40,7 @@ pub enum EvaluateError<E> {
 /// What came of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
+    has_accuracy: bool,
     /// Samples read.
     pub samples: usize,
     /// Samples read rightly.
@@ -49,25 +51,46 @@ pub struct Evaluation {
     pub confusion: Vec<Vec<u32>>,
     /// Samples misread: index, label, prediction.
     pub misread: Vec<(usize, usize, usize)>,
-    /// How near the predictions are, for samples that want a number: then `correct` counts those on the right side of
-    /// the last number of their input.
-    pub fit: Option<Fit>,
+    /// How near the predictions are, number by number that a sample wants, in the unit of its column. Of a series,
+    /// `correct` counts those on the right side of the last number of their input.
+    pub fits: Vec<ColumnFit>,
+}
+
+/// How near the predictions of one number are.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ColumnFit {
+    /// What it is.
+    pub column: String,
+    /// How near.
+    #[serde(flatten)]
+    pub fit: Fit,
 }
 
 impl Evaluation {
     /// The share read rightly, from 0 to 1.
-    pub fn accuracy(&self) -> f64 {
+    pub fn share(&self) -> f64 {
         self.correct as f64 / self.samples.max(1) as f64
     }
 
-    fn new(classes: usize) -> Self {
+    /// That share; `None` where numbers are wanted that follow no others, and nothing is right or wrong.
+    pub fn accuracy(&self) -> Option<f64> {
+        self.has_accuracy.then(|| self.share())
+    }
+
+    /// How near the first number that is wanted comes, where there is one.
+    pub fn fit(&self) -> Option<Fit> {
+        self.fits.first().map(|first| first.fit)
+    }
+
+    fn new(classes: usize, has_accuracy: bool) -> Self {
         Self {
+            has_accuracy,
             samples: 0,
             correct: 0,
             digest: Fnv1a::new().finish(),
             confusion: vec![vec![0; classes]; classes],
             misread: Vec::new(),
-            fit: None,
+            fits: Vec::new(),
         }
     }
 
@@ -126,7 +149,7 @@ pub fn evaluate_here(
                         bytes.copy_from_slice(&input);
                     }
                     session.run().map_err(EvaluateError::Device)?;
-                    Ok(session.output(0).unwrap_or_default().to_vec())
+                    Ok(outputs(model, &session))
                 })
                 .collect();
             progress.inc(chunk.len() as u64);
@@ -136,41 +159,100 @@ pub fn evaluate_here(
     tally(model, set, answers?.into_iter().flatten().map(Ok))
 }
 
+/// The bytes of all outputs, one after another.
+fn outputs(model: &Model, session: &Session) -> Vec<u8> {
+    let all = (0..model.outputs().as_slice().len()).filter_map(|index| session.output(index));
+    all.flatten().copied().collect()
+}
+
 fn tally<E>(
     model: &Model,
     set: &DataSet,
     answers: impl Iterator<Item = Result<Vec<u8>, EvaluateError<E>>>,
 ) -> Result<Evaluation, EvaluateError<E>> {
     let output = model.output(0).ok_or(SampleError::DType("none"))?;
-    if output.elements() < set.classes {
+    // One output tells two classes apart.
+    let binary = set.classes == 2 && output.elements() == 1;
+    if output.elements() < set.classes && !binary {
         return Err(EvaluateError::Classes {
             wanted: set.classes,
             found: output.elements(),
         });
     }
-    let mut evaluation = Evaluation::new(output.elements());
+    let has_classes = set.classes > 0;
+    let classes = output.elements().max(set.classes);
+    let mut evaluation = Evaluation::new(classes, set.has_accuracy());
     let mut digest = Fnv1a::new();
     let mut predicted = Vec::new();
     for (answer, &label) in answers.zip(&set.labels) {
         let answer = answer?;
         digest.update(&answer);
-        let scores = sample::scores(&output, &answer)?;
-        match &set.values {
-            None => evaluation.count(label.into(), sample::prediction(&scores)),
-            Some(_) => predicted.push(f64::from(scores.first().copied().unwrap_or(0.0))),
+        let mut scores = heads(model, &answer)?;
+        if has_classes {
+            let told = scores.drain(..output.elements());
+            let prediction = match (binary, told.as_slice()) {
+                (true, score) => usize::from(score.first() > Some(&0.5)),
+                (false, scores) => sample::prediction(scores),
+            };
+            drop(told);
+            evaluation.count(label.into(), prediction);
+        } else {
+            evaluation.samples += 1;
         }
+        predicted.push(scores);
     }
     evaluation.digest = digest.finish();
-    if let Some(values) = &set.values {
-        let known = values.inputs.chunks(set.image_len().max(1));
-        let last = known.map(|input| f64::from(input.last().copied().unwrap_or(0.0)));
-        let truth: Vec<f64> = values.targets.iter().map(|&y| f64::from(y)).collect();
-        let fit = Fit::of(&truth, &predicted, &last.collect::<Vec<_>>());
-        evaluation.samples = fit.samples;
-        evaluation.correct = fit.hits;
-        evaluation.fit = Some(fit);
-    }
+    evaluation.compare(set, &predicted);
     Ok(evaluation)
+}
+
+/// The numbers of an answer: of the first output, and of those after it that the answer goes on with.
+fn heads(model: &Model, answer: &[u8]) -> Result<Vec<f32>, SampleError> {
+    let mut scores = Vec::new();
+    let mut rest = answer;
+    for index in 0..model.outputs().as_slice().len() {
+        let Some(output) = model.output(index) else {
+            break;
+        };
+        // A device answers with its first output alone.
+        if index > 0 && rest.is_empty() {
+            break;
+        }
+        let (bytes, after) = rest.split_at(output.bytes().min(rest.len()));
+        scores.extend(sample::scores(&output, bytes)?);
+        rest = after;
+    }
+    Ok(scores)
+}
+
+impl Evaluation {
+    /// How near the numbers `predicted` of each sample come to those of `set`.
+    fn compare(&mut self, set: &DataSet, predicted: &[Vec<f32>]) {
+        let Some(values) = &set.values else { return };
+        let width = values.columns.len();
+        for (at, column) in values.columns.iter().enumerate() {
+            let told = predicted.iter().filter_map(|numbers| numbers.get(at));
+            let told: Vec<f64> = told.map(|&number| column.number(number)).collect();
+            if told.len() < predicted.len() {
+                break;
+            }
+            let truth = values.targets.iter().skip(at).step_by(width);
+            let truth: Vec<f64> = truth.map(|&number| column.number(number)).collect();
+            let fit = match values.series {
+                false => Fit::plain(&truth, &told),
+                true => {
+                    let known = values.inputs.chunks(set.image_len().max(1));
+                    let last = known.map(|input| input.last().copied().unwrap_or(0.0));
+                    let last: Vec<f64> = last.map(|number| column.number(number)).collect();
+                    let fit = Fit::of(&truth, &told, &last);
+                    self.correct = fit.hits;
+                    fit
+                }
+            };
+            let column = column.name.clone();
+            self.fits.push(ColumnFit { column, fit });
+        }
+    }
 }
 
 #[cfg(test)]

@@ -28,6 +28,12 @@ pub struct Fit {
 }
 
 impl Fit {
+    /// Compares `predicted` with `truth`, which follow no others.
+    pub fn plain(truth: &[f64], predicted: &[f64]) -> Self {
+        // Nothing moves away from itself.
+        Self::of(truth, predicted, truth)
+    }
+
     /// Compares `predicted` with `truth`; `before` is what each number is said to rise or fall from.
     pub fn of(truth: &[f64], predicted: &[f64], before: &[f64]) -> Self {
         let samples = truth.len().min(predicted.len()).min(before.len());

@@ -19,11 +19,11 @@ pub struct EpochRow {
     pub epoch: usize,
     /// Mean loss while learning, with augmentation and dropout.
     pub train_loss: f64,
-    /// Accuracy while learning, with augmentation and dropout.
-    pub train_accuracy: f64,
+    /// Accuracy while learning, with augmentation and dropout; of numbers there is none.
+    pub train_accuracy: Option<f64>,
     /// Mean loss on the samples held out, when there are any.
     pub val_loss: Option<f64>,
-    /// Accuracy on the samples held out, when there are any.
+    /// Accuracy on the samples held out, when there are any, and it has one.
     pub val_accuracy: Option<f64>,
     /// The learning rate of the epoch's last step.
     pub learning_rate: f64,
@@ -65,11 +65,12 @@ pub fn write(path: &Path, rows: &[EpochRow]) -> Result<(), HistoryError> {
     let optional = |value: Option<f64>| value.map(|value| value.to_string()).unwrap_or_default();
     for row in rows {
         let (val_loss, val_accuracy) = (optional(row.val_loss), optional(row.val_accuracy));
+        let train_accuracy = optional(row.train_accuracy);
         // Writing to a String cannot fail.
         let _ = writeln!(
             text,
-            "{},{},{},{val_loss},{val_accuracy},{},{:.3}",
-            row.epoch, row.train_loss, row.train_accuracy, row.learning_rate, row.seconds
+            "{},{},{train_accuracy},{val_loss},{val_accuracy},{},{:.3}",
+            row.epoch, row.train_loss, row.learning_rate, row.seconds
         );
     }
     std::fs::write(path, text).map_err(|source| HistoryError::File {
@@ -128,7 +129,7 @@ fn row(line: &str) -> Option<EpochRow> {
     let row = EpochRow {
         epoch: next()?.parse().ok()?,
         train_loss: next()?.parse().ok()?,
-        train_accuracy: next()?.parse().ok()?,
+        train_accuracy: optional(next()?)?,
         val_loss: optional(next()?)?,
         val_accuracy: optional(next()?)?,
         learning_rate: next()?.parse().ok()?,
@@ -147,7 +148,7 @@ mod tests {
         let row = EpochRow {
             epoch: 1,
             train_loss: 0.1 + 0.2,
-            train_accuracy: 0.9,
+            train_accuracy: Some(0.9),
             val_loss: Some(0.25),
             val_accuracy: None,
             learning_rate: 1e-3,

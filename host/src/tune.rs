@@ -161,7 +161,7 @@ pub fn tune(
     let stops = stops(steps, plan.checkpoints);
     let mut curve = vec![CurvePoint {
         samples: 0,
-        accuracy: before.accuracy(),
+        accuracy: before.share(),
     }];
     let mut course = Course::default();
     let progress = ui.progress("learning", steps as u64);
@@ -189,7 +189,7 @@ pub fn tune(
     let after = measure(device, "after")?;
     curve.push(CurvePoint {
         samples: steps,
-        accuracy: after.accuracy(),
+        accuracy: after.share(),
     });
     Ok(Tuning {
         before,
@@ -219,7 +219,7 @@ fn accuracy_here(blob: &Blob, test: &DataSet, progress: &Progress) -> Result<f64
     let silent = Ui::silent().progress("curve", test.len() as u64);
     progress.message("measuring what was learnt");
     evaluate_here(&blob.model(), test, &silent)
-        .map(|evaluation| evaluation.accuracy())
+        .map(|evaluation| evaluation.share())
         .map_err(|error| TuneError::Host(error.to_string()))
 }
 

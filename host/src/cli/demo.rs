@@ -99,7 +99,7 @@ impl From<&Evaluation> for Inference {
     fn from(evaluation: &Evaluation) -> Self {
         Self {
             samples: evaluation.samples,
-            accuracy: evaluation.accuracy(),
+            accuracy: evaluation.share(),
             digest: format!("{:016x}", evaluation.digest),
         }
     }
@@ -110,8 +110,8 @@ impl From<&Tuning> for Learning {
         Self {
             samples: tuning.steps,
             test_samples: tuning.after.samples,
-            accuracy_before: tuning.before.accuracy(),
-            accuracy_after: tuning.after.accuracy(),
+            accuracy_before: tuning.before.share(),
+            accuracy_after: tuning.after.share(),
             digest_after: format!("{:016x}", tuning.after.digest),
             digest: format!("{:016x}", tuning.digest),
         }
@@ -189,7 +189,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         && tuned_here.weights == tuned_there.weights;
     let report = Report {
         math: MATH,
-        host_accuracy: whole.accuracy(),
+        host_accuracy: whole.share(),
         host_samples: whole.samples,
         device: args.on.to_string(),
         shift: args.shift.to_string(),

@@ -7,7 +7,7 @@ use anyhow::Context;
 use host::blob::Blob;
 use host::data::{self, DataSet, Part};
 use host::device::Place;
-use host::evaluate::{Evaluation, evaluate, evaluate_here};
+use host::evaluate::{ColumnFit, Evaluation, evaluate, evaluate_here};
 use host::report::{self, Misread};
 use host::ui::Ui;
 use nn_core::link::StackUse;
@@ -55,7 +55,10 @@ struct Report<'r> {
     shift: String,
     samples: usize,
     correct: usize,
-    accuracy: f64,
+    /// Null where numbers are wanted that follow no others.
+    accuracy: Option<f64>,
+    /// How near each number comes that a sample wants.
+    fits: &'r [ColumnFit],
     digest: String,
     /// The functions of f32 that the digests are of.
     math: &'static str,
@@ -84,6 +87,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             samples: evaluation.samples,
             correct: evaluation.correct,
             accuracy: evaluation.accuracy(),
+            fits: &evaluation.fits,
             digest: format!("{:016x}", evaluation.digest),
             math: MATH,
             seconds,
@@ -92,15 +96,27 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             stack,
         })?;
     } else {
+        let right = match evaluation.accuracy() {
+            Some(share) => format!(
+                "{} of {} right, accuracy {:.2} %",
+                evaluation.correct,
+                evaluation.samples,
+                100.0 * share
+            ),
+            None => format!("{} samples", evaluation.samples),
+        };
         ui.result(format_args!(
-            "{} on {}: {} of {} right, accuracy {:.2} %, digest {:016x}, {seconds:.1} s",
+            "{} on {}: {right}, digest {:016x}, {seconds:.1} s",
             blob.model().name(),
             args.place.on,
-            evaluation.correct,
-            evaluation.samples,
-            100.0 * evaluation.accuracy(),
             evaluation.digest,
         ));
+        for ColumnFit { column, fit } in &evaluation.fits {
+            let (r2, mae, rmse) = (fit.r2, fit.mae, fit.rmse);
+            ui.result(format_args!(
+                "  {column}: R² {r2:.4}, MAE {mae:.5}, RMSE {rmse:.5}"
+            ));
+        }
     }
     if let Some(directory) = &args.pictures {
         for picture in pictures(directory, &evaluation, &set)? {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::ValueEnum;
 use host::checkpoint::{Checkpoint, CheckpointError};
-use host::export::{self, Options, Report, Room, Target};
+use host::evaluate::ColumnFit;
+use host::export::{self, Exported, Options, Report, Room, Target};
 use host::paths;
 use host::recipe::{Format, Recipe};
 use host::ui::Ui;
@@ -206,15 +207,15 @@ pub(crate) fn print(report: &Report, ui: &Ui) {
     ];
     let mut table = ui.table(&header, &[1, 2, 3, 4, 5, 6]);
     for model in &report.models {
-        let inspection = &model.inspection;
+        let (inspection, difference) = (&model.inspection, model.difference);
         let arena_train = match inspection.train {
             Some(_) => inspection.arena_train.to_string(),
             None => "-".to_owned(),
         };
         table.add_row([
             paths::shorten(&model.path).display().to_string(),
-            format!("{:.2} %", 100.0 * model.accuracy),
-            format!("{:+.2}", model.difference),
+            score(model),
+            difference.map_or_else(String::new, |points| format!("{points:+.2}")),
             inspection.flash.to_string(),
             inspection.arena_infer.to_string(),
             arena_train,
@@ -227,6 +228,18 @@ pub(crate) fn print(report: &Report, ui: &Ui) {
          a card lies beside each model",
         report.samples, report.data_set, report.calibration
     ));
+}
+
+/// Accuracy, or how near the numbers come.
+fn score(model: &Exported) -> String {
+    let accuracy = model
+        .accuracy
+        .map(|share| format!("{:.2} %", 100.0 * share));
+    let fits = model
+        .fits
+        .iter()
+        .map(|ColumnFit { column, fit }| format!("{column}: R² {:.4}", fit.r2));
+    accuracy.unwrap_or_else(|| fits.collect::<Vec<_>>().join(", "))
 }
 
 /// Which layers are not packed, and why.

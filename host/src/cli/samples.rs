@@ -8,6 +8,7 @@ use host::data::{self, DataSet, Part, Shift};
 use host::device::{self, Device, Place};
 use host::export::Builder;
 use host::plan::{SpecRequest, with_real_outputs};
+use host::recipe::Recipe;
 use host::ui::Ui;
 use nn_core::model::Model;
 
@@ -17,7 +18,10 @@ pub(crate) struct Samples {
     /// The data set; `mote data` lists them.
     #[arg(long, default_value = "mnist")]
     pub(crate) set: String,
-    /// Where its files lie, when not in the cache.
+    /// The samples of a recipe, instead: the rows of its table, the days of its series.
+    #[arg(long, value_name = "FILE.toml", conflicts_with = "set")]
+    recipe: Option<PathBuf>,
+    /// Where the files lie, when not in the cache; of a table or series, its file.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
     /// What befalls each image: none, rot90, rot180, rot270, invert, shiftN or shift:DX,DY.
@@ -30,6 +34,7 @@ impl Samples {
     pub(crate) fn new(data: Option<PathBuf>, shift: Shift) -> Self {
         Self {
             set: "mnist".to_owned(),
+            recipe: None,
             data,
             shift,
         }
@@ -37,7 +42,11 @@ impl Samples {
 
     /// The first `limit` samples of one part, shifted.
     pub(crate) fn load(&self, part: Part, limit: Option<usize>) -> anyhow::Result<DataSet> {
-        let set = data::set(&self.set)?.load(self.data.as_deref(), part)?;
+        let folder = self.data.as_deref();
+        let set = match &self.recipe {
+            Some(recipe) => Recipe::load(recipe)?.load_data(folder, part)?,
+            None => data::set(&self.set)?.load(folder, part)?,
+        };
         let set = match limit {
             Some(limit) => set.first(limit),
             None => set,

@@ -197,14 +197,14 @@ mod with_libtorch {
             }))?;
             return Ok(());
         }
+        let samples = test.samples;
+        let right = match test.accuracy {
+            Some(share) => format!("{:.2} % of {samples} test samples right", share * 100.0),
+            None => format!("{samples} test samples"),
+        };
         ui.result(format_args!(
-            "{}: {:.2} % of {} test samples right, loss {:.4}, {} parameters, {:.1} s",
-            recipe.name,
-            test.accuracy * 100.0,
-            test.samples,
-            test.loss,
-            outcome.parameters,
-            outcome.seconds
+            "{}: {right}, loss {:.4}, {} parameters, {:.1} s",
+            recipe.name, test.loss, outcome.parameters, outcome.seconds
         ));
         if let Some((stop, best)) = recipe.train.stop.zip(outcome.progress.best) {
             let (done, epochs) = (outcome.progress.epoch, outcome.progress.epochs);
@@ -265,8 +265,12 @@ mod with_libtorch {
             if let (Some(bar), Some(plan)) = (&self.bar, &self.plan) {
                 let samples = running.samples.max(1) as f64;
                 let accuracy = running.correct as f64 / samples * 100.0;
+                let accuracy = match plan.has_accuracy {
+                    true => format!("  accuracy {accuracy:.2} %"),
+                    false => String::new(),
+                };
                 bar.message(format_args!(
-                    "epoch {epoch}/{}  loss {:.4}  accuracy {accuracy:.2} %",
+                    "epoch {epoch}/{}  loss {:.4}{accuracy}",
                     plan.epochs,
                     running.loss / samples,
                 ));
@@ -281,20 +285,18 @@ mod with_libtorch {
 
         fn epoch(&mut self, row: &EpochRow) {
             let Some(bar) = &self.bar else { return };
-            let validation = match (row.val_loss, row.val_accuracy) {
-                (Some(loss), Some(accuracy)) => {
-                    format!(
-                        "  validation loss {loss:.4}, accuracy {:.2} %",
-                        accuracy * 100.0
-                    )
-                }
-                _ => String::new(),
+            let told = |loss: f64, accuracy: Option<f64>| match accuracy {
+                Some(share) => format!("loss {loss:.4}, accuracy {:.2} %", share * 100.0),
+                None => format!("loss {loss:.6}"),
+            };
+            let validation = match row.val_loss {
+                Some(loss) => format!("  validation {}", told(loss, row.val_accuracy)),
+                None => String::new(),
             };
             bar.line(format_args!(
-                "  epoch {:>2}: loss {:.4}, accuracy {:.2} %{validation}  ({:.1} s)",
+                "  epoch {:>2}: {}{validation}  ({:.1} s)",
                 row.epoch,
-                row.train_loss,
-                row.train_accuracy * 100.0,
+                told(row.train_loss, row.train_accuracy),
                 row.seconds
             ));
         }

@@ -13,6 +13,7 @@ mod samples;
 mod series;
 mod series_error;
 mod shift;
+mod table;
 mod usps;
 mod windows;
 pub mod writers;
@@ -24,10 +25,11 @@ pub use check::{FileCheck, FileState, check};
 pub use idx::{Idx, IdxError};
 pub use mat::MatError;
 pub use rng::Stream;
-pub use samples::{DataSet, Split, Values};
+pub use samples::{Column, DataSet, Split, Values};
 pub use series::{Series, SeriesFile};
 pub use series_error::SeriesError;
 pub use shift::{Shift, ShiftError, UnknownShift};
+pub use table::{Missing, Order, Scaling, Table, TableError};
 pub use windows::Windows;
 
 use crate::paths;
@@ -46,7 +48,21 @@ pub const SERIES: SetInfo = SetInfo {
     source: "any CSV file with a date and a close in each row",
     fetch: "",
     files: &[],
-    load: |_, _, _| Err(DataError::Series(SeriesError::NoRecipe)),
+    load: |_, _, _| Err(DataError::NoRecipe("series")),
+};
+
+/// A sample in each row, of any CSV file: a recipe's `[data.table]` says which.
+pub const TABLE: SetInfo = SetInfo {
+    name: "table",
+    folder: "table",
+    title: "a sample in each row, from a CSV file",
+    shape: [1, 1, 0],
+    classes: &[],
+    samples: [0, 0],
+    source: "any CSV file",
+    fetch: "",
+    files: &[],
+    load: |_, _, _| Err(DataError::NoRecipe("table")),
 };
 
 /// The environment variable that says where data sets lie, as `--data` does.
@@ -156,6 +172,14 @@ pub enum DataError {
     /// A series that cannot be read, or is too short.
     #[error(transparent)]
     Series(#[from] SeriesError),
+    /// A table that cannot be read, or is too short.
+    #[error(transparent)]
+    Table(Box<TableError>),
+    /// A set that is nothing without a recipe.
+    #[error(
+        "the set `{0}` wants a recipe that says which file it is: `[data.{0}]`, and --recipe FILE where a model is tested"
+    )]
+    NoRecipe(&'static str),
     /// A domain shift that does not fit the images.
     #[error(transparent)]
     Shift(#[from] ShiftError),
@@ -167,6 +191,12 @@ pub enum DataError {
         /// Why.
         source: std::io::Error,
     },
+}
+
+impl From<TableError> for DataError {
+    fn from(error: TableError) -> Self {
+        Self::Table(Box::new(error))
+    }
 }
 
 /// Finds a data set by the name that recipes use.
@@ -182,7 +212,7 @@ pub fn set(name: &str) -> Result<&'static SetInfo, DataError> {
             wanted: SETS
                 .iter()
                 .map(|set| set.name)
-                .chain([SERIES.name])
+                .chain([SERIES.name, TABLE.name])
                 .collect::<Vec<_>>()
                 .join(", "),
         })

@@ -29,6 +29,8 @@ impl Stream {
     pub const WRITERS: u64 = 8;
     /// Which writers a resampled count is of.
     pub const BOOTSTRAP: u64 = 9;
+    /// Which rows of a table are learnt from.
+    pub const TABLE: u64 = 10;
 
     /// The stream of `purpose`, for instance of one sample (`index`) in one `epoch`.
     pub fn new(seed: u64, purpose: u64, epoch: u64, index: u64) -> Self {

@@ -1,31 +1,71 @@
 //! Samples in memory: chosen, divided, shifted, and as the bytes that a model reads.
 
 use nn_core::tensor::Tensor;
+use serde::Serialize;
 
 use super::{Shift, ShiftError, Stream};
 use crate::sample::{self, SampleError};
 
-/// Samples of real numbers, and what is wanted of each.
+/// Samples of real numbers, and the numbers that are wanted of each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Values {
     /// All inputs one after another.
     pub inputs: Vec<f32>,
-    /// One number for each sample.
+    /// One number of each sample for each of `columns`, sample by sample; none where a class alone is wanted.
     pub targets: Vec<f32>,
+    /// What the wanted numbers are.
+    pub columns: Vec<Column>,
+    /// What the numbers of an input are, where they have names.
+    pub features: Vec<Column>,
+    /// Whether samples follow each other in time, and the wanted number is what comes after the input's last.
+    pub series: bool,
 }
 
-/// Samples, in memory: labelled images, or numbers with a number each.
+/// A column of numbers, and how they were scaled.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Column {
+    /// Its name.
+    pub name: String,
+    /// What was taken from each number.
+    pub center: f64,
+    /// What each was then divided by.
+    pub scale: f64,
+}
+
+impl Column {
+    /// A column whose numbers are as they were.
+    pub fn plain(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            center: 0.0,
+            scale: 1.0,
+        }
+    }
+
+    /// What a network reads or gives for `number`.
+    pub fn scaled(&self, number: f64) -> f32 {
+        // Rounded once.
+        ((number - self.center) / self.scale) as f32
+    }
+
+    /// The number that a scaled one stands for.
+    pub fn number(&self, scaled: f32) -> f64 {
+        f64::from(scaled) * self.scale + self.center
+    }
+}
+
+/// Samples, in memory: labelled images, or numbers with a class or numbers each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DataSet {
     /// The set's name.
     pub name: String,
-    /// Height, width and channels of one image.
+    /// Height, width and channels of one image; 1, 1 and its numbers of a row of a table.
     pub shape: [usize; 3],
     /// How many classes the labels tell apart.
     pub classes: usize,
     /// All images one after another, each in HWC order.
     pub images: Vec<u8>,
-    /// The class of each image, below `classes`; 0 for samples that are no images.
+    /// The class of each sample, below `classes`; 0 where numbers alone are wanted.
     pub labels: Vec<u8>,
     /// The samples, where they are no images.
     pub values: Option<Values>,
@@ -40,6 +80,16 @@ impl DataSet {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.labels.is_empty()
+    }
+
+    /// Whether samples follow each other in time.
+    pub fn is_series(&self) -> bool {
+        self.values.as_ref().is_some_and(|values| values.series)
+    }
+
+    /// Whether a sample is read rightly or not: it has a class, or a price that rises or falls.
+    pub fn has_accuracy(&self) -> bool {
+        self.classes > 0 || self.is_series()
     }
 
     /// Bytes of one image.
@@ -101,7 +151,10 @@ impl DataSet {
             Some(all) => {
                 values = Some(Values {
                     inputs: gather(&all.inputs, len, indices),
-                    targets: gather(&all.targets, 1, indices),
+                    targets: gather(&all.targets, all.columns.len(), indices),
+                    columns: all.columns.clone(),
+                    features: all.features.clone(),
+                    series: all.series,
                 });
             }
         }
@@ -127,7 +180,7 @@ impl DataSet {
         let mut order: Vec<usize> = (0..self.len()).collect();
         // A share of a count: never negative, never above the count.
         let held_out = ((self.len() as f64) * validation).round() as usize;
-        if self.values.is_some() {
+        if self.is_series() {
             let validation = order.split_off(self.len().saturating_sub(held_out));
             return Split {
                 training: order,
@@ -145,8 +198,15 @@ impl DataSet {
     /// The set with `shift` applied to every image.
     ///
     /// # Errors
-    /// When the shift does not fit the images' shape.
+    /// When the shift does not fit the images' shape, or samples are no images.
     pub fn shifted(&self, shift: Shift) -> Result<Self, ShiftError> {
+        if shift == Shift::None {
+            return Ok(self.clone());
+        }
+        if self.values.is_some() {
+            let set = self.name.clone();
+            return Err(ShiftError::NoImages { shift, set });
+        }
         let mut images = Vec::with_capacity(self.images.len());
         for (image, _) in self.iter() {
             images.extend(shift.apply(image, self.shape)?);

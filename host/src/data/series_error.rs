@@ -135,7 +135,4 @@ pub enum SeriesError {
         /// The series.
         name: String,
     },
-    /// A set that only a recipe can load.
-    #[error("a series has no files of its own: train a recipe with [data.series]")]
-    NoRecipe,
 }

@@ -41,6 +41,14 @@ pub enum ShiftError {
         /// Columns of the image.
         width: usize,
     },
+    /// Samples are numbers, or prices.
+    #[error("{shift} wants images: a sample of {set} is none")]
+    NoImages {
+        /// The shift.
+        shift: Shift,
+        /// The set.
+        set: String,
+    },
     /// The pixels are not as many as the shape says.
     #[error("an image of shape {shape:?} wants {wanted} bytes, found {found}")]
     Length {

@@ -11,7 +11,7 @@
 
 use std::ops::Range;
 
-use super::{DataSet, Part, Series, SeriesError, Values};
+use super::{Column, DataSet, Part, Series, SeriesError, Values};
 
 /// A series cut into samples.
 #[derive(Debug, Clone)]
@@ -103,7 +103,13 @@ impl<'s> Windows<'s> {
             classes: 0,
             images: Vec::new(),
             labels: vec![0; targets.len()],
-            values: Some(Values { inputs, targets }),
+            values: Some(Values {
+                inputs,
+                targets,
+                columns: vec![Column::plain(&self.series.column)],
+                features: Vec::new(),
+                series: true,
+            }),
         }
     }
 }

@@ -42,6 +42,8 @@ impl Range {
 /// What an int8 blob needs to know of each layer.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ranges {
+    /// The range of a sample's numbers; of pixels the one that they may have.
+    input: Range,
     /// The range of what each of its nodes gives, its own output last; nothing where that is not stored.
     outputs: Vec<Vec<Range>>,
     /// What each direction of a recurrent layer keeps.
@@ -80,6 +82,7 @@ impl Ranges {
             )?;
 
         let mut ranges = Self {
+            input: input(set),
             outputs: vec![Vec::new(); network.layers.len()],
             states: vec![Vec::new(); network.layers.len()],
         };
@@ -96,6 +99,11 @@ impl Ranges {
         Ok(ranges)
     }
 
+    /// The range of a sample's numbers.
+    pub(super) fn input(&self) -> Range {
+        self.input
+    }
+
     /// The range of layer `index`'s output.
     pub(super) fn of(&self, index: usize) -> Option<Range> {
         self.outputs.get(index)?.last().copied()
@@ -110,6 +118,18 @@ impl Ranges {
     pub(super) fn states(&self, index: usize) -> &[States] {
         self.states.get(index).map_or(&[], Vec::as_slice)
     }
+}
+
+/// The range of a sample's numbers.
+fn input(set: &DataSet) -> Range {
+    let pixels = Range { min: 0.0, max: 1.0 };
+    let numbers = set.values.as_ref().map(|values| {
+        let numbers = values.inputs.iter();
+        numbers.fold(Range::NOTHING, |range, &x| {
+            range.join(Range { min: x, max: x })
+        })
+    });
+    numbers.unwrap_or(pixels)
 }
 
 /// What was seen of a node.

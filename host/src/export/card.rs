@@ -5,6 +5,7 @@
 use std::fmt::{self, Display, Formatter};
 
 use super::{Exported, Inspection, Report};
+use crate::evaluate::ColumnFit;
 use crate::recipe::shape;
 
 /// A card, displayed as Markdown.
@@ -22,6 +23,7 @@ impl Display for Card<'_> {
         let inspection = &exported.inspection;
         writeln!(text, "# {}\n\n{}\n", inspection.name, report.description)?;
         facts(text, report, exported)?;
+        columns(text, report)?;
         layers(text, inspection)?;
         origin(text, report, exported)
     }
@@ -29,7 +31,6 @@ impl Display for Card<'_> {
 
 fn facts(text: &mut Formatter<'_>, report: &Report, exported: &Exported) -> fmt::Result {
     let inspection = &exported.inspection;
-    let f32_accuracy = 100.0 * report.f32_accuracy;
     writeln!(text, "| | |\n|---|---|")?;
     let numbers = match exported.format.as_str() {
         "f32" => "f32",
@@ -42,24 +43,30 @@ fn facts(text: &mut Formatter<'_>, report: &Report, exported: &Exported) -> fmt:
         }
     };
     writeln!(text, "| numbers | {numbers} |")?;
-    match &exported.fit {
-        None => writeln!(
+    let (samples, set) = (exported.samples, &report.data_set);
+    match (exported.accuracy, exported.fit) {
+        (_, Some(fit)) if report.series => writeln!(
             text,
-            "| accuracy | {:.2} % of {} test samples of {} (the network in f32: {f32_accuracy:.2} %) |",
-            100.0 * exported.accuracy,
-            exported.samples,
-            report.data_set,
-        )?,
-        Some(fit) => writeln!(
-            text,
-            "| fit | R² {:.4}, MAE {:.5}, RMSE {:.5} (scaled) on the last {} days of {}; direction told rightly: {:.1} % |",
+            "| fit | R² {:.4}, MAE {:.5}, RMSE {:.5} (scaled) on the last {samples} days of {set}; direction told rightly: {:.1} % |",
             fit.r2,
             fit.mae,
             fit.rmse,
-            exported.samples,
-            report.data_set,
             100.0 * fit.direction.unwrap_or(0.0),
         )?,
+        (Some(accuracy), _) => writeln!(
+            text,
+            "| accuracy | {:.2} % of {samples} test samples of {set} (the network in f32: {:.2} %) |",
+            100.0 * accuracy,
+            100.0 * report.f32_accuracy.unwrap_or(accuracy),
+        )?,
+        (None, _) => {}
+    }
+    for ColumnFit { column, fit } in exported.fits.iter().filter(|_| !report.series) {
+        writeln!(
+            text,
+            "| fit of {column} | R² {:.4}, MAE {:.5}, RMSE {:.5} on {samples} test samples of {set} |",
+            fit.r2, fit.mae, fit.rmse
+        )?;
     }
     for (name, endpoint) in [("input", &inspection.input), ("output", &inspection.output)] {
         let dims: Vec<usize> = endpoint.shape.iter().map(|&dim| dim as usize).collect();
@@ -98,6 +105,25 @@ fn facts(text: &mut Formatter<'_>, report: &Report, exported: &Exported) -> fmt:
         "| digest of the answers to those samples | `{}` |\n",
         exported.output_digest
     )
+}
+
+/// What a device must know to read a row of a table, and to understand the answer.
+fn columns(text: &mut Formatter<'_>, report: &Report) -> fmt::Result {
+    if report.inputs.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        text,
+        "## Columns\n\nThe network reads and gives (number − center) / scale.\n\n\
+         | | column | center | scale |\n|---|---|---:|---:|"
+    )?;
+    let inputs = report.inputs.iter().map(|column| ("input", column));
+    let outputs = report.outputs.iter().map(|column| ("output", column));
+    for (place, column) in inputs.chain(outputs) {
+        let (name, center, scale) = (&column.name, column.center, column.scale);
+        writeln!(text, "| {place} | {name} | {center} | {scale} |")?;
+    }
+    writeln!(text)
 }
 
 fn layers(text: &mut Formatter<'_>, inspection: &Inspection) -> fmt::Result {

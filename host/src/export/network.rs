@@ -16,7 +16,7 @@ use crate::recipe::{Activation, Feed, Gives, LayerKind, Recipe, ResolvedLayer, T
 pub struct Network {
     pub(super) name: String,
     /// Height, width and channels of the image that it reads.
-    pub(super) input: [usize; 3],
+    pub(super) input: Vec<usize>,
     pub(super) layers: Vec<Layer>,
     /// What it gives, head by head.
     pub(super) outputs: Vec<Feed>,

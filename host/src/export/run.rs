@@ -7,8 +7,8 @@ use serde::Serialize;
 use super::{Card, ExportError, Inspection, Network, Ranges, Room, Target};
 use crate::blob::Blob;
 use crate::checkpoint::{Checkpoint, Progress};
-use crate::data::{DataSet, Part};
-use crate::evaluate::{Evaluation, evaluate_here};
+use crate::data::{Column, DataSet, Part};
+use crate::evaluate::{ColumnFit, Evaluation, evaluate_here};
 use crate::fit::Fit;
 use crate::paths;
 use crate::recipe::{Format, Recipe};
@@ -43,12 +43,19 @@ pub struct Report {
     pub description: String,
     /// The data set.
     pub data_set: String,
+    /// The numbers of a row of a table, and how they are scaled before the network reads them.
+    pub inputs: Vec<Column>,
+    /// The numbers that the network gives, and how they were scaled.
+    pub outputs: Vec<Column>,
+    /// Whether those follow the numbers of an input in time.
+    #[serde(skip)]
+    pub series: bool,
     /// Training samples that int8 was calibrated with.
     pub calibration: usize,
     /// Test samples that accuracy was measured on.
     pub samples: usize,
-    /// Share of them that the network in f32 reads rightly, from 0 to 1.
-    pub f32_accuracy: f64,
+    /// Share of them that the network in f32 reads rightly, from 0 to 1; of numbers there is none.
+    pub f32_accuracy: Option<f64>,
     /// How the weights came to be.
     pub origin: Origin,
     /// The blobs written.
@@ -81,13 +88,15 @@ pub struct Exported {
     pub path: PathBuf,
     /// The card's file.
     pub card: PathBuf,
-    /// Share of the test samples that it reads rightly, from 0 to 1.
-    pub accuracy: f64,
-    /// How near it comes, where samples want a number: in the unit of the samples. `accuracy` is then the share of
-    /// those on the right side of the last number seen.
+    /// Share of the test samples that it reads rightly, from 0 to 1; of a series, the share on the right side of the
+    /// last number seen; of other numbers there is none.
+    pub accuracy: Option<f64>,
+    /// How near it comes to the first number that a sample wants, if any.
     pub fit: Option<Fit>,
+    /// How near it comes to each.
+    pub fits: Vec<ColumnFit>,
     /// Its accuracy less that of the network in f32, in percentage points.
-    pub difference: f64,
+    pub difference: Option<f64>,
     /// How many test samples.
     pub samples: usize,
     /// FNV-1a 64 over all answers to them, as `mote eval` prints it.
@@ -125,10 +134,14 @@ pub fn export(
     let reference = blob(&network, recipe, &ranges, Format::F32, options)?;
     let f32_score = measure(&reference, &test, "f32", ui)?;
 
+    let values = test.values.as_ref();
     let mut report = Report {
         name: recipe.name.clone(),
         description: recipe.description.clone(),
         data_set: test.name.clone(),
+        inputs: values.map_or_else(Vec::new, |values| values.features.clone()),
+        outputs: values.map_or_else(Vec::new, |values| values.columns.clone()),
+        series: test.is_series(),
         calibration: samples.len(),
         samples: test.len(),
         f32_accuracy: f32_score.accuracy(),
@@ -148,9 +161,13 @@ pub fn export(
             path: blob.path().to_owned(),
             card: blob.path().with_extension("md"),
             accuracy: score.accuracy(),
-            difference: 100.0 * (score.accuracy() - report.f32_accuracy),
+            difference: score
+                .accuracy()
+                .zip(report.f32_accuracy)
+                .map(|(ours, f32)| 100.0 * (ours - f32)),
             samples: score.samples,
-            fit: score.fit,
+            fit: score.fit(),
+            fits: score.fits,
             output_digest: format!("{:016x}", score.digest),
             inspection: Inspection::of(&blob),
         };

@@ -43,7 +43,7 @@ fn events(rows: &[EpochRow]) -> Vec<u8> {
         let values = [
             ("loss/train", Some(row.train_loss)),
             ("loss/validation", row.val_loss),
-            ("accuracy/train", Some(row.train_accuracy)),
+            ("accuracy/train", row.train_accuracy),
             ("accuracy/validation", row.val_accuracy),
             ("learning_rate", Some(row.learning_rate)),
         ];
@@ -130,7 +130,7 @@ mod tests {
         EpochRow {
             epoch: 300,
             train_loss: 0.5,
-            train_accuracy: 0.25,
+            train_accuracy: Some(0.25),
             val_loss: None,
             val_accuracy: Some(1.0),
             learning_rate: 0.125,

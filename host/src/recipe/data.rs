@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::Size;
 use super::error::{Misfit, within};
 use crate::data::writers::{Group, Writers};
-use crate::data::{self, DataError, DataSet, Part, Series, SeriesFile, SetInfo, Windows};
+use crate::data::{self, DataError, DataSet, Part, Series, SeriesFile, SetInfo, Table, Windows};
 
 /// The section `[data]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -27,6 +27,9 @@ pub struct Data {
     /// Which prices, for the set `series`.
     #[serde(default)]
     pub series: Option<SeriesData>,
+    /// Which file and columns, for the set `table`.
+    #[serde(default)]
+    pub table: Option<Table>,
 }
 
 /// The section `[data.augment]`.
@@ -68,17 +71,37 @@ fn share() -> f64 {
 impl Data {
     /// The set that it names.
     pub(super) fn info(&self) -> Result<&'static SetInfo, DataError> {
-        match self.set == data::SERIES.name {
-            true => Ok(&data::SERIES),
-            false => data::set(&self.set),
+        match self.set.as_str() {
+            "series" => Ok(&data::SERIES),
+            "table" => Ok(&data::TABLE),
+            name => data::set(name),
         }
     }
 
-    /// Height, width and channels of a sample; the days of a series lie one below another.
-    pub(super) fn sample_shape(&self, set: &SetInfo) -> [usize; 3] {
-        match &self.series {
-            Some(series) => [series.window.get(), 1, 1],
-            None => set.shape,
+    /// Height, width and channels of an image; the days of a series lie one below another; a row of a table is a
+    /// vector.
+    pub(super) fn sample_shape(&self, set: &SetInfo) -> Vec<usize> {
+        match (&self.series, &self.table) {
+            (Some(series), _) => vec![series.window.get(), 1, 1],
+            (_, Some(table)) => vec![table.inputs.len()],
+            _ => set.shape.to_vec(),
+        }
+    }
+
+    /// The names of the classes; none where numbers alone are wanted.
+    pub(super) fn classes(&self, set: &SetInfo) -> Vec<String> {
+        match &self.table {
+            Some(table) => table.classes.clone(),
+            None => set.classes.iter().map(|&name| name.to_owned()).collect(),
+        }
+    }
+
+    /// The names of the numbers that a sample wants.
+    pub(super) fn outputs(&self) -> Vec<String> {
+        match (&self.series, &self.table) {
+            (Some(series), _) => vec![series.column.clone()],
+            (_, Some(table)) => table.outputs.clone(),
+            _ => Vec::new(),
         }
     }
 
@@ -103,31 +126,36 @@ impl Data {
             let wanted = "false: only the writers of mnist are known";
             return Err(Misfit::field("exclude_writers", wanted, true));
         }
-        let is_series = self.set == data::SERIES.name;
-        match &self.series {
-            None if is_series => {
-                let wanted = "a section [data.series] with file and window";
-                Err(Misfit::field("series", wanted, "none"))
+        for (name, given) in [
+            (data::SERIES.name, self.series.is_some()),
+            (data::TABLE.name, self.table.is_some()),
+        ] {
+            match (self.set == name, given) {
+                (true, false) => {
+                    let wanted = format!("a section [data.{name}]");
+                    return Err(Misfit::new(wanted, "none"));
+                }
+                (false, true) => {
+                    let wanted = format!("set = \"{name}\" beside [data.{name}]");
+                    return Err(Misfit::field("set", wanted, format!("`{}`", self.set)));
+                }
+                (true, true) if self.augment != Augment::default() => {
+                    let wanted = "nothing: numbers stay as they are";
+                    return Err(Misfit::field("augment", wanted, "some"));
+                }
+                _ => {}
             }
-            Some(_) if !is_series => {
-                let wanted = "set = \"series\" beside [data.series]";
-                Err(Misfit::field("set", wanted, format!("`{}`", self.set)))
-            }
-            Some(_) if self.augment != Augment::default() => Err(Misfit::field(
-                "augment",
-                "nothing: prices stay as they are",
-                "some",
-            )),
-            Some(series) => {
-                let wanted = "a number above 0, below 1";
-                let inside = f64::MIN_POSITIVE..1.0;
-                within("series.train", series.train, inside, wanted)
-            }
-            None => Ok(()),
         }
+        if let Some(series) = &self.series {
+            let wanted = "a number above 0, below 1";
+            let inside = f64::MIN_POSITIVE..1.0;
+            within("series.train", series.train, inside, wanted)?;
+        }
+        self.table.as_ref().map_or(Ok(()), super::table::check)
     }
 
-    /// Reads one part. `given` is what `--data` says: a folder, or the file of a series, perhaps with its symbol.
+    /// Reads one part. `given` is what `--data` says: a folder, or the file of a table or a series, perhaps with its
+    /// symbol. `outputs` are places of wanted numbers, in the order of the network's outputs.
     ///
     /// # Errors
     /// Files that are missing or damaged, series that are too short.
@@ -135,8 +163,14 @@ impl Data {
         &self,
         set: &SetInfo,
         given: Option<&Path>,
+        outputs: &[usize],
         part: Part,
     ) -> Result<DataSet, DataError> {
+        if let Some(table) = &self.table {
+            let folder = data::folder(given);
+            let file = given.filter(|_| !folder.is_dir());
+            return Ok(table.load(&folder, file, outputs, part)?);
+        }
         let Some(fields) = &self.series else {
             let samples = set.load(given, part)?;
             if !self.exclude_writers || part == Part::Test {

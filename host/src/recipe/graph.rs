@@ -70,7 +70,7 @@ impl ResolvedLayer {
 pub(super) fn read_layers(
     source: &Source<'_>,
     tables: Vec<Spanned<toml::Table>>,
-    sample: [usize; 3],
+    sample: &[usize],
 ) -> Result<Vec<ResolvedLayer>, RecipeError> {
     let mut layers: Vec<ResolvedLayer> = Vec::with_capacity(tables.len());
     for (index, mut table) in tables.into_iter().enumerate() {
@@ -87,7 +87,7 @@ pub(super) fn read_layers(
         let shapes: Vec<&[usize]> = inputs
             .iter()
             .map(|feed| match *feed {
-                Feed::Image => &sample[..],
+                Feed::Image => sample,
                 Feed::Layer(index) => &layers[index].output_shape,
             })
             .collect();

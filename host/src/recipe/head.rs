@@ -30,7 +30,7 @@ pub enum Aim {
     Class,
     /// The sample itself.
     Image,
-    /// The number that comes next: of a series, the price of the day after its window.
+    /// Numbers: of a series, the price of the day after its window; of a table, the columns of its outputs.
     Value,
 }
 
@@ -45,6 +45,8 @@ pub struct Head {
     pub weight: f64,
     /// What it should be.
     pub target: Aim,
+    /// For [`Aim::Value`], the numbers that it gives, by their places among those that a sample wants.
+    pub outputs: Vec<usize>,
 }
 
 /// A head, as written.
@@ -57,6 +59,8 @@ pub(super) struct RawHead {
     weight: f64,
     #[serde(default)]
     target: Aim,
+    #[serde(default)]
+    outputs: Vec<String>,
 }
 
 fn one() -> f64 {
@@ -79,11 +83,17 @@ pub(super) fn read(
     if raw.is_empty() {
         let wanted = "a loss, or heads with theirs ([[train.head]])";
         let loss = loss.ok_or_else(|| misfit(Misfit::field("loss", wanted, "none")))?;
+        let values = set.classes == 0;
         let head = Head {
             layer: last,
             loss,
             weight: 1.0,
-            target: if set.values { Aim::Value } else { Aim::Class },
+            target: if values { Aim::Value } else { Aim::Class },
+            outputs: if values {
+                set.all_outputs()
+            } else {
+                Vec::new()
+            },
         };
         head.check(layers, set).map_err(misfit)?;
         return Ok(vec![head]);
@@ -110,15 +120,28 @@ pub(super) fn read(
             loss: raw.loss,
             weight: raw.weight,
             target: raw.target,
+            outputs: set.outputs(raw.target, &raw.outputs).map_err(misfit)?,
         };
+        let twice = |output: &usize| heads.iter().any(|other| other.outputs.contains(output));
+        if let Some(&output) = head.outputs.iter().find(|output| twice(output)) {
+            let found = format!("`{}` a second time", set.outputs[output]);
+            return Err(misfit(Misfit::field(
+                "outputs",
+                "each number at one head",
+                found,
+            )));
+        }
         if heads.iter().any(|other| other.layer == head.layer) {
             let found = format!("`{}` a second time", raw.layer);
             return Err(misfit(Misfit::field("layer", "a layer of its own", found)));
         }
-        if heads.is_empty() && head.target == Aim::Image {
-            let wanted =
-                "`class` at the first head (of a series, `value`): accuracy is measured there";
-            return Err(misfit(Misfit::field("target", wanted, "`image`")));
+        if heads.is_empty() && (head.target == Aim::Class) != (set.classes > 0) {
+            let wanted = match set.classes {
+                0 => "`value` at the first head: there are no classes",
+                _ => "`class` at the first head: accuracy is measured there",
+            };
+            let found = format!("`{}`", head.target.name());
+            return Err(misfit(Misfit::field("target", wanted, found)));
         }
         super::within(
             "weight",
@@ -133,21 +156,75 @@ pub(super) fn read(
     Ok(heads)
 }
 
+impl Aim {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Class => "class",
+            Self::Image => "image",
+            Self::Value => "value",
+        }
+    }
+}
+
+impl Samples {
+    fn all_outputs(&self) -> Vec<usize> {
+        (0..self.outputs.len()).collect()
+    }
+
+    /// The places of the numbers that a head gives: those named, or all.
+    fn outputs(&self, target: Aim, names: &[String]) -> Result<Vec<usize>, Misfit> {
+        if target != Aim::Value && !names.is_empty() {
+            let wanted = "none but at a head whose target is `value`";
+            return Err(Misfit::field("outputs", wanted, names.join(", ")));
+        }
+        if target == Aim::Value && names.is_empty() {
+            return Ok(self.all_outputs());
+        }
+        let places = names.iter().map(|name| {
+            let place = self.outputs.iter().position(|output| output == name);
+            place.ok_or_else(|| {
+                let wanted = format!("outputs of {}: {}", self.name, self.outputs.join(", "));
+                Misfit::field("outputs", wanted, format!("`{name}`"))
+            })
+        });
+        places.collect()
+    }
+}
+
 impl Head {
     /// Whether its layer ends as the loss and the target want.
     fn check(&self, layers: &[ResolvedLayer], set: &Samples) -> Result<(), Misfit> {
         let layer = &layers[self.layer];
         match self.target {
-            Aim::Class if set.values => {
-                let wanted = "`value`: a series has no classes";
+            Aim::Class if set.classes == 0 => {
+                let wanted = format!("`value`: {} has no classes here", set.name);
                 return Err(Misfit::field("target", wanted, "`class`"));
             }
-            Aim::Value if !set.values => {
+            Aim::Value if self.outputs.is_empty() => {
                 let wanted = format!("`class` or `image`: a sample of {} has no value", set.name);
                 return Err(Misfit::field("target", wanted, "`value`"));
             }
-            Aim::Value if layer.output_shape != [1] => {
-                return Err(Misfit::new("1 output, the next value", described(layer)));
+            Aim::Value if layer.output_shape != [self.outputs.len()] => {
+                let names = self
+                    .outputs
+                    .iter()
+                    .map(|&output| set.outputs[output].as_str());
+                let names: Vec<&str> = names.collect();
+                let names = names.join(", ");
+                let wanted = match self.outputs.len() {
+                    1 => format!("1 output: {names}"),
+                    count => format!("{count} outputs: {names}"),
+                };
+                return Err(Misfit::new(wanted, described(layer)));
+            }
+            // One output tells two classes apart.
+            Aim::Class if set.classes == 2 && layer.output_shape == [1] => {
+                let ending = layer.kind.activation();
+                let wanted = "a sigmoid at the end of the one output that tells two classes apart";
+                let misfit = || Misfit::new(wanted, described(layer));
+                (ending == Activation::Sigmoid)
+                    .then_some(())
+                    .ok_or_else(misfit)?;
             }
             Aim::Class if layer.output_shape != [set.classes] => {
                 let wanted = format!(
@@ -169,10 +246,7 @@ impl Head {
         let found = format!("layer `{}`", layer.name);
         match self.loss {
             Loss::CrossEntropy if self.target != Aim::Class => {
-                let target = match self.target {
-                    Aim::Value => "value",
-                    _ => "image",
-                };
+                let target = self.target.name();
                 let wanted = format!("a loss of each value by itself for the target `{target}`");
                 Err(Misfit::field("loss", wanted, "`cross_entropy`"))
             }

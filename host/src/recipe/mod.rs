@@ -19,6 +19,7 @@ mod schedule;
 mod shape;
 mod size;
 mod stop;
+mod table;
 mod window;
 
 use std::path::Path;
@@ -74,10 +75,10 @@ pub struct Recipe {
 /// What the layers and heads must fit.
 struct Samples {
     name: &'static str,
-    shape: [usize; 3],
+    shape: Vec<usize>,
     classes: usize,
-    /// Whether a sample wants a number, not a class.
-    values: bool,
+    /// The numbers that a sample wants, by name.
+    outputs: Vec<String>,
     /// The share that is held out.
     validation: f64,
 }
@@ -177,11 +178,11 @@ impl Recipe {
         let samples = Samples {
             name: set.name,
             shape: data.sample_shape(set),
-            classes: set.classes.len(),
-            values: data.series.is_some(),
+            classes: data.classes(set).len(),
+            outputs: data.outputs(),
             validation: data.validation,
         };
-        let mut layers = graph::read_layers(&source, raw.layer, samples.shape)?;
+        let mut layers = graph::read_layers(&source, raw.layer, &samples.shape)?;
 
         let start = raw.train.span().start;
         if let Some(init) = raw.train.as_mut().init.take() {
@@ -240,18 +241,25 @@ impl Recipe {
         self.set
     }
 
-    /// Height, width and channels of a sample.
-    pub fn sample_shape(&self) -> [usize; 3] {
+    /// Height, width and channels of a sample, or how many numbers a row of a table has.
+    pub fn sample_shape(&self) -> Vec<usize> {
         self.data.sample_shape(self.set)
     }
 
-    /// Reads one part of its data. `given` is what `--data` says: a folder, or the CSV file of a series, as
-    /// `FILE:SYMBOL` where it has several.
+    /// The names of the classes; none where numbers alone are wanted.
+    pub fn classes(&self) -> Vec<String> {
+        self.data.classes(self.set)
+    }
+
+    /// Reads one part of its data. `given` is what `--data` says: a folder, or the CSV file of a table or a series, as
+    /// `FILE:SYMBOL` where it has several. Wanted numbers come in the order of the network's outputs.
     ///
     /// # Errors
-    /// Files that are missing or damaged, series that are too short.
+    /// Files that are missing or damaged, tables and series that are too short.
     pub fn load_data(&self, given: Option<&Path>, part: Part) -> Result<DataSet, DataError> {
-        self.data.load(self.set, given, part)
+        let heads = self.train.heads.iter();
+        let outputs: Vec<usize> = heads.flat_map(|head| head.outputs.clone()).collect();
+        self.data.load(self.set, given, &outputs, part)
     }
 }
 

@@ -269,7 +269,7 @@ fn a_series_wants_its_section_and_one_output() {
         ),
         ("train = 0.8", "train = 1", "a number above 0, below 1"),
         ("window = 10", "window = 0", "window"),
-        ("units = 1\n", "units = 2\n", "1 output, the next value"),
+        ("units = 1\n", "units = 2\n", "1 output: close"),
         (
             "loss = \"mse\"",
             "loss = \"cross_entropy\"",
@@ -347,4 +347,93 @@ fn weights_begin_as_the_network_or_the_layer_says() {
             "found a flatten",
         ],
     );
+}
+
+const TABLE: &str = r#"
+name = "plant"
+[data]
+set = "table"
+[data.table]
+file = "plant.csv"
+inputs = ["at", "ap", "rh"]
+outputs = ["pe", "v"]
+class = "state"
+classes = ["off", "on"]
+[[layer]]
+type = "dense"
+units = 4
+activation = "relu"
+[[layer]]
+name = "state"
+type = "dense"
+units = 1
+activation = "sigmoid"
+[[layer]]
+name = "numbers"
+type = "dense"
+units = 2
+inputs = ["dense_1"]
+[train]
+epochs = 3
+batch = 64
+seed = 1
+optimizer = { type = "adam", learning_rate = 0.01 }
+[[train.head]]
+layer = "state"
+loss = "binary_cross_entropy"
+[[train.head]]
+layer = "numbers"
+loss = "mse"
+target = "value"
+outputs = ["v", "pe"]
+"#;
+
+#[test]
+fn a_table_is_a_vector_with_a_class_and_numbers() {
+    let recipe = parse(TABLE).unwrap();
+    assert_eq!(recipe.sample_shape(), [3]);
+    assert_eq!(recipe.classes(), ["off", "on"]);
+    let heads = &recipe.train.heads;
+    assert_eq!((heads[0].target, heads[1].target), (Aim::Class, Aim::Value));
+    assert_eq!(heads[1].outputs, [1, 0]);
+    for (from, to, words) in [
+        ("\"rh\"]", "\"at\"]", "`at` a second time"),
+        ("\"rh\"]", "\"pe\"]", "`pe` a second time"),
+        ("\"at\", \"ap\", \"rh\"", "", "at least one column"),
+        ("class = \"state\"\n", "", "the column of the classes"),
+        ("[\"off\", \"on\"]", "[\"off\"]", "2 to 256 classes"),
+        (
+            "outputs = [\"v\", \"pe\"]",
+            "outputs = [\"v\"]",
+            "1 output: v",
+        ),
+        (
+            "outputs = [\"v\", \"pe\"]",
+            "outputs = [\"w\"]",
+            "pe, v, found `w`",
+        ),
+        ("\"sigmoid\"", "\"tanh\"", "a sigmoid at the end"),
+        (
+            "set = \"table\"",
+            "set = \"mnist\"",
+            "set = \"table\" beside",
+        ),
+        ("[data.table]", "validation = 2\n[data.table]", "below 1"),
+        ("file = ", "header = false\nfile = ", "names of all columns"),
+        (
+            "file = ",
+            "train = 0.5\ntest = \"b.csv\"\nfile = ",
+            "nothing beside `test`",
+        ),
+        (
+            "file = ",
+            "columns = [\"at\", \"ap\"]\nfile = ",
+            "one of `columns`",
+        ),
+        ("file = ", "delimiter = \"→\"\nfile = ", "ASCII"),
+    ] {
+        assert!(TABLE.contains(from), "{from}");
+        let error = parse(&TABLE.replacen(from, to, 1)).unwrap_err();
+        has(&error.to_string(), &[words]);
+    }
 }

@@ -53,11 +53,14 @@ pub fn training_curve(path: &Path, name: &str, rows: &[EpochRow]) -> Result<(), 
         curve("validation", ORANGE, |row| row.val_loss),
     ];
     let accuracy = [
-        curve("training", BLUE, |row| Some(row.train_accuracy * 100.0)),
+        curve("training", BLUE, |row| {
+            row.train_accuracy.map(|share| 100.0 * share)
+        }),
         curve("validation", ORANGE, |row| {
-            row.val_accuracy.map(|accuracy| accuracy * 100.0)
+            row.val_accuracy.map(|share| 100.0 * share)
         }),
     ];
+    let told = accuracy.iter().any(|curve| !curve.points.is_empty());
     let highest = extreme(&loss, f64::max)
         .unwrap_or(1.0)
         .max(f64::MIN_POSITIVE);
@@ -66,7 +69,9 @@ pub fn training_curve(path: &Path, name: &str, rows: &[EpochRow]) -> Result<(), 
     let floor = ((lowest - 1.0) / 5.0).floor().max(0.0) * 5.0;
     let across = (first.epoch as f64, last.epoch.max(first.epoch + 1) as f64);
 
-    draw(path, &format!("{name}: training"), (1280, 560), |area| {
+    // Numbers have no accuracy: the loss stands alone.
+    let size = if told { (1280, 560) } else { (640, 560) };
+    draw(path, &format!("{name}: training"), size, |area| {
         let (left, right) = area.split_horizontally(616);
         let up = (0.0, highest * 1.05);
         let digits = if highest < 1.0 { 2 } else { 1 };
@@ -82,6 +87,9 @@ pub fn training_curve(path: &Path, name: &str, rows: &[EpochRow]) -> Result<(), 
                 curves: &loss,
             },
         )?;
+        if !told {
+            return Ok(());
+        }
         let up = (floor, 100.0);
         let digits = usize::from(floor > 95.0);
         panel(

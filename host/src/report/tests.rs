@@ -39,7 +39,7 @@ fn rows(count: usize) -> Vec<EpochRow> {
         .map(|epoch| EpochRow {
             epoch,
             train_loss: 0.6 / epoch as f64,
-            train_accuracy: 1.0 - 0.15 / epoch as f64,
+            train_accuracy: Some(1.0 - 0.15 / epoch as f64),
             val_loss: Some(0.25 / epoch as f64),
             val_accuracy: Some(1.0 - 0.06 / epoch as f64),
             learning_rate: 1e-3,

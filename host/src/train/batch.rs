@@ -7,12 +7,14 @@ use crate::data::{Augmenter, DataSet};
 
 /// A batch on the training device.
 pub(super) struct Batch {
-    /// `[N, H, W, C]`, from 0 to 1.
+    /// `[N, H, W, C]`: pixels from 0 to 1, or numbers.
     pub(super) images: Tensor,
     /// `[N]`, classes.
     pub(super) labels: Tensor,
-    /// `[N, 1]`, the numbers wanted, where samples are no images.
+    /// `[N, columns]`, the numbers wanted, where there are any.
     pub(super) values: Option<Tensor>,
+    /// Whether those come next, after the numbers of the input.
+    pub(super) series: bool,
 }
 
 impl Batch {
@@ -51,9 +53,18 @@ impl<'d> Loader<'d> {
                 }
             }
         }
-        let wanted = self.set.values.as_ref().map(|all| {
-            let wanted = indices.iter().map(|&index| all.targets[index]);
-            wanted.collect::<Vec<f32>>()
+        let wanted = self
+            .set
+            .values
+            .as_ref()
+            .filter(|all| !all.columns.is_empty());
+        let wanted = wanted.map(|all| {
+            let columns = all.columns.len();
+            let rows = indices
+                .iter()
+                .map(|&index| index * columns..(index + 1) * columns);
+            let wanted: Vec<f32> = rows.flat_map(|row| &all.targets[row]).copied().collect();
+            (wanted, columns as i64)
         });
         let labels: Vec<i64> = indices
             .iter()
@@ -66,15 +77,16 @@ impl<'d> Loader<'d> {
             .f_reshape(shape)?
             .f_to(self.device)?;
         let labels = Tensor::f_from_slice(&labels)?.f_to(self.device)?;
-        let values = wanted.map(|wanted| {
+        let values = wanted.map(|(wanted, columns)| {
             Tensor::f_from_slice(&wanted)?
-                .f_reshape([-1, 1])?
+                .f_reshape([-1, columns])?
                 .f_to(self.device)
         });
         Ok(Batch {
             images,
             labels,
             values: values.transpose()?,
+            series: self.set.is_series(),
         })
     }
 }

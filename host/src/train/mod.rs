@@ -67,6 +67,8 @@ pub struct Plan {
     pub batches: usize,
     /// Samples learnt from, and samples held out.
     pub samples: [usize; 2],
+    /// Whether samples are read rightly or not.
+    pub has_accuracy: bool,
     /// Weights and biases.
     pub parameters: usize,
     /// `cpu, 2 threads` or `cuda`.

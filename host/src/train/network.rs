@@ -29,6 +29,8 @@ pub(super) struct Parameter {
 
 /// The layers and their parameters: those of each layer that has any, in order.
 pub(super) struct Network {
+    /// The shape of a sample.
+    input: Arc<[usize]>,
     layers: Arc<[ResolvedLayer]>,
     /// The heads' layers, and whether each is wanted before its softmax or sigmoid.
     heads: Arc<[(usize, bool)]>,
@@ -137,6 +139,7 @@ impl Network {
             (head.layer, before)
         });
         Ok(Self {
+            input: recipe.sample_shape().into(),
             layers: recipe.layers().into(),
             heads: heads.collect(),
             parameters,
@@ -153,6 +156,7 @@ impl Network {
             tensor: parameter.tensor.shallow_clone(),
         };
         Self {
+            input: Arc::clone(&self.input),
             layers: Arc::clone(&self.layers),
             heads: Arc::clone(&self.heads),
             parameters: self.parameters.iter().map(share).collect(),
@@ -162,14 +166,17 @@ impl Network {
         }
     }
 
-    /// What the heads give for `images`, which are `[N, H, W, C]`. With `chance`, dropout is at work, and batches are
+    /// What the heads give for `images`, which are `[N, H, W, C]`; rows of a table `[N, 1, 1, C]`. With `chance`, dropout is at work, and batches are
     /// normalized by themselves.
     pub(super) fn forward(
         &self,
         images: &Tensor,
         chance: Option<Chance>,
     ) -> Result<Outputs, TrainError> {
-        let image = libtorch_order(images)?;
+        let image = match self.input[..] {
+            [_] => images.f_flatten(1, -1)?,
+            _ => libtorch_order(images)?,
+        };
         let mut values: Vec<Tensor> = Vec::with_capacity(self.layers.len());
         let mut heads: Vec<Option<Tensor>> = self.heads.iter().map(|_| None).collect();
         let mut statistics = Vec::new();

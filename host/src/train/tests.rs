@@ -1,4 +1,6 @@
 use super::*;
+use crate::checkpoint::Checkpoint;
+use crate::ui::Ui;
 
 const RECIPE: &str = r#"
 name = "tiny"
@@ -176,7 +178,7 @@ fn learns_an_easy_set() {
     let test = outcome.test.unwrap();
     assert_eq!((test.samples, outcome.history.len()), (40, 25));
     // Chance is 0.1; the bars do not overlap, but augmentation moves them half their width.
-    assert!(test.accuracy > 0.9, "{test:?}");
+    assert!(test.accuracy > Some(0.9), "{test:?}");
     assert!(outcome.history[0].train_loss > outcome.history[24].train_loss);
     for file in [&outcome.files.history, &outcome.files.picture] {
         assert!(file.is_file(), "{}", file.display());
@@ -382,4 +384,107 @@ fn a_full_batch_is_one_step_an_epoch() {
         ..options
     };
     assert!(bytes(&train(&recipe, &options, &mut ()).unwrap()) == bytes(&whole));
+}
+
+/// A class and two numbers of a row, from libtorch's weights to a blob's outputs.
+#[test]
+fn a_table_is_learnt_exported_and_read() {
+    let folder = std::env::temp_dir().join(format!("mote-{}-table", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let rows = (0..200).map(|i| {
+        let (a, b) = (
+            f64::from(i * 37 % 101) / 10.0,
+            f64::from(i * 53 % 89) / 10.0,
+        );
+        let side = if a > b { "right" } else { "left" };
+        format!("{a},{b},{side},{},{}\n", 3.0 * a - b, 100.0 + 10.0 * b)
+    });
+    let text: String = rows.collect();
+    std::fs::write(folder.join("rows.csv"), format!("a,b,side,p,q\n{text}")).unwrap();
+    let recipe = r#"
+name = "rows"
+[data]
+set = "table"
+validation = 0.1
+[data.table]
+file = "rows.csv"
+inputs = ["a", "b"]
+outputs = ["p", "q"]
+class = "side"
+classes = ["left", "right"]
+scale = "standard"
+scale_outputs = "standard"
+[[layer]]
+name = "trunk"
+type = "dense"
+units = 8
+activation = "relu"
+[[layer]]
+name = "side"
+type = "dense"
+units = 1
+activation = "sigmoid"
+[[layer]]
+name = "numbers"
+type = "dense"
+units = 2
+inputs = ["trunk"]
+[train]
+epochs = 60
+batch = 16
+seed = 2
+optimizer = { type = "adam", learning_rate = 0.02 }
+[[train.head]]
+layer = "side"
+loss = "binary_cross_entropy"
+[[train.head]]
+layer = "numbers"
+loss = "mse"
+target = "value"
+outputs = ["q", "p"]
+[export]
+formats = ["f32", "q16", "i8"]
+"#;
+    let recipe = Recipe::parse(recipe, Path::new("rows.toml")).unwrap();
+    let options = Options {
+        device: DeviceChoice::Cpu,
+        directory: folder.join("run"),
+        data: Some(folder.clone()),
+        ..Options::default()
+    };
+    let outcome = train(&recipe, &options, &mut ()).unwrap();
+    let test = outcome.test.unwrap();
+    assert!(test.samples == 40 && test.accuracy > Some(0.9), "{test:?}");
+    let checkpoint = Checkpoint::load(&outcome.files.checkpoint).unwrap();
+    let export = crate::export::Options {
+        directory: folder.join("models"),
+        data: Some(folder.clone()),
+        ..Default::default()
+    };
+    let report = crate::export::export(&recipe, &checkpoint, &export, &Ui::silent()).unwrap();
+    for model in &report.models {
+        let right = (model.accuracy.unwrap() * 40.0).round() as usize;
+        // int8 may read a row near the line the other way.
+        assert!(
+            right.abs_diff(test.correct) <= 1,
+            "{}: {right}",
+            model.format
+        );
+        let names: Vec<&str> = model.fits.iter().map(|fit| fit.column.as_str()).collect();
+        assert_eq!(names, ["q", "p"]);
+        for fit in &model.fits {
+            // In the columns' units: q goes from 100 to 190.
+            assert!(
+                fit.fit.r2 > 0.95 && fit.fit.mae > 0.01,
+                "{} {fit:?}",
+                model.format
+            );
+        }
+    }
+    let card = std::fs::read_to_string(&report.models[0].card).unwrap();
+    assert!(
+        card.contains("| fit of q | R²") && card.contains("| input | a |"),
+        "{card}"
+    );
+    let _ = std::fs::remove_dir_all(&folder);
 }

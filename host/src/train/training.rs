@@ -101,6 +101,7 @@ impl<'t> Training<'t> {
             batch: self.progress.batch,
             batches: self.batches(),
             samples: [self.split.training.len(), self.split.validation.len()],
+            has_accuracy: self.set.has_accuracy(),
             parameters: self.recipe.parameters(),
             device,
         }
@@ -229,16 +230,19 @@ impl<'t> Training<'t> {
         let samples = running.samples.max(1) as f64;
         self.progress.epoch += 1;
         self.progress.batch = 0;
-        if let Some(score) = score {
+        if let Some(accuracy) = score.and_then(|score| score.accuracy) {
             let best = self.progress.best_accuracy.unwrap_or(0.0);
-            self.progress.best_accuracy = Some(best.max(score.accuracy));
+            self.progress.best_accuracy = Some(best.max(accuracy));
         }
         let row = EpochRow {
             epoch: self.progress.epoch,
             train_loss: running.loss / samples,
-            train_accuracy: running.correct as f64 / samples,
+            train_accuracy: self
+                .set
+                .has_accuracy()
+                .then_some(running.correct as f64 / samples),
             val_loss: score.map(|score| score.loss),
-            val_accuracy: score.map(|score| score.accuracy),
+            val_accuracy: score.and_then(|score| score.accuracy),
             learning_rate,
             seconds: started.elapsed().as_secs_f64(),
         };
@@ -262,7 +266,7 @@ impl<'t> Training<'t> {
             Monitor::ValLoss => row.val_loss,
             Monitor::ValAccuracy => row.val_accuracy,
             Monitor::TrainLoss => Some(row.train_loss),
-            Monitor::TrainAccuracy => Some(row.train_accuracy),
+            Monitor::TrainAccuracy => row.train_accuracy,
         };
         // So small a set has none held out that there is nothing to watch.
         let Some(value) = value else { return Ok(()) };

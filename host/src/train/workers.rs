@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 
 use super::TrainError;
 use super::batch::Loader;
-use super::evaluate::{Objective, Score, correct};
+use super::evaluate::{Objective, Score};
 use super::network::{Chance, Network};
 use crate::data::{Augmenter, DataSet};
 
@@ -88,7 +88,7 @@ impl Workers {
             let loss = loss.f_double_value(&[])?;
             Ok(Learnt {
                 loss,
-                correct: correct(&outputs, &batch)?,
+                correct: objective.correct(&outputs, &batch)?,
                 gradients,
                 statistics: vec![outputs.statistics],
             })
@@ -127,7 +127,7 @@ impl Workers {
             let batch = Loader::new(set, self.device).load(indices, &plain, 0)?;
             let outputs = network.forward(&batch.images, None)?;
             let loss = objective.sum(&outputs, &batch)?.f_double_value(&[])?;
-            Ok((loss, correct(&outputs, &batch)?))
+            Ok((loss, objective.correct(&outputs, &batch)?))
         };
         let shards = self.shards(network, indices, EVALUATE);
         let read: Vec<(f64, u64)> = self.pool.install(|| {
@@ -139,12 +139,12 @@ impl Workers {
         let samples = indices.len();
         let count = samples.max(1) as f64;
         let loss = read.iter().map(|shard| shard.0).sum::<f64>() / count;
-        let correct = read.iter().map(|shard| shard.1 as usize).sum();
+        let correct: usize = read.iter().map(|shard| shard.1 as usize).sum();
         Ok(Score {
             samples,
             correct,
             loss,
-            accuracy: correct as f64 / count,
+            accuracy: set.has_accuracy().then_some(correct as f64 / count),
         })
     }
 

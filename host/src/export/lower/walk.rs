@@ -110,7 +110,7 @@ impl<'n> Lowering<'n> {
     ) -> Result<Self, ExportError> {
         let (dtype, quant) = match numbers {
             Numbers::F32 => (DType::F32, Quant::None),
-            Numbers::Int8 { .. } => (DType::I8, Affine::PIXELS.quant()),
+            Numbers::Int8 { ranges, .. } => (DType::I8, Affine::covering(ranges.input()).quant()),
         };
         let mut builder = Builder::new(name);
         let image = builder.input(&network.input, dtype, quant)?;
