@@ -11,11 +11,15 @@
 //! because the order of several would change from run to run, and the same training shall give
 //! the same bytes.
 
+mod read;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 use serde::{Deserialize, Serialize};
+
+pub use read::read_tensors;
 
 use crate::recipe::{Recipe, RecipeError};
 
@@ -57,6 +61,9 @@ pub struct Progress {
     pub running: Running,
     /// The best accuracy on the validation samples after any epoch, from 0 to 1.
     pub best_accuracy: Option<f64>,
+    /// The file whose weights the training began with, if there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start: Option<PathBuf>,
     /// The best epoch by what the recipe watches, where it may stop early.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub best: Option<Best>,
@@ -87,6 +94,7 @@ impl Progress {
             step: 0,
             running: Running::default(),
             best_accuracy: None,
+            start: None,
             best: None,
         }
     }
@@ -218,18 +226,15 @@ impl Checkpoint {
 
         let mut tensors = BTreeMap::new();
         for (name, view) in SafeTensors::deserialize(&bytes).map_err(format)?.iter() {
-            if view.dtype() != Dtype::F32 {
-                return Err(CheckpointError::Dtype {
-                    path: path.to_path_buf(),
-                    name: name.to_owned(),
-                    found: view.dtype(),
-                });
-            }
-            let values = view
-                .data()
-                .chunks_exact(4)
-                .map(|bytes| f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
-                .collect();
+            let values = match view.dtype() {
+                Dtype::F32 => read::values(Dtype::F32, view.data()),
+                _ => None,
+            };
+            let values = values.ok_or_else(|| CheckpointError::Dtype {
+                path: path.to_path_buf(),
+                name: name.to_owned(),
+                found: view.dtype(),
+            })?;
             tensors.insert(
                 name.to_owned(),
                 Values {
@@ -323,9 +328,12 @@ impl Checkpoint {
         self.tensors
             .iter()
             .map(|(name, tensor)| (name.as_str(), tensor))
-            .filter(|(name, _)| {
-                !name.starts_with(OPTIMIZER_PREFIX) && !name.starts_with(BEST_PREFIX)
-            })
+            .filter(|(name, _)| Self::is_parameter(name))
+    }
+
+    /// Whether a tensor of that name is the network's own: no moment, nothing of the best epoch.
+    pub fn is_parameter(name: &str) -> bool {
+        !name.starts_with(OPTIMIZER_PREFIX) && !name.starts_with(BEST_PREFIX)
     }
 
     /// Weights and biases of the best epoch, by the names that they have; empty where none is kept.

@@ -23,6 +23,9 @@ pub fn cache_dir() -> PathBuf {
     workspace_root().join(".cache")
 }
 
+/// The name of the checkpoint in a run's folder.
+pub const CHECKPOINT: &str = "checkpoint.safetensors";
+
 /// Where a recipe's checkpoint, history and pictures go: `runs/<recipe>`.
 pub fn run_dir(recipe: &str) -> PathBuf {
     workspace_root().join("runs").join(recipe)

@@ -15,6 +15,7 @@ fn checkpoint() -> Checkpoint {
             loss: 0.1 + 0.2,
         },
         best_accuracy: Some(0.99),
+        start: None,
         best: Some(Best {
             epoch: 2,
             value: 0.5,

@@ -133,7 +133,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         train::train(train::Args::new(&recipe, &out, args.data.as_deref()), ui)?;
     }
     ui.note("2. Exporting: calibration, quantization, memory plan");
-    let checkpoint = out.join("checkpoint.safetensors");
+    let checkpoint = out.join(paths::CHECKPOINT);
     let arguments = export::Args::new(&recipe, checkpoint, &out, args.data.as_deref());
     let exported = export::export(arguments, ui)?;
     if !args.json {

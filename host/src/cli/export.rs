@@ -9,7 +9,7 @@ use host::checkpoint::{Checkpoint, CheckpointError};
 use host::evaluate::ColumnFit;
 use host::export::{self, Exported, Options, Report, Room, Target};
 use host::paths;
-use host::recipe::{Format, Recipe};
+use host::recipe::Format;
 use host::ui::Ui;
 
 const EXAMPLES: &str = "\
@@ -17,15 +17,16 @@ Examples:
   mote export models/mnist-cnn.toml
   mote export models/mnist-cnn.toml --format i8 --limit 1000 --json
   mote export models/mnist-mlp.toml --format q16,head-q16
-  mote export models/mnist-cnn.toml --format i8 --for m4";
+  mote export models/mnist-cnn.toml --format i8 --for m4
+  mote export runs/mnist-cnn                        # weights and recipe as that run keeps them";
 
 /// Arguments of `mote export`.
 #[derive(clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// The recipe (*.toml).
+    /// The recipe (*.toml), or a run (its folder, or its checkpoint), which holds recipe and weights.
     recipe: PathBuf,
-    /// The trained weights [default: runs/<recipe>/checkpoint.safetensors].
+    /// The trained weights [default: those of the run, or runs/<recipe>/checkpoint.safetensors].
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
     /// Folder for blobs and cards [default: models].
@@ -151,10 +152,11 @@ impl Args {
 
 /// Exports, and tells what came of it.
 pub(crate) fn export(args: Args, ui: &Ui) -> anyhow::Result<Report> {
-    let recipe = Recipe::load(&args.recipe)?;
+    let recipe = super::recipe::load(&args.recipe)?;
     let path = args
         .checkpoint
-        .unwrap_or_else(|| paths::run_dir(&recipe.name).join("checkpoint.safetensors"));
+        .or_else(|| super::recipe::checkpoint(&args.recipe))
+        .unwrap_or_else(|| paths::run_dir(&recipe.name).join(paths::CHECKPOINT));
     let checkpoint = load(&path, &args.recipe)?;
     let progress = &checkpoint.progress;
     if progress.epoch < progress.epochs {

@@ -1,5 +1,7 @@
 //! `mote inspect`.
 
+mod checkpoint;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
@@ -16,6 +18,7 @@ const HELP: &str = "\
 Examples:
   mote inspect models/mnist-cnn-i8.mote
   mote inspect models/mnist-cnn-i8-m4.mote --on qemu:an386   # with instructions, layer by layer
+  mote inspect runs/mnist-cnn                                # a run: its weights, before they are exported
   mote inspect models/mnist-cnn-f32.mote --graph cnn.svg     # its structure as a picture; what learns is blue
 
 Of a layer with int8 weights, `kernel` says whether they are packed, and `reason` why not.";
@@ -24,7 +27,7 @@ Of a layer with int8 weights, `kernel` says whether they are packed, and `reason
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// The model (*.mote).
+    /// The model (*.mote), or a run (its folder, or a *.safetensors).
     model: PathBuf,
     /// Measure instructions there, as `mote bench` does: qemu or qemu:BOARD.
     #[arg(long)]
@@ -39,6 +42,15 @@ pub(crate) struct Args {
 
 /// Runs `mote inspect`.
 pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
+    if let Some(file) = super::recipe::checkpoint(&args.model) {
+        if args.on.is_some() || args.graph.is_some() {
+            bail!(
+                "--on and --graph want a model: `mote export {}` makes one",
+                args.model.display()
+            );
+        }
+        return checkpoint::run(&file, args.json, ui);
+    }
     let blob = Blob::open(&args.model).map_err(|error| match error {
         BlobError::Invalid { .. } => {
             anyhow!("{error}\nCopy the file again, or write it again with `mote export RECIPE`.")

@@ -12,6 +12,7 @@ mod flash;
 mod inspect;
 mod personalize;
 mod plan;
+mod recipe;
 mod run;
 mod samples;
 mod size;

@@ -9,6 +9,7 @@ Examples:
   mote train models/mnist-cnn.toml                  # as the recipe says
   mote train models/mnist-cnn.toml --epochs 1 --limit 5000
   mote train models/mnist-cnn.toml --resume         # go on after Ctrl-C
+  mote train letters.toml --start runs/mnist-cnn    # with the weights of another run, layers by name
   mote train models/mnist-mlp.toml --device cuda --json
 
 Writes `runs/<recipe>`/checkpoint.safetensors, history.csv, history.png, and events for `tensorboard --logdir runs`; then
@@ -19,7 +20,7 @@ Writes `runs/<recipe>`/checkpoint.safetensors, history.csv, history.png, and eve
 #[command(after_help = EXAMPLES)]
 #[cfg_attr(not(feature = "train"), allow(dead_code))]
 pub(crate) struct Args {
-    /// The recipe, such as models/mnist-cnn.toml.
+    /// The recipe, such as models/mnist-cnn.toml, or a run (its folder, or its checkpoint), for the recipe kept there.
     recipe: PathBuf,
     /// Where to compute: auto, cpu or cuda.
     #[arg(long, default_value = "auto", value_name = "DEVICE")]
@@ -42,8 +43,11 @@ pub(crate) struct Args {
     /// Folder of the data sets [default: $MOTE_DATA, else .cache/data].
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
+    /// Begin with the weights of another run (its folder) or of a safetensors file: tensors of the same name and shape.
+    #[arg(long, value_name = "RUN|FILE")]
+    start: Option<PathBuf>,
     /// Go on from the checkpoint, with its epochs, seed and limit.
-    #[arg(long, conflicts_with_all = ["epochs", "seed", "limit"])]
+    #[arg(long, conflicts_with_all = ["epochs", "seed", "limit", "start"])]
     resume: bool,
     /// Print the result as JSON.
     #[arg(long)]
@@ -69,6 +73,7 @@ impl Args {
             epochs: None,
             seed: None,
             limit: None,
+            start: None,
             out: Some(out.to_owned()),
             data: data.map(Path::to_owned),
             resume: false,
@@ -108,13 +113,13 @@ mod with_libtorch {
     use host::history::EpochRow;
     use host::paths;
     use host::recipe::Recipe;
-    use host::train::{Observer, Options, Outcome, Plan, train};
+    use host::train::{NotTaken, Observer, Options, Outcome, Plan, Transfer, train};
     use host::ui::{Progress, Ui};
 
     use super::Args;
 
     pub(super) fn train_to_the_end(args: Args, ui: &Ui) -> anyhow::Result<(Recipe, Outcome)> {
-        let recipe = Recipe::load(&args.recipe)?;
+        let recipe = crate::cli::recipe::load(&args.recipe)?;
         let again = match &args.out {
             Some(out) => format!("{} --out {} --resume", args.recipe.display(), out.display()),
             None => format!("{} --resume", args.recipe.display()),
@@ -128,6 +133,7 @@ mod with_libtorch {
             seed: args.seed,
             limit: args.limit.map(|count| count as usize),
             threads: args.threads.map(|count| count as usize),
+            start: args.start,
             resume: args.resume,
         };
         let stop = Arc::new(AtomicBool::new(false));
@@ -189,6 +195,7 @@ mod with_libtorch {
                 "test_loss": test.loss,
                 "test_samples": test.samples,
                 "parameters": outcome.parameters,
+                "start": outcome.transfer,
                 "seconds": outcome.seconds,
                 "checkpoint": files.checkpoint,
                 "history": files.history,
@@ -241,6 +248,27 @@ mod with_libtorch {
         bar: Option<Progress>,
     }
 
+    impl Watch<'_> {
+        /// What was taken from another training.
+        fn tell(&self, transfer: &Transfer) {
+            let file = paths::shorten(&transfer.file);
+            let not_taken = transfer.not_taken.iter().map(NotTaken::described);
+            for (what, names) in [
+                ("taken from", transfer.taken.clone()),
+                ("not taken from", not_taken.collect()),
+                ("unused of", transfer.unused.clone()),
+            ] {
+                if !names.is_empty() {
+                    let (count, names) = (names.len(), names.join(", "));
+                    self.ui.note(format_args!(
+                        "  {count} tensors {what} {}: {names}",
+                        file.display()
+                    ));
+                }
+            }
+        }
+    }
+
     impl Observer for Watch<'_> {
         fn begin(&mut self, plan: &Plan) {
             let [training, validation] = plan.samples;
@@ -248,6 +276,16 @@ mod with_libtorch {
                 "  {training} training samples, {validation} for validation, {} parameters, {}",
                 plan.parameters, plan.device
             ));
+            if plan.frozen > 0 {
+                let learn = plan.parameters - plan.frozen;
+                self.ui.note(format_args!(
+                    "  {learn} of them learn, {} are frozen",
+                    plan.frozen
+                ));
+            }
+            if let Some(transfer) = &plan.transfer {
+                self.tell(transfer);
+            }
             if plan.epoch > 0 || plan.batch > 0 {
                 let (epoch, batch) = (plan.epoch + 1, plan.batch);
                 self.ui.note(format_args!(

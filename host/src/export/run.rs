@@ -238,6 +238,13 @@ impl Origin {
         if let Some(limit) = progress.limit {
             train_command += &format!(" --limit {limit}");
         }
+        if let Some(start) = progress
+            .start
+            .as_ref()
+            .filter(|_| recipe.train.start.is_none())
+        {
+            train_command += &format!(" --start {}", from_workspace(start));
+        }
         Self {
             export_command: format!("mote export {file}"),
             recipe: file,

@@ -42,6 +42,8 @@ pub struct ResolvedLayer {
     pub shares: Option<usize>,
     /// What its weights begin as, its own or the whole network's; as [`Role`] says when not given.
     pub init: Option<Initialization>,
+    /// Whether its tensors stay as they are, its statistics, too.
+    pub frozen: bool,
     /// Weights and biases that learn, if they are its own.
     pub parameters: usize,
 }
@@ -55,15 +57,19 @@ impl ResolvedLayer {
         }
     }
 
-    /// Whether it has weights that may begin otherwise.
-    fn check_init(&self) -> Result<(), Misfit> {
+    /// Whether it has tensors of its own that are as the field wants.
+    fn check_own(
+        &self,
+        field: &'static str,
+        fit: impl Fn(&[Parameter]) -> bool,
+    ) -> Result<(), Misfit> {
         let wanted = "a layer with weights of its own";
         let found = match self.shares {
             Some(_) => "one that shares another's".to_owned(),
-            None if self.tensors().iter().any(Parameter::is_drawn) => return Ok(()),
+            None if fit(&self.tensors()) => return Ok(()),
             None => format!("a {}", self.kind.type_name()),
         };
-        Err(Misfit::field("init", wanted, found))
+        Err(Misfit::field(field, wanted, found))
     }
 }
 
@@ -78,7 +84,7 @@ pub(super) fn read_layers(
         let place = format!("layer {}", index + 1);
         let mut take = |field| table.as_mut().remove(field);
         let (given, inputs, shares) = (take("name"), take("inputs"), take("shares"));
-        let init = take("init");
+        let (init, frozen) = (take("init"), take("frozen"));
         let kind = tagged(source, table, &place, LayerKind::TYPES, LayerKind::read)?;
         let place = format!("{place} ({})", kind.type_name());
         let misfit = |misfit| source.misfit(start, &place, misfit);
@@ -105,11 +111,20 @@ pub(super) fn read_layers(
             output_shape,
             shares,
             init: None,
+            frozen: false,
             parameters: 0,
         };
         if let Some(value) = init {
             layer.init = Some(Initialization::parse(source, start, &place, value)?);
-            layer.check_init().map_err(misfit)?;
+            let has_weights = |tensors: &[Parameter]| tensors.iter().any(Parameter::is_drawn);
+            layer.check_own("init", has_weights).map_err(misfit)?;
+        }
+        if let Some(value) = frozen {
+            layer.frozen = value.as_bool().ok_or_else(|| {
+                misfit(Misfit::field("frozen", "true or false", value.to_string()))
+            })?;
+            let has_any = |tensors: &[Parameter]| !tensors.is_empty();
+            layer.check_own("frozen", has_any).map_err(misfit)?;
         }
         let learnt = layer.tensors().into_iter().filter(|t| t.role.learns());
         layer.parameters = learnt.map(|t| t.shape.iter().product::<usize>()).sum();

@@ -22,7 +22,7 @@ mod stop;
 mod table;
 mod window;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -102,6 +102,10 @@ pub struct Train {
     pub penalty: Penalty,
     /// When training ends before its last epoch.
     pub stop: Option<Stop>,
+    /// After every so many epochs the checkpoint is kept beside the last one.
+    pub keep: Option<Size>,
+    /// The run, or the safetensors file, whose weights it begins with; from the workspace's folder.
+    pub start: Option<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -136,6 +140,10 @@ struct RawTrain {
     penalty: Option<Spanned<Penalty>>,
     #[serde(default)]
     stop: Option<Spanned<Stop>>,
+    #[serde(default)]
+    keep: Option<Size>,
+    #[serde(default)]
+    start: Option<PathBuf>,
 }
 
 impl Recipe {
@@ -195,6 +203,15 @@ impl Recipe {
         graph::check(&layers, &train.heads)
             .map_err(|misfit| source.misfit(start, "[train]", misfit))?;
 
+        let parameters = |frozen| {
+            let layers = layers.iter().filter(move |layer| layer.frozen == frozen);
+            layers.map(|layer| layer.parameters).sum::<usize>()
+        };
+        if parameters(true) > 0 && parameters(false) == 0 {
+            let misfit = Misfit::new("a layer that learns", "all of them frozen");
+            return Err(source.misfit(start, "[train]", misfit));
+        }
+
         let export = match raw.export {
             None => Export {
                 formats: vec![Format::F32, Format::I8],
@@ -234,6 +251,12 @@ impl Recipe {
     /// All weights and biases.
     pub fn parameters(&self) -> usize {
         self.layers.iter().map(|layer| layer.parameters).sum()
+    }
+
+    /// Those of them that training leaves as they are.
+    pub fn frozen(&self) -> usize {
+        let frozen = self.layers.iter().filter(|layer| layer.frozen);
+        frozen.map(|layer| layer.parameters).sum()
     }
 
     /// The data set.
@@ -358,6 +381,8 @@ fn read_train(
         schedule,
         penalty,
         stop: stop.map(|(_, stop)| stop),
+        keep: raw.keep,
+        start: raw.start,
     })
 }
 

@@ -437,3 +437,25 @@ fn a_table_is_a_vector_with_a_class_and_numbers() {
         has(&error.to_string(), &[words]);
     }
 }
+
+#[test]
+fn only_what_has_weights_is_frozen_and_something_learns() {
+    let recipe = parse(&SMALL.replace("filters = 4", "filters = 4\nfrozen = true")).unwrap();
+    let frozen: Vec<bool> = recipe.layers().iter().map(|layer| layer.frozen).collect();
+    assert_eq!(frozen, [true, false, false, false]);
+    assert_eq!((recipe.frozen(), recipe.parameters()), (64, 64 + 7850));
+    let flat = message("\"flatten\"", "\"flatten\"\nfrozen = true");
+    has(
+        &flat,
+        &["line 17", "(flatten): frozen", "with weights of its own"],
+    );
+    let one = message("filters = 4", "filters = 4\nfrozen = 1");
+    has(&one, &["line 7", "frozen", "true or false", "found 1"]);
+    let all = SMALL
+        .replace("filters = 4", "filters = 4\nfrozen = true")
+        .replace("units = 10", "units = 10\nfrozen = true");
+    has(
+        &parse(&all).unwrap_err().to_string(),
+        &["[train]", "a layer that learns", "all of them frozen"],
+    );
+}

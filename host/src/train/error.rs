@@ -59,6 +59,19 @@ pub enum TrainError {
     /// There is nothing to learn from.
     #[error("wanted at least 1 training sample, found none: raise --limit or lower validation")]
     NoSamples,
+    /// No tensor of the file to start from is one of the network's.
+    #[error(
+        "no tensor of {path} has name and shape of one of this network: wanted such as {wanted}; found {found}; name \
+         the layers as there, or train without a start"
+    )]
+    NothingFits {
+        /// The file.
+        path: PathBuf,
+        /// Names and shapes in the network.
+        wanted: String,
+        /// Names and shapes in the file.
+        found: String,
+    },
     /// Resuming with another recipe than the checkpoint's.
     #[error(
         "the recipe is not the one that {path} was trained with; train anew without --resume, \

@@ -12,6 +12,7 @@ mod evaluate;
 mod network;
 mod optimizer;
 mod training;
+mod transfer;
 mod values;
 mod workers;
 
@@ -26,11 +27,13 @@ pub use error::TrainError;
 use evaluate::Objective;
 pub use evaluate::Score;
 use training::Training;
+pub use transfer::{NotTaken, Transfer};
 use workers::Workers;
 
 use crate::checkpoint::{Progress, Running};
 use crate::data::Part;
 use crate::history::EpochRow;
+use crate::paths;
 use crate::recipe::Recipe;
 
 /// What a training may be told besides its recipe.
@@ -50,6 +53,8 @@ pub struct Options {
     pub limit: Option<usize>,
     /// Threads that share a batch on the CPU; else as many as there are physical cores.
     pub threads: Option<usize>,
+    /// Begin with the weights of another run (its folder), or of a safetensors file; instead of the recipe's `start`.
+    pub start: Option<PathBuf>,
     /// Go on from the checkpoint in `directory`, with its epochs, seed and limit.
     pub resume: bool,
 }
@@ -71,6 +76,10 @@ pub struct Plan {
     pub has_accuracy: bool,
     /// Weights and biases.
     pub parameters: usize,
+    /// How many of them stay as they are.
+    pub frozen: usize,
+    /// What was taken from another training.
+    pub transfer: Option<Transfer>,
     /// `cpu, 2 threads` or `cuda`.
     pub device: String,
 }
@@ -101,6 +110,8 @@ pub struct Outcome {
     pub test: Option<Score>,
     /// Weights and biases.
     pub parameters: usize,
+    /// What was taken from another training; nothing is when this one is resumed.
+    pub transfer: Option<Transfer>,
     /// One row for each epoch, also of the runs before this one was resumed.
     pub history: Vec<EpochRow>,
     /// How long this run took.
@@ -126,11 +137,17 @@ impl Files {
     /// The files of a training in `directory`.
     pub fn of(directory: &Path) -> Self {
         Self {
-            checkpoint: directory.join("checkpoint.safetensors"),
+            checkpoint: directory.join(paths::CHECKPOINT),
             history: directory.join("history.csv"),
             picture: directory.join("history.png"),
             events: directory.join("events.out.tfevents.mote"),
         }
+    }
+
+    /// The checkpoint that is kept of an epoch, from 1.
+    pub fn kept(&self, epoch: usize) -> PathBuf {
+        self.checkpoint
+            .with_file_name(format!("epoch-{epoch:04}.safetensors"))
     }
 }
 
@@ -171,6 +188,7 @@ pub fn train(
         progress: training.progress,
         test,
         parameters: recipe.parameters(),
+        transfer: training.transfer,
         history: training.history,
         seconds: started.elapsed().as_secs_f64(),
         files,

@@ -8,6 +8,7 @@ mod initial;
 mod layers;
 mod recurrent;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tch::{Device, Tensor};
@@ -37,6 +38,8 @@ pub(super) struct Network {
     pub(super) parameters: Vec<Parameter>,
     /// Means and variances of batch normalizations, by turns.
     pub(super) statistics: Vec<Parameter>,
+    /// What the recipe keeps as it is, of both kinds.
+    pub(super) frozen: Vec<Parameter>,
     /// For each layer, its tensors.
     slots: Arc<[Vec<Slot>]>,
     device: Device,
@@ -47,6 +50,7 @@ pub(super) struct Network {
 enum Slot {
     Parameter(usize),
     Statistic(usize),
+    Frozen(usize),
 }
 
 /// What a network gives.
@@ -86,6 +90,28 @@ impl Network {
         })
     }
 
+    /// New weights, but those that are `given` by name.
+    pub(super) fn start(
+        recipe: &Recipe,
+        seed: u64,
+        device: Device,
+        given: &BTreeMap<String, Values>,
+    ) -> Result<Self, TrainError> {
+        let mut network = Self::new(recipe, seed, device)?;
+        for Parameter { name, tensor } in &mut network.parameters {
+            if let Some(values) = given.get(&**name) {
+                *tensor = parameter(values, device)?;
+            }
+        }
+        let others = network.statistics.iter_mut().chain(&mut network.frozen);
+        for Parameter { name, tensor } in others {
+            if let Some(values) = given.get(&**name) {
+                *tensor = from_values(values, device)?;
+            }
+        }
+        Ok(network)
+    }
+
     /// The weights of a checkpoint.
     pub(super) fn restore(
         recipe: &Recipe,
@@ -108,7 +134,7 @@ impl Network {
         device: Device,
         values: impl Fn(usize, &ResolvedLayer) -> Result<Vec<Values>, TrainError>,
     ) -> Result<Self, TrainError> {
-        let (mut parameters, mut statistics) = (Vec::new(), Vec::new());
+        let (mut parameters, mut statistics, mut frozen) = (Vec::new(), Vec::new(), Vec::new());
         let mut slots: Vec<Vec<Slot>> = Vec::new();
         for (index, layer) in recipe.layers().iter().enumerate() {
             if let Some(owner) = layer.shares {
@@ -118,7 +144,11 @@ impl Network {
             let mut own = Vec::new();
             for (tensor, values) in layer.tensors().into_iter().zip(values(index, layer)?) {
                 let name = format!("{}.{}", layer.name, tensor.name).into();
-                if tensor.role.learns() {
+                if layer.frozen {
+                    own.push(Slot::Frozen(frozen.len()));
+                    let tensor = from_values(&values, device)?;
+                    frozen.push(Parameter { name, tensor });
+                } else if tensor.role.learns() {
                     own.push(Slot::Parameter(parameters.len()));
                     let tensor = parameter(&values, device)?;
                     parameters.push(Parameter { name, tensor });
@@ -144,6 +174,7 @@ impl Network {
             heads: heads.collect(),
             parameters,
             statistics,
+            frozen,
             slots: slots.into(),
             device,
         })
@@ -161,6 +192,7 @@ impl Network {
             heads: Arc::clone(&self.heads),
             parameters: self.parameters.iter().map(share).collect(),
             statistics: self.statistics.iter().map(share).collect(),
+            frozen: self.frozen.iter().map(share).collect(),
             slots: Arc::clone(&self.slots),
             device: self.device,
         }
@@ -212,6 +244,7 @@ impl Network {
         let tensors = self.slots[index].iter().map(|slot| match *slot {
             Slot::Parameter(index) => &self.parameters[index].tensor,
             Slot::Statistic(index) => &self.statistics[index].tensor,
+            Slot::Frozen(index) => &self.frozen[index].tensor,
         });
         let tensors: Vec<&Tensor> = tensors.collect();
         match &layer.kind {
@@ -224,8 +257,10 @@ impl Network {
                 self.rrelu(inputs[0], [lower, upper], chance, index)
             }
             LayerKind::BatchNorm(norm) => match chance {
-                None => layers::normalize(inputs[0], &tensors, norm.epsilon),
-                Some(_) => layers::normalize_batch(inputs[0], &tensors, norm.epsilon, statistics),
+                Some(_) if !layer.frozen => {
+                    layers::normalize_batch(inputs[0], &tensors, norm.epsilon, statistics)
+                }
+                _ => layers::normalize(inputs[0], &tensors, norm.epsilon),
             },
             kind if kind.recurrent().is_some() => recurrent::run(kind, inputs[0], &tensors),
             _ => layers::run(layer, inputs, &tensors),
@@ -235,7 +270,7 @@ impl Network {
     /// Takes over what the batch normalizations met, shard by shard.
     pub(super) fn observe(&mut self, shards: &[Vec<Tensor>]) -> Result<(), TrainError> {
         let norms = self.layers.iter().filter_map(|layer| match &layer.kind {
-            LayerKind::BatchNorm(norm) => Some([norm.momentum; 2]),
+            LayerKind::BatchNorm(norm) if !layer.frozen => Some([norm.momentum; 2]),
             _ => None,
         });
         let shares: Vec<f64> = norms.flatten().collect();

@@ -9,12 +9,14 @@ use tch::Device;
 use super::evaluate::Objective;
 use super::network::{Chance, Network};
 use super::optimizer::Optimizer;
+use super::transfer::{self, Transfer};
 use super::values::to_values;
 use super::workers::{Samples, Workers};
 use super::{Files, Observer, Options, Plan, TrainError};
 use crate::checkpoint::{Best, Checkpoint, Progress, Values};
 use crate::data::{Augmenter, DataSet, Split, Stream};
 use crate::history::{self, EpochRow};
+use crate::paths;
 use crate::recipe::{Monitor, Recipe};
 use crate::report;
 
@@ -30,6 +32,7 @@ pub(super) struct Training<'t> {
     pub(super) history: Vec<EpochRow>,
     /// The weights of the best epoch, where they are to stay.
     best: BTreeMap<String, Values>,
+    pub(super) transfer: Option<Transfer>,
     device: Device,
 }
 
@@ -46,6 +49,7 @@ impl<'t> Training<'t> {
         let (network, optimizer, progress, history);
         let (kind, penalty) = (&recipe.train.optimizer, recipe.train.penalty);
         let mut best = BTreeMap::new();
+        let mut transfer = None;
         if options.resume {
             let checkpoint = Checkpoint::load(&files.checkpoint)?;
             if checkpoint.progress.recipe != recipe.text {
@@ -63,13 +67,25 @@ impl<'t> Training<'t> {
             progress = checkpoint.progress;
         } else {
             let seed = options.seed.unwrap_or(recipe.train.seed);
-            network = Network::new(recipe, seed, device)?;
+            let start = options.start.as_deref().map(transfer::file);
+            let of_recipe = recipe.train.start.as_ref();
+            let of_recipe =
+                || of_recipe.map(|start| transfer::file(&paths::workspace_root().join(start)));
+            network = match start.or_else(of_recipe) {
+                None => Network::new(recipe, seed, device)?,
+                Some(file) => {
+                    let (taken, told) = transfer::take(recipe, &file)?;
+                    transfer = Some(told);
+                    Network::start(recipe, seed, device, &taken)?
+                }
+            };
             optimizer = Optimizer::new(kind, penalty, &network.parameters)?;
             history = Vec::new();
             progress = Progress {
                 seed,
                 epochs: options.epochs.unwrap_or(recipe.train.epochs),
                 limit: options.limit,
+                start: transfer.as_ref().map(|told| paths::shorten(&told.file)),
                 ..Progress::new(recipe)
             };
         }
@@ -90,6 +106,7 @@ impl<'t> Training<'t> {
             progress,
             history,
             best,
+            transfer,
             device,
         })
     }
@@ -103,6 +120,8 @@ impl<'t> Training<'t> {
             samples: [self.split.training.len(), self.split.validation.len()],
             has_accuracy: self.set.has_accuracy(),
             parameters: self.recipe.parameters(),
+            frozen: self.recipe.frozen(),
+            transfer: self.transfer.clone(),
             device,
         }
     }
@@ -125,7 +144,12 @@ impl<'t> Training<'t> {
                 return Ok(ControlFlow::Break(()));
             };
             let row = self.close_epoch(learning_rate, started)?;
-            self.checkpoint()?.save(&files.checkpoint)?;
+            let checkpoint = self.checkpoint()?;
+            checkpoint.save(&files.checkpoint)?;
+            let keep = self.recipe.train.keep;
+            if keep.is_some_and(|every| row.epoch.is_multiple_of(every.get())) {
+                checkpoint.save(&files.kept(row.epoch))?;
+            }
             history::write(&files.history, &self.history)?;
             history::write_events(&files.events, &self.history)?;
             observer.epoch(&row);
@@ -304,6 +328,7 @@ impl<'t> Training<'t> {
     fn weights(&self) -> Result<BTreeMap<String, Values>, TrainError> {
         let network = &self.network;
         let all = network.parameters.iter().chain(&network.statistics);
+        let all = all.chain(&network.frozen);
         all.map(|parameter| Ok((parameter.name.to_string(), to_values(&parameter.tensor)?)))
             .collect()
     }
