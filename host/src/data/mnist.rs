@@ -35,7 +35,8 @@ pub(super) const MNIST: SetInfo = SetInfo {
     load,
 };
 
-fn load(set: &SetInfo, directory: &Path, part: Part) -> Result<DataSet, DataError> {
+/// Reads four IDX files as MNIST's.
+pub(super) fn load(set: &SetInfo, directory: &Path, part: Part) -> Result<DataSet, DataError> {
     let [images, labels] = match part {
         Part::Train => [&set.files[0], &set.files[1]],
         Part::Test => [&set.files[2], &set.files[3]],

@@ -5,9 +5,11 @@
 
 mod augment;
 mod check;
+mod fashion;
 mod idx;
 mod mat;
 mod mnist;
+mod places;
 mod rng;
 mod samples;
 mod series;
@@ -18,12 +20,15 @@ mod usps;
 mod windows;
 pub mod writers;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 pub use augment::Augmenter;
 pub use check::{FileCheck, FileState, check};
 pub use idx::{Idx, IdxError};
 pub use mat::MatError;
+pub use places::folder;
+pub(crate) use places::{has, holding};
 pub use rng::Stream;
 pub use samples::{Column, DataSet, Split, Values};
 pub use series::{Series, SeriesFile};
@@ -32,10 +37,8 @@ pub use shift::{Shift, ShiftError, UnknownShift};
 pub use table::{Missing, Order, Scaling, Table, TableError};
 pub use windows::Windows;
 
-use crate::paths;
-
 /// The data sets that a recipe can name.
-pub const SETS: &[&SetInfo] = &[&mnist::MNIST, &usps::FRAMED, &usps::FULL];
+pub const SETS: &[&SetInfo] = &[&mnist::MNIST, &fashion::FASHION, &usps::FRAMED, &usps::FULL];
 
 /// Prices day by day, of any CSV file: a recipe's `[data.series]` says which.
 pub const SERIES: SetInfo = SetInfo {
@@ -193,6 +196,22 @@ pub enum DataError {
     },
 }
 
+impl DataError {
+    /// Whether a file is not there.
+    pub fn is_missing(&self) -> bool {
+        let unread = |error: &csv::Error| matches!(error.kind(), csv::ErrorKind::Io(io) if io.kind() == ErrorKind::NotFound);
+        match self {
+            Self::Missing { .. } | Self::NoWriters { .. } => true,
+            Self::Table(error) => {
+                matches!(&**error, TableError::Read { source, .. } if unread(source))
+            }
+            Self::Series(SeriesError::Read { source, .. }) => unread(source),
+            Self::Read { source, .. } => source.kind() == ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+}
+
 impl From<TableError> for DataError {
     fn from(error: TableError) -> Self {
         Self::Table(Box::new(error))
@@ -219,28 +238,6 @@ pub fn set(name: &str) -> Result<&'static SetInfo, DataError> {
 }
 
 impl SetInfo {
-    /// The directory that holds the set's files.
-    ///
-    /// `directory` is what `--data` gave; else `MOTE_DATA`, if the set is there, else `.cache/data` of the workspace.
-    /// Each holds the files themselves or a folder of the set's name.
-    pub fn directory(&self, directory: Option<&Path>) -> PathBuf {
-        let base = folder(directory);
-        let named = base.join(self.folder);
-        let holds = |folder: &Path| {
-            let mut files = self.files.iter();
-            files.any(|file| find(folder, file.name).is_some())
-        };
-        // Other sets may lie where MOTE_DATA says, and this one be fetched all the same.
-        let fetched = paths::cache_dir().join("data").join(self.folder);
-        if !named.is_dir() && holds(&base) {
-            base
-        } else if directory.is_none() && !holds(&named) && holds(&fetched) {
-            fetched
-        } else {
-            named
-        }
-    }
-
     /// Reads one part of the set; `directory` as for [`SetInfo::directory`].
     ///
     /// # Errors
@@ -248,14 +245,6 @@ impl SetInfo {
     pub fn load(&self, directory: Option<&Path>, part: Part) -> Result<DataSet, DataError> {
         (self.load)(self, &self.directory(directory), part)
     }
-}
-
-/// Where data sets lie: what `--data` gave, else `MOTE_DATA`, else `.cache/data` of the workspace.
-pub fn folder(given: Option<&Path>) -> PathBuf {
-    given
-        .map(Path::to_path_buf)
-        .or_else(|| std::env::var_os(DATA_VARIABLE).map(PathBuf::from))
-        .unwrap_or_else(|| paths::cache_dir().join("data"))
 }
 
 /// `name` or `name.gz` in `directory`, whichever exists.

@@ -154,6 +154,15 @@ impl Data {
         self.table.as_ref().map_or(Ok(()), super::table::check)
     }
 
+    /// Whether its files lie in `folder`.
+    pub(super) fn is_in(&self, set: &SetInfo, folder: &Path) -> bool {
+        match (&self.series, &self.table) {
+            (Some(series), _) => data::has(folder, Path::new(&series.file)),
+            (_, Some(table)) => data::has(folder, &table.file),
+            _ => set.lies_in(folder),
+        }
+    }
+
     /// Reads one part. `given` is what `--data` says: a folder, or the file of a table or a series, perhaps with its
     /// symbol. `outputs` are places of wanted numbers, in the order of the network's outputs.
     ///
@@ -167,7 +176,7 @@ impl Data {
         part: Part,
     ) -> Result<DataSet, DataError> {
         if let Some(table) = &self.table {
-            let folder = data::folder(given);
+            let folder = data::holding(given, &table.file);
             let file = given.filter(|_| !folder.is_dir());
             return Ok(table.load(&folder, file, outputs, part)?);
         }
@@ -188,7 +197,7 @@ impl Data {
 impl SeriesData {
     /// The file: what `--data` gave, or its own in the folder of the data sets.
     pub fn source(&self, given: Option<&Path>) -> SeriesFile {
-        let folder = data::folder(given);
+        let folder = data::holding(given, Path::new(&self.file));
         if given.is_some() && !folder.is_dir() {
             let text = folder.display().to_string();
             let Ok(source) = text.parse();

@@ -274,6 +274,11 @@ impl Recipe {
         self.data.classes(self.set)
     }
 
+    /// Whether the files of its data lie in `folder`.
+    pub fn data_is_in(&self, folder: &Path) -> bool {
+        self.data.is_in(self.set, folder)
+    }
+
     /// Reads one part of its data. `given` is what `--data` says: a folder, or the CSV file of a table or a series, as
     /// `FILE:SYMBOL` where it has several. Wanted numbers come in the order of the network's outputs.
     ///

@@ -5,6 +5,7 @@
 mod canvas;
 mod confusion;
 mod curves;
+mod fit;
 mod forecast;
 mod misread;
 pub mod structure;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 
 pub use confusion::confusion_matrix;
 pub use curves::{device_curve, training_curve};
+pub use fit::{boundary, fitted_curve};
 pub use forecast::forecast;
 pub use misread::{Misread, misread_grid};
 

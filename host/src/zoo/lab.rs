@@ -5,9 +5,9 @@ use std::path::Path;
 use nn_core::tensor::{DType, Quant, Tensor, TensorId};
 use nn_core::train::{Target, TrainSpec};
 
-use super::ZooError;
+use super::{Exported, Figure, Settings, ZooError};
 use crate::blob::Blob;
-use crate::device::{self, Device, Place};
+use crate::device::{self, Device};
 use crate::export::{BuildError, Builder, Inspection};
 use crate::sample;
 use crate::ui::Ui;
@@ -50,20 +50,35 @@ impl Numbers {
 /// Where networks run, and what they took.
 #[derive(Debug)]
 pub(super) struct Lab<'l> {
-    place: &'l Place,
-    ui: &'l Ui,
+    pub(super) settings: &'l Settings,
+    pub(super) ui: &'l Ui,
     arena: usize,
     parameters: u64,
+    /// What is to be said beside figures.
+    pub(super) notes: Vec<String>,
+    /// The blobs of what was trained.
+    pub(super) models: Vec<Exported>,
+    /// Whether devices answered as this machine does.
+    pub(super) agreements: Vec<Figure>,
 }
 
 impl<'l> Lab<'l> {
-    pub(super) fn new(place: &'l Place, ui: &'l Ui) -> Self {
+    pub(super) fn new(settings: &'l Settings, ui: &'l Ui) -> Self {
         Self {
-            place,
+            settings,
             ui,
             arena: 0,
             parameters: 0,
+            notes: Vec::new(),
+            models: Vec::new(),
+            agreements: Vec::new(),
         }
+    }
+
+    /// Counts a network of so many bytes of arena, with so many parameters.
+    pub(super) fn count(&mut self, arena: usize, parameters: u64) {
+        self.arena = self.arena.max(arena);
+        self.parameters = self.parameters.max(parameters);
     }
 
     /// Bytes of the largest arena so far.
@@ -92,9 +107,8 @@ impl<'l> Lab<'l> {
         let blob = Blob::new(Path::new(name), builder.finish(&[y], spec)?)?;
         let layers = Inspection::of(&blob).layers;
         let own = layers.iter().map(|layer| layer.parameters).sum();
-        self.parameters = self.parameters.max(own);
-        let device = device::open(self.place, &blob, self.ui)?;
-        self.arena = self.arena.max(device.info().arena);
+        let device = device::open(&self.settings.place, &blob, self.ui)?;
+        self.count(device.info().arena, own);
         Ok(Net {
             device,
             input,

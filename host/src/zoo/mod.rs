@@ -1,25 +1,36 @@
 //! The systems of a course on neural networks, each with the figures that its slides give.
 //!
-//! A system runs where a [`Place`] says, and tells figure by figure what the slides have and what came out. So far these are the
-//! ones that slides work out by hand: no training data, no libtorch.
+//! A system tells figure by figure what the slides have and what came out. Those that slides work out by hand want neither
+//! training data nor libtorch; those that are trained have a recipe in `models/zoo`, are exported, and are measured by nn-core.
 
 mod backprop;
 mod convolution;
+mod curves;
 mod derivatives;
+mod digits;
+mod figure;
 mod lab;
 mod neurons;
+mod outcome;
+mod sequences;
+mod tables;
 #[cfg(test)]
 mod tests;
+mod trained;
 
-use serde::Serialize;
+use std::path::PathBuf;
 
 use crate::blob::BlobError;
+use crate::checkpoint::CheckpointError;
+use crate::data::DataError;
 use crate::device::{DeviceError, Place};
-use crate::export::BuildError;
+use crate::export::{BuildError, ExportError};
+use crate::recipe::RecipeError;
 use crate::sample::SampleError;
-use crate::ui::Ui;
 
+pub use figure::{Figure, Rule};
 use lab::Lab;
+pub use outcome::{Exported, Outcome, State};
 
 /// Why a system did not run.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +55,82 @@ pub enum ZooError {
     /// Numbers that do not fit its network.
     #[error(transparent)]
     Sample(#[from] SampleError),
+    /// Its recipe cannot be read.
+    #[error(transparent)]
+    Recipe(Box<RecipeError>),
+    /// Its data are missing or damaged.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// Its training failed.
+    #[cfg(feature = "train")]
+    #[error(transparent)]
+    Train(Box<crate::train::TrainError>),
+    /// This program was built without libtorch.
+    #[error(
+        "this `mote` was built without training: run scripts/setup, then build with the default features"
+    )]
+    NoTraining,
+    /// What it learnt cannot be read.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// Its network cannot be exported.
+    #[error(transparent)]
+    Export(Box<ExportError>),
+    /// A picture of it cannot be drawn.
+    #[error(transparent)]
+    Picture(#[from] crate::report::ReportError),
+    /// Its network cannot be measured.
+    #[error("{0}")]
+    Measure(String),
+}
+
+impl From<RecipeError> for ZooError {
+    fn from(error: RecipeError) -> Self {
+        Self::Recipe(Box::new(error))
+    }
+}
+
+impl From<ExportError> for ZooError {
+    fn from(error: ExportError) -> Self {
+        match error {
+            ExportError::Data(error) => Self::Data(error),
+            error => Self::Export(Box::new(error)),
+        }
+    }
+}
+
+#[cfg(feature = "train")]
+impl From<crate::train::TrainError> for ZooError {
+    fn from(error: crate::train::TrainError) -> Self {
+        match error {
+            crate::train::TrainError::Data(error) => Self::Data(error),
+            error => Self::Train(Box::new(error)),
+        }
+    }
+}
+
+/// How systems run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where networks run.
+    pub place: Place,
+    /// Where data lie, before the usual folders.
+    pub data: Option<PathBuf>,
+    /// Train again what has been trained already.
+    pub fresh: bool,
+    /// Where what is trained goes; a folder for each recipe.
+    pub runs: PathBuf,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            place: Place::Host,
+            data: None,
+            fresh: false,
+            runs: crate::paths::run_dir("zoo"),
+        }
+    }
 }
 
 /// A system of the course.
@@ -51,7 +138,7 @@ pub enum ZooError {
 pub struct System {
     /// What it is called on the command line.
     pub name: &'static str,
-    /// The systems that it belongs to: `by-hand`.
+    /// The systems that it belongs to: `by-hand`, `tables`, …
     pub group: &'static str,
     /// What it is.
     pub title: &'static str,
@@ -108,104 +195,109 @@ pub const SYSTEMS: &[System] = &[
         title: "derivatives, roots, automatic differentiation",
         run: derivatives::derivatives,
     },
+    System {
+        name: "iris-one-layer",
+        group: "tables",
+        title: "iris, one layer",
+        run: tables::iris_one_layer,
+    },
+    System {
+        name: "iris-two-layers",
+        group: "tables",
+        title: "iris, two layers",
+        run: tables::iris_two_layers,
+    },
+    System {
+        name: "iris-three-layers",
+        group: "tables",
+        title: "three-layer classifier",
+        run: tables::iris_three_layers,
+    },
+    System {
+        name: "advertising",
+        group: "tables",
+        title: "advertising, one neuron",
+        run: tables::advertising,
+    },
+    System {
+        name: "power-plant",
+        group: "tables",
+        title: "power plant, two heads",
+        run: tables::power_plant,
+    },
+    System {
+        name: "concrete",
+        group: "tables",
+        title: "concrete",
+        run: tables::concrete,
+    },
+    System {
+        name: "sin-cos",
+        group: "curves",
+        title: "sin x + cos x",
+        run: curves::sin_cos,
+    },
+    System {
+        name: "x-sin-x",
+        group: "curves",
+        title: "x · sin 10πx + 2",
+        run: curves::x_sin_x,
+    },
+    System {
+        name: "curved-boundary",
+        group: "curves",
+        title: "curved boundary",
+        run: curves::boundary,
+    },
+    System {
+        name: "moutai",
+        group: "sequences",
+        title: "Moutai price, recurrent",
+        run: sequences::moutai,
+    },
+    System {
+        name: "mnist-mlp",
+        group: "digits",
+        title: "MNIST MLP",
+        run: digits::mlp,
+    },
+    System {
+        name: "mnist-mse",
+        group: "digits",
+        title: "MNIST MLP, squared error",
+        run: digits::mse,
+    },
+    System {
+        name: "mnist-cnn",
+        group: "digits",
+        title: "MNIST CNN",
+        run: digits::cnn,
+    },
+    System {
+        name: "mnist-cnn-wide",
+        group: "digits",
+        title: "MNIST CNN, wide",
+        run: digits::cnn_wide,
+    },
+    System {
+        name: "mnist-alexnet",
+        group: "digits",
+        title: "MNIST AlexNet",
+        run: digits::alexnet,
+    },
+    System {
+        name: "lenet-5",
+        group: "digits",
+        title: "LeNet-5",
+        run: digits::lenet,
+    },
+    System {
+        name: "fashion-mlp",
+        group: "digits",
+        title: "Fashion-MNIST MLP",
+        run: digits::fashion,
+    },
 ];
-
-/// A figure of the slides, and ours.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Figure {
-    /// What it is of.
-    pub name: String,
-    /// That of the slides.
-    pub deck: f64,
-    /// Ours.
-    pub ours: f64,
-    /// By how much the two may differ.
-    pub within: f64,
-}
-
-impl Figure {
-    /// A figure that slides give as `deck`, in decimals: ours rounds to it.
-    ///
-    /// What is no number counts as not a number, and fails.
-    fn rounded(name: impl Into<String>, deck: &str, ours: f64) -> Self {
-        let mantissa = deck.split('e').next().unwrap_or(deck);
-        let decimals = mantissa.split_once('.').map_or(0, |(_, after)| after.len());
-        let exponent = deck.split_once('e').and_then(|(_, e)| e.parse().ok());
-        let exponent: i32 = exponent.unwrap_or(0);
-        // A few digits.
-        let unit = 10f64.powi(exponent - decimals as i32);
-        Self::near(name, deck.parse().unwrap_or(f64::NAN), ours, unit / 2.0)
-    }
-
-    /// A figure that ours is `within` of.
-    fn near(name: impl Into<String>, deck: f64, ours: f64, within: f64) -> Self {
-        Self {
-            name: name.into(),
-            deck,
-            ours,
-            within,
-        }
-    }
-
-    /// A figure that ours is, exactly.
-    fn exact(name: impl Into<String>, deck: f64, ours: f64) -> Self {
-        Self::near(name, deck, ours, 0.0)
-    }
-
-    /// Whether ours is near enough.
-    pub fn passes(&self) -> bool {
-        // False where either is not a number. A decimal figure is not exact in binary: an ulp of it more.
-        let slack = self.deck.abs() * f64::EPSILON;
-        (self.deck - self.ours).abs() <= self.within + if self.within > 0.0 { slack } else { 0.0 }
-    }
-}
-
-/// What came of a system.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Outcome {
-    /// Its name.
-    pub system: &'static str,
-    /// Its group.
-    pub group: &'static str,
-    /// What it is.
-    pub title: &'static str,
-    /// Weights and biases of its largest network; 0 where it has none.
-    pub parameters: u64,
-    /// The figure of the slides that stands for it: the first that fails, else the first.
-    pub deck: f64,
-    /// Ours.
-    pub ours: f64,
-    /// Bytes of the largest arena that one of its networks takes on a device; 0 where it has none.
-    pub arena: usize,
-    /// Whether all figures are near enough.
-    pub pass: bool,
-    /// All figures.
-    pub figures: Vec<Figure>,
-}
-
-impl System {
-    /// Runs it.
-    ///
-    /// # Errors
-    /// [`ZooError`].
-    pub fn run(&self, place: &Place, ui: &Ui) -> Result<Outcome, ZooError> {
-        let mut lab = Lab::new(place, ui);
-        let figures = (self.run)(&mut lab)?;
-        let fails = figures.iter().find(|figure| !figure.passes());
-        let headline = fails.or(figures.first());
-        Ok(Outcome {
-            system: self.name,
-            group: self.group,
-            title: self.title,
-            parameters: lab.parameters(),
-            deck: headline.map_or(f64::NAN, |figure| figure.deck),
-            ours: headline.map_or(f64::NAN, |figure| figure.ours),
-            arena: lab.arena(),
-            pass: !figures.is_empty() && figures.iter().all(Figure::passes),
-            figures,
-        })
-    }
-}
 
 /// The systems of these names, of systems or groups; all where there are no names.
 ///

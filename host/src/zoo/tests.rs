@@ -1,12 +1,14 @@
 use super::*;
+use crate::ui::Ui;
 
 #[test]
-fn every_system_passes_here() {
-    for system in SYSTEMS {
-        let outcome = system.run(&Place::Host, &Ui::silent()).unwrap();
+fn every_system_that_is_worked_by_hand_passes_here() {
+    // What is trained takes an hour: `mote zoo` runs it.
+    for system in SYSTEMS.iter().filter(|system| system.group == "by-hand") {
+        let outcome = system.run(&Settings::default(), &Ui::silent()).unwrap();
         let fails: Vec<&Figure> = outcome.figures.iter().filter(|f| !f.passes()).collect();
         assert!(fails.is_empty(), "{}: {fails:#?}", system.name);
-        assert!(outcome.pass);
+        assert_eq!((outcome.pass, outcome.state), (Some(true), State::Pass));
     }
 }
 
@@ -53,7 +55,7 @@ fn outcomes_tell_the_first_figure_that_fails() {
             ])
         },
     };
-    let outcome = system.run(&Place::Host, &Ui::silent()).unwrap();
-    assert!(!outcome.pass);
+    let outcome = system.run(&Settings::default(), &Ui::silent()).unwrap();
+    assert_eq!((outcome.pass, outcome.state), (Some(false), State::Fail));
     assert_eq!((outcome.deck, outcome.ours), (1.0, 2.0));
 }
