@@ -11,7 +11,7 @@ use crate::data::DataSet;
 use crate::device::{Device, DeviceError};
 use crate::evaluate::{EvaluateError, Evaluation, evaluate, evaluate_here};
 use crate::export::{AlignedBytes, TrainPlan};
-use crate::sample::{self, SampleError};
+use crate::sample::SampleError;
 use crate::ui::{Progress, Ui};
 
 /// Steps from one drawing of the learning curve to the next.
@@ -167,7 +167,7 @@ pub fn tune(
     let progress = ui.progress("learning", steps as u64);
     for step in 0..steps {
         let index = step % plan.training.len();
-        let bytes = sample::encode(&input, plan.training.image(index))?;
+        let bytes = plan.training.encode(&input, index)?;
         // Labels are bytes.
         let class = plan.training.label(index) as u16;
         let report = device.train(&bytes, Target::Class(class))?;

@@ -172,6 +172,11 @@ pub(crate) fn pictures(
     evaluation: &Evaluation,
     set: &DataSet,
 ) -> anyhow::Result<Vec<PathBuf>> {
+    anyhow::ensure!(
+        set.values.is_none(),
+        "--pictures wants images: a sample of {} is none",
+        set.name
+    );
     std::fs::create_dir_all(directory)
         .with_context(|| format!("cannot make the folder {}", directory.display()))?;
     let names = data::set(&set.name)?.classes;

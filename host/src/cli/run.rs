@@ -7,6 +7,7 @@ use host::blob::Blob;
 use host::data::Part;
 use host::sample;
 use host::ui::Ui;
+use nn_core::tensor::Tensor;
 use serde::Serialize;
 
 use super::samples::{Samples, Where};
@@ -56,18 +57,17 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     let model = blob.model();
     let input = model.input(0).context("the model has no input")?;
     let output = model.output(0).context("the model has no output")?;
-    let images = images(&args, input.shape.dims())?;
+    let inputs = inputs(&args, &input)?;
     let mut device = args.place.open(&blob, ui)?;
     let mut predictions = Vec::new();
-    for (source, label, pixels) in images {
-        let bytes = sample::encode(&input, &pixels).with_context(|| source.clone())?;
-        let scores = sample::scores(&output, &device.infer(&bytes)?)?;
+    for given in inputs {
+        let scores = sample::scores(&output, &device.infer(&given.bytes)?)?;
         if !args.json {
-            show(&source, label, &pixels, input.shape.dims(), &scores, ui);
+            show(&given, input.shape.dims(), &scores, ui);
         }
         predictions.push(Prediction {
-            source,
-            label,
+            source: given.source,
+            label: given.label,
             prediction: sample::prediction(&scores),
             scores,
         });
@@ -79,14 +79,27 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     Ok(())
 }
 
-type Labelled = (String, Option<usize>, Vec<u8>);
+/// What a model is given.
+struct Given {
+    source: String,
+    label: Option<usize>,
+    bytes: Vec<u8>,
+    /// Of an image.
+    pixels: Vec<u8>,
+}
 
-fn images(args: &Args, shape: &[u32]) -> anyhow::Result<Vec<Labelled>> {
-    let mut images = Vec::new();
+fn inputs(args: &Args, input: &Tensor) -> anyhow::Result<Vec<Given>> {
+    let mut inputs = Vec::new();
     for path in &args.image {
-        let (pixels, shape) = read_png(path, shape)?;
+        let (pixels, shape) = read_png(path, input.shape.dims())?;
         let pixels = args.samples.shift.apply(&pixels, shape)?;
-        images.push((path.display().to_string(), None, pixels));
+        let source = path.display().to_string();
+        inputs.push(Given {
+            bytes: sample::encode(input, &pixels).with_context(|| source.clone())?,
+            source,
+            label: None,
+            pixels,
+        });
     }
     let numbers = match (args.sample.as_slice(), args.image.is_empty()) {
         ([], true) => &[0],
@@ -102,10 +115,18 @@ fn images(args: &Args, shape: &[u32]) -> anyhow::Result<Vec<Labelled>> {
                 set.len() - 1
             );
             let source = format!("{} test sample {index}", set.name);
-            images.push((source, Some(set.label(index)), set.image(index).to_vec()));
+            inputs.push(Given {
+                bytes: set.encode(input, index).with_context(|| source.clone())?,
+                source,
+                label: (set.classes > 0).then(|| set.label(index)),
+                pixels: match set.values {
+                    None => set.image(index).to_vec(),
+                    Some(_) => Vec::new(),
+                },
+            });
         }
     }
-    Ok(images)
+    Ok(inputs)
 }
 
 /// Reads a picture of `[height, width, channels]` pixels.
@@ -154,7 +175,13 @@ fn read_png(path: &Path, wanted: &[u32]) -> anyhow::Result<(Vec<u8>, [usize; 3])
     Ok((pixels, [height, width, channels as usize]))
 }
 
-fn show(source: &str, label: Option<usize>, pixels: &[u8], shape: &[u32], scores: &[f32], ui: &Ui) {
+fn show(given: &Given, shape: &[u32], scores: &[f32], ui: &Ui) {
+    let Given {
+        source,
+        label,
+        pixels,
+        ..
+    } = given;
     if let &[_, width, 1] = shape {
         const SHADES: &[u8] = b" .:-=+*#%@";
         for row in pixels.chunks(width as usize) {

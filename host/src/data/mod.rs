@@ -16,6 +16,7 @@ mod series;
 mod series_error;
 mod shift;
 mod table;
+mod text;
 mod usps;
 mod windows;
 pub mod writers;
@@ -35,6 +36,7 @@ pub use series::{Series, SeriesFile};
 pub use series_error::SeriesError;
 pub use shift::{Shift, ShiftError, UnknownShift};
 pub use table::{Missing, Order, Scaling, Table, TableError};
+pub use text::{Text, TextError};
 pub use windows::Windows;
 
 /// The data sets that a recipe can name.
@@ -66,6 +68,20 @@ pub const TABLE: SetInfo = SetInfo {
     fetch: "",
     files: &[],
     load: |_, _, _| Err(DataError::NoRecipe("table")),
+};
+
+/// Letters and the one that comes next, of any text: a recipe's `[data.text]` says which.
+pub const TEXT: SetInfo = SetInfo {
+    name: "text",
+    folder: "text",
+    title: "the next letter, from a text",
+    shape: [1, 1, 0],
+    classes: &[],
+    samples: [0, 0],
+    source: "any text in UTF-8",
+    fetch: "",
+    files: &[],
+    load: |_, _, _| Err(DataError::NoRecipe("text")),
 };
 
 /// The environment variable that says where data sets lie, as `--data` does.
@@ -178,6 +194,9 @@ pub enum DataError {
     /// A table that cannot be read, or is too short.
     #[error(transparent)]
     Table(Box<TableError>),
+    /// A text that cannot be read, or has other letters.
+    #[error(transparent)]
+    Text(Box<TextError>),
     /// A set that is nothing without a recipe.
     #[error(
         "the set `{0}` wants a recipe that says which file it is: `[data.{0}]`, and --recipe FILE where a model is tested"
@@ -205,10 +224,19 @@ impl DataError {
             Self::Table(error) => {
                 matches!(&**error, TableError::Read { source, .. } if unread(source))
             }
+            Self::Text(error) => {
+                matches!(&**error, TextError::Read { source, .. } if source.kind() == ErrorKind::NotFound)
+            }
             Self::Series(SeriesError::Read { source, .. }) => unread(source),
             Self::Read { source, .. } => source.kind() == ErrorKind::NotFound,
             _ => false,
         }
+    }
+}
+
+impl From<TextError> for DataError {
+    fn from(error: TextError) -> Self {
+        Self::Text(Box::new(error))
     }
 }
 
@@ -231,7 +259,7 @@ pub fn set(name: &str) -> Result<&'static SetInfo, DataError> {
             wanted: SETS
                 .iter()
                 .map(|set| set.name)
-                .chain([SERIES.name, TABLE.name])
+                .chain([SERIES.name, TABLE.name, TEXT.name])
                 .collect::<Vec<_>>()
                 .join(", "),
         })

@@ -7,7 +7,9 @@ use serde::Deserialize;
 use super::Size;
 use super::error::{Misfit, within};
 use crate::data::writers::{Group, Writers};
-use crate::data::{self, DataError, DataSet, Part, Series, SeriesFile, SetInfo, Table, Windows};
+use crate::data::{
+    self, DataError, DataSet, Part, Series, SeriesFile, SetInfo, Table, Text, Windows,
+};
 
 /// The section `[data]`.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -30,6 +32,9 @@ pub struct Data {
     /// Which file and columns, for the set `table`.
     #[serde(default)]
     pub table: Option<Table>,
+    /// Which text, for the set `text`.
+    #[serde(default)]
+    pub text: Option<Text>,
 }
 
 /// The section `[data.augment]`.
@@ -74,25 +79,35 @@ impl Data {
         match self.set.as_str() {
             "series" => Ok(&data::SERIES),
             "table" => Ok(&data::TABLE),
+            "text" => Ok(&data::TEXT),
             name => data::set(name),
         }
     }
 
-    /// Height, width and channels of an image; the days of a series lie one below another; a row of a table is a
-    /// vector.
+    /// Height, width and channels of an image; the days of a series lie one below another; a row of a table and the
+    /// letters of a window are vectors.
     pub(super) fn sample_shape(&self, set: &SetInfo) -> Vec<usize> {
-        match (&self.series, &self.table) {
-            (Some(series), _) => vec![series.window.get(), 1, 1],
-            (_, Some(table)) => vec![table.inputs.len()],
+        match self {
+            Self {
+                series: Some(series),
+                ..
+            } => vec![series.window.get(), 1, 1],
+            Self {
+                table: Some(table), ..
+            } => vec![table.inputs.len()],
+            Self {
+                text: Some(text), ..
+            } => vec![text.window],
             _ => set.shape.to_vec(),
         }
     }
 
     /// The names of the classes; none where numbers alone are wanted.
     pub(super) fn classes(&self, set: &SetInfo) -> Vec<String> {
-        match &self.table {
-            Some(table) => table.classes.clone(),
-            None => set.classes.iter().map(|&name| name.to_owned()).collect(),
+        match (&self.table, &self.text) {
+            (Some(table), _) => table.classes.clone(),
+            (_, Some(text)) => text.letters().iter().map(char::to_string).collect(),
+            _ => set.classes.iter().map(|&name| name.to_owned()).collect(),
         }
     }
 
@@ -129,6 +144,7 @@ impl Data {
         for (name, given) in [
             (data::SERIES.name, self.series.is_some()),
             (data::TABLE.name, self.table.is_some()),
+            (data::TEXT.name, self.text.is_some()),
         ] {
             match (self.set == name, given) {
                 (true, false) => {
@@ -151,14 +167,23 @@ impl Data {
             let inside = f64::MIN_POSITIVE..1.0;
             within("series.train", series.train, inside, wanted)?;
         }
+        self.text.as_ref().map_or(Ok(()), check_text)?;
         self.table.as_ref().map_or(Ok(()), super::table::check)
     }
 
     /// Whether its files lie in `folder`.
     pub(super) fn is_in(&self, set: &SetInfo, folder: &Path) -> bool {
-        match (&self.series, &self.table) {
-            (Some(series), _) => data::has(folder, Path::new(&series.file)),
-            (_, Some(table)) => data::has(folder, &table.file),
+        match self {
+            Self {
+                series: Some(series),
+                ..
+            } => data::has(folder, Path::new(&series.file)),
+            Self {
+                table: Some(table), ..
+            } => data::has(folder, &table.file),
+            Self {
+                text: Some(text), ..
+            } => data::has(folder, &text.file),
             _ => set.lies_in(folder),
         }
     }
@@ -175,6 +200,12 @@ impl Data {
         outputs: &[usize],
         part: Part,
     ) -> Result<DataSet, DataError> {
+        if let Some(text) = &self.text {
+            let folder = data::holding(given, &text.file);
+            let file = given.filter(|_| !folder.is_dir());
+            let path = file.map_or_else(|| folder.join(&text.file), Path::to_path_buf);
+            return Ok(text.load(&path, part)?);
+        }
         if let Some(table) = &self.table {
             let folder = data::holding(given, &table.file);
             let file = given.filter(|_| !folder.is_dir());
@@ -192,6 +223,31 @@ impl Data {
         let windows = Windows::new(&series, fields.window.get(), fields.train)?;
         Ok(windows.data_set(part))
     }
+}
+
+fn check_text(text: &Text) -> Result<(), Misfit> {
+    let letters = text.letters();
+    let twice = letters
+        .iter()
+        .enumerate()
+        .find(|(at, letter)| letters[..*at].contains(letter));
+    if let Some((_, letter)) = twice {
+        let found = format!("{letter:?} a second time");
+        return Err(Misfit::field("text.alphabet", "each letter once", found));
+    }
+    if !(2..=256).contains(&letters.len()) {
+        return Err(Misfit::field(
+            "text.alphabet",
+            "2 to 256 letters",
+            letters.len(),
+        ));
+    }
+    if !(1..=65_536).contains(&text.window) {
+        let wanted = "letters, from 1 to 65536";
+        return Err(Misfit::field("text.window", wanted, text.window));
+    }
+    let wanted = "a number above 0, below 1";
+    within("text.train", text.train, f64::MIN_POSITIVE..1.0, wanted)
 }
 
 impl SeriesData {

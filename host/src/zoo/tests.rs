@@ -36,9 +36,9 @@ fn systems_are_chosen_by_name_or_group() {
     assert_eq!(names(&["by-hand"]).unwrap().len(), 8);
     assert_eq!(names(&[]).unwrap().len(), SYSTEMS.len());
     let error = names(&["xandor"]).unwrap_err();
-    assert!(
-        error.starts_with("no system or group is called `xandor`; wanted one of by-hand, neuron")
-    );
+    assert!(error.starts_with(
+        "no system or group is called `xandor`; wanted one of by-hand, tables, curves, sequences, digits, neuron"
+    ));
 }
 
 /// A wrong number must not pass: each weight of the 2-2-2 network moves its figures.

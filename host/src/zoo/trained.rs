@@ -242,6 +242,19 @@ impl Trained {
         self.test.accuracy.unwrap_or(f64::NAN)
     }
 
+    /// The mean of −ln p over rows of a table, where p is what nn-core gives for the row's class.
+    pub(super) fn cross_entropy(&self, part: Part) -> Result<f64, ZooError> {
+        let set = self.samples(part)?;
+        let inputs = set.values.as_ref().map_or(&[][..], |values| &values.inputs);
+        let rows = inputs.chunks_exact(set.image_len().max(1));
+        let answers = self.answers(rows.map(<[f32]>::to_vec))?;
+        let losses = answers.iter().zip(&set.labels).map(|(answer, &label)| {
+            let probability = answer.get(usize::from(label)).copied();
+            -f64::from(probability.unwrap_or(0.0)).ln()
+        });
+        Ok(losses.sum::<f64>() / set.len().max(1) as f64)
+    }
+
     /// How near nn-core comes to the number of that name, in f32, on the test samples.
     pub(super) fn fit(&self, column: &str) -> Result<Fit, ZooError> {
         let fit = self.fits.iter().find(|(name, _)| name == column);
