@@ -22,6 +22,8 @@ pub mod plan;
 pub mod recipe;
 pub mod report;
 pub mod sample;
+#[cfg(feature = "train")]
+pub mod search;
 pub mod size;
 pub mod stock;
 #[cfg(feature = "train")]

@@ -134,6 +134,71 @@ fn a_run_holds_recipe_and_weights() {
     assert_eq!(again["name"], "stock-rnn");
 }
 
+/// Every combination is a row of the table and of the answer, the best first; what has finished is not trained again.
+#[test]
+fn a_search_finds_the_best_on_what_is_held_out() {
+    let scratch = Scratch::new("search");
+    let (prices, out) = (scratch.path("prices.csv"), scratch.path("out"));
+    let fixed = [
+        "search",
+        "models/stock-rnn.toml",
+        "--data",
+        &prices,
+        "--epochs",
+        "3",
+        "--out",
+        &out,
+    ];
+    let axes = [
+        "--set",
+        "data.validation=0.2",
+        "--set",
+        "layer.rnn_1.units=2,5",
+    ];
+    let more = ["--starts", "2", "--jobs", "2", "--retrain", "--json"];
+    let arguments = [&fixed[..], &axes, &more].concat();
+    let found = scratch.json(&arguments);
+    assert_eq!(
+        (&found["recipe"], &found["metric"]),
+        (&"stock-rnn".into(), &"val_loss".into())
+    );
+    let combinations = found["combinations"].as_array().expect("combinations");
+    let means: Vec<f64> = combinations
+        .iter()
+        .map(|row| row["val_loss"]["mean"].as_f64().expect("a mean"))
+        .collect();
+    assert!(means.len() == 2 && means[0] <= means[1], "{means:?}");
+    for row in combinations {
+        assert_eq!(
+            (&row["settings"]["data.validation"], &row["diverged"]),
+            (&"0.2".into(), &0.into())
+        );
+        assert_eq!(row["runs"].as_array().map(Vec::len), Some(2));
+        assert!(row["val_loss"]["deviation"].is_f64());
+    }
+    let best = &combinations[0]["settings"]["layer.rnn_1.units"];
+    assert_eq!(&found["retrained"]["settings"]["layer.rnn_1.units"], best);
+    assert!(found["retrained"]["test_loss"].is_f64());
+    let table = std::fs::read_to_string(format!("{out}/search.csv")).expect("a table");
+    assert_eq!(table.lines().count(), 5, "{table}");
+
+    // The second time nothing is trained: the answers are the same, to the seconds that runs took.
+    let again = scratch.json(&arguments);
+    assert_eq!(again["combinations"], found["combinations"]);
+    assert_eq!(again["retrained"], found["retrained"]);
+    // The best is a run like any other.
+    let run = scratch.json(&["inspect", &format!("{out}/search/best"), "--json"]);
+    assert_eq!(run["run"]["epoch"], 3);
+
+    let without = [&fixed[..], &["--set", "train.batch=4,8"]].concat();
+    scratch.refused(
+        &without,
+        &["[data]: validation", "--set data.validation=0.2"],
+    );
+    let wrong = [&fixed[..], &["--set", "train.batch"]].concat();
+    scratch.refused(&wrong, &["--set", "FIELD=VALUE"]);
+}
+
 #[test]
 fn a_start_that_does_not_fit_is_refused() {
     let scratch = Scratch::new("misfit");

@@ -15,6 +15,7 @@ mod plan;
 mod recipe;
 mod run;
 mod samples;
+mod search;
 mod size;
 mod stock;
 mod store;
@@ -31,6 +32,7 @@ const EXAMPLES: &str = "\
 The path through the house:
   mote data                                       # which data sets there are
   mote train models/mnist-cnn.toml                # train with libtorch, on CPU or CUDA
+  mote search models/mnist-mlp.toml --set train.optimizer.learning_rate=0.001,0.002 --set layer.dense_1.units=64,128
   mote export models/mnist-cnn.toml               # quantize, plan memory, write models/*.mote
   mote inspect models/mnist-cnn-i8.mote           # layer, shape, parameters, flash, MACs
   mote plan models/mnist-cnn-head.mote            # every buffer of its arena, and what training costs
@@ -60,6 +62,8 @@ enum Command {
     Data(data::Args),
     /// Train a recipe with libtorch.
     Train(train::Args),
+    /// Try every combination of some fields of a recipe, and find the best on the samples held out.
+    Search(search::Args),
     /// Calibrate, quantize, plan memory; write the model blobs and their cards.
     Export(export::Args),
     /// Show a model layer by layer: shapes, parameters, flash, RAM, MACs.
@@ -99,6 +103,7 @@ pub(crate) fn main() -> ExitCode {
     let result = match cli.command {
         Command::Data(args) => data::run(args, &ui),
         Command::Train(args) => train::run(args, &ui),
+        Command::Search(args) => search::run(args, &ui),
         Command::Export(args) => export::run(args, &ui),
         Command::Inspect(args) => inspect::run(args, &ui),
         Command::Plan(args) => plan::run(args, &ui),

@@ -103,6 +103,9 @@ pub(crate) fn train(args: Args, ui: &Ui) -> anyhow::Result<()> {
 }
 
 #[cfg(feature = "train")]
+pub(crate) use with_libtorch::stop_flag;
+
+#[cfg(feature = "train")]
 mod with_libtorch {
     use std::ops::ControlFlow;
     use std::sync::Arc;
@@ -134,17 +137,10 @@ mod with_libtorch {
             limit: args.limit.map(|count| count as usize),
             threads: args.threads.map(|count| count as usize),
             start: args.start,
+            without_test: false,
             resume: args.resume,
         };
-        let stop = Arc::new(AtomicBool::new(false));
-        let asked = Arc::clone(&stop);
-        // The first Ctrl-C stops after the batch, the second at once.
-        ctrlc::set_handler(move || {
-            if asked.swap(true, Ordering::Relaxed) {
-                std::process::exit(130);
-            }
-        })
-        .context("cannot listen for Ctrl-C")?;
+        let stop = stop_flag()?;
 
         ui.note(format_args!(
             "Training {} ({})",
@@ -172,6 +168,19 @@ mod with_libtorch {
                 )
             }
         }
+    }
+
+    /// Set by the first Ctrl-C, which stops after the batch; the second ends at once.
+    pub(crate) fn stop_flag() -> anyhow::Result<Arc<AtomicBool>> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let asked = Arc::clone(&stop);
+        ctrlc::set_handler(move || {
+            if asked.swap(true, Ordering::Relaxed) {
+                std::process::exit(130);
+            }
+        })
+        .context("cannot listen for Ctrl-C")?;
+        Ok(stop)
     }
 
     pub(super) fn report(
@@ -282,6 +291,12 @@ mod with_libtorch {
                     "  {learn} of them learn, {} are frozen",
                     plan.frozen
                 ));
+            }
+            if !plan.class_weights.is_empty() {
+                let weights = plan.class_weights.iter();
+                let weights: Vec<String> = weights.map(|w| format!("{w:.4}")).collect();
+                self.ui
+                    .note(format_args!("  class weights: {}", weights.join(", ")));
             }
             if let Some(transfer) = &plan.transfer {
                 self.tell(transfer);

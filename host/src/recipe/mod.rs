@@ -4,6 +4,7 @@
 //! fit together are refused with file, line, what was wanted and what was found.
 
 mod activation;
+mod class_weights;
 mod convolution;
 mod data;
 mod error;
@@ -28,6 +29,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 pub use activation::Activation;
+pub use class_weights::ClassWeights;
 pub use convolution::Convolution;
 pub use data::{Augment, Data, SeriesData};
 pub use error::RecipeError;
@@ -100,6 +102,8 @@ pub struct Train {
     pub schedule: Schedule,
     /// What is added to the loss for large weights.
     pub penalty: Penalty,
+    /// How much each class counts in the loss.
+    pub class_weights: Option<ClassWeights>,
     /// When training ends before its last epoch.
     pub stop: Option<Stop>,
     /// After every so many epochs the checkpoint is kept beside the last one.
@@ -138,6 +142,8 @@ struct RawTrain {
     schedule: Option<Spanned<toml::Table>>,
     #[serde(default)]
     penalty: Option<Spanned<Penalty>>,
+    #[serde(default)]
+    class_weights: Option<Spanned<toml::Value>>,
     #[serde(default)]
     stop: Option<Spanned<Stop>>,
     #[serde(default)]
@@ -372,6 +378,11 @@ fn read_train(
     let start = penalty.span().start;
     let penalty = penalty.into_inner();
     penalty.check().map_err(|fault| misfit(start, fault))?;
+    let class_weights = raw.class_weights.map(|value| {
+        let weights = ClassWeights::read(value.as_ref(), set);
+        weights.map_err(|fault| misfit(value.span().start, fault))
+    });
+    let class_weights = class_weights.transpose()?;
     let stop = raw.stop.map(|stop| (stop.span().start, stop.into_inner()));
     if let Some((start, stop)) = &stop {
         let check = stop.check(set.validation);
@@ -385,6 +396,7 @@ fn read_train(
         optimizer,
         schedule,
         penalty,
+        class_weights,
         stop: stop.map(|(_, stop)| stop),
         keep: raw.keep,
         start: raw.start,

@@ -459,3 +459,44 @@ fn only_what_has_weights_is_frozen_and_something_learns() {
         &["[train]", "a layer that learns", "all of them frozen"],
     );
 }
+
+#[test]
+fn classes_have_a_weight_each() {
+    let with = |weights: &str| parse(&format!("{SMALL}class_weights = {weights}\n"));
+    let weights = |text: &str| with(text).unwrap().train.class_weights;
+    assert_eq!(weights("\"balanced\""), Some(ClassWeights::Balanced));
+    let ten = "[1, 2, 1, 1, 1, 1, 1, 1, 1, 0.5]";
+    let Some(ClassWeights::Given(given)) = weights(ten) else {
+        panic!("no weights");
+    };
+    assert_eq!((given[1], given[9]), (2.0, 0.5));
+    for (weights, words) in [
+        (
+            "\"inverse\"",
+            &["\"balanced\", or a list of 10", "found \"inverse\""][..],
+        ),
+        ("[1, 2]", &["10 numbers", "found 2 of them"]),
+        (
+            "[1, 2, 1, 1, 1, 1, 1, 1, 1, -0.5]",
+            &["from 0 to 1e9", "found -0.5"],
+        ),
+        ("[0, 0, 0, 0, 0, 0, 0, 0, 0, 0]", &["above 0"]),
+    ] {
+        let error = with(weights).unwrap_err().to_string();
+        has(&error, &[&["line 31", "class_weights"], words].concat());
+    }
+    let numbers = TABLE
+        .replace("class = \"state\"\nclasses = [\"off\", \"on\"]\n", "")
+        .replace("outputs = [\"pe\", \"v\"]", "outputs = [\"pe\"]")
+        .split("[[train.head]]")
+        .next()
+        .unwrap()
+        .replace("units = 2\ninputs = [\"dense_1\"]", "units = 1");
+    let numbers = numbers.replace("epochs = 3", "loss = \"mse\"\nepochs = 3");
+    parse(&numbers).unwrap();
+    let error = parse(&format!("{numbers}class_weights = \"balanced\"\n")).unwrap_err();
+    has(
+        &error.to_string(),
+        &["class_weights", "want numbers, not classes"],
+    );
+}

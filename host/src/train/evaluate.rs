@@ -27,6 +27,8 @@ pub struct Score {
 #[derive(Debug, Clone)]
 pub(super) struct Objective {
     heads: Vec<Criterion>,
+    /// What a sample of each class counts; none counts more than another when empty.
+    class_weights: Vec<f32>,
 }
 
 /// One head's.
@@ -57,14 +59,30 @@ impl Objective {
         });
         Self {
             heads: heads.collect(),
+            class_weights: Vec::new(),
+        }
+    }
+
+    /// The same, with samples counted by their classes: for training.
+    pub(super) fn weighted(self, class_weights: Vec<f32>) -> Self {
+        Self {
+            class_weights,
+            ..self
         }
     }
 
     /// The loss of a batch, summed over its samples.
     pub(super) fn sum(&self, outputs: &Outputs, batch: &Batch) -> Result<Tensor, TrainError> {
         let mut sum: Option<Tensor> = None;
+        let class_weights = match self.class_weights.as_slice() {
+            [] => None,
+            weights => Some(Tensor::f_from_slice(weights)?.f_to(batch.labels.device())?),
+        };
         for (criterion, output) in self.heads.iter().zip(&outputs.heads) {
-            let mut loss = criterion.sum(output, batch)?;
+            let weights = class_weights
+                .as_ref()
+                .filter(|_| criterion.target == Aim::Class);
+            let mut loss = criterion.sum(output, batch, weights)?;
             if criterion.weight != 1.0 {
                 loss = loss.f_mul_scalar(criterion.weight)?;
             }
@@ -108,13 +126,18 @@ impl Objective {
 }
 
 impl Criterion {
-    /// `output` is what comes before the softmax, or the sigmoid that binary cross-entropy takes in.
-    fn sum(&self, output: &Tensor, batch: &Batch) -> Result<Tensor, TrainError> {
+    /// `output` is what comes before the softmax, or the sigmoid that binary cross-entropy takes in; `class_weights` are
+    /// what a sample of each class counts.
+    fn sum(
+        &self,
+        output: &Tensor,
+        batch: &Batch,
+        class_weights: Option<&Tensor>,
+    ) -> Result<Tensor, TrainError> {
         if self.loss == Loss::CrossEntropy {
-            let weight: Option<&Tensor> = None;
             return Ok(output.f_cross_entropy_loss(
                 &batch.labels,
-                weight,
+                class_weights,
                 Reduction::Sum,
                 -100,
                 0.0,
@@ -141,17 +164,124 @@ impl Criterion {
             Activation::LogSoftmax => output.f_log_softmax(-1, None)?,
             _ => output,
         };
-        let sum = match self.loss {
-            Loss::BinaryCrossEntropy => output.f_binary_cross_entropy_with_logits::<Tensor>(
-                &wanted,
-                None,
-                None,
-                Reduction::Sum,
-            )?,
-            Loss::Mae => output.f_l1_loss(&wanted, Reduction::Sum)?,
-            Loss::Huber => output.f_huber_loss(&wanted, Reduction::Sum, 1.0)?,
-            Loss::Mse | Loss::CrossEntropy => output.f_mse_loss(&wanted, Reduction::Sum)?,
+        let reduction = match class_weights {
+            None => Reduction::Sum,
+            Some(_) => Reduction::None,
+        };
+        let loss = match self.loss {
+            Loss::BinaryCrossEntropy => output
+                .f_binary_cross_entropy_with_logits::<Tensor>(&wanted, None, None, reduction)?,
+            Loss::Mae => output.f_l1_loss(&wanted, reduction)?,
+            Loss::Huber => output.f_huber_loss(&wanted, reduction, 1.0)?,
+            Loss::Mse | Loss::CrossEntropy => output.f_mse_loss(&wanted, reduction)?,
+        };
+        let sum = match class_weights {
+            None => loss,
+            Some(weights) => {
+                let weights = weights.f_index_select(0, &batch.labels)?.f_unsqueeze(-1)?;
+                loss.f_mul(&weights)?.f_sum(Kind::Float)?
+            }
         };
         Ok(sum.f_mul_scalar(1.0 / outputs as f64)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+    use tch::Device;
+
+    /// A head's loss of two samples of classes 2 and 0, weighted, is the sum of each sample's times its weight.
+    #[test]
+    fn a_sample_counts_as_its_class_does() {
+        let scores = Tensor::from_slice(&[0.5f32, -1.0, 2.0, 0.25, 1.5, -0.5]).reshape([2, 3]);
+        let batch = |indices: &[i64]| Batch {
+            images: Tensor::zeros([indices.len() as i64, 1, 1, 1], (Kind::Float, Device::Cpu)),
+            labels: Tensor::from_slice(&[2i64, 0]).index_select(0, &Tensor::from_slice(indices)),
+            values: None,
+            series: false,
+        };
+        let sum = |criterion: &Criterion, indices: &[i64], weights: Option<&Tensor>| {
+            let scores = scores.index_select(0, &Tensor::from_slice(indices));
+            let sum = criterion.sum(&scores, &batch(indices), weights).unwrap();
+            sum.double_value(&[])
+        };
+        let weights = Tensor::from_slice(&[3.0f32, 7.0, 0.5]);
+        for (loss, ending) in [
+            (Loss::CrossEntropy, Activation::Softmax),
+            (Loss::BinaryCrossEntropy, Activation::Sigmoid),
+            (Loss::Mse, Activation::Softmax),
+            (Loss::Mae, Activation::None),
+            (Loss::Huber, Activation::None),
+        ] {
+            let criterion = Criterion {
+                loss,
+                weight: 1.0,
+                target: Aim::Class,
+                values: 0..0,
+                ending,
+            };
+            let found = sum(&criterion, &[0, 1], Some(&weights));
+            let wanted = 0.5 * sum(&criterion, &[0], None) + 3.0 * sum(&criterion, &[1], None);
+            // Three sums of a few f32 each.
+            assert!(
+                (found - wanted).abs() < 1e-6 * wanted,
+                "{loss:?}: {found}, {wanted}"
+            );
+        }
+    }
+
+    /// Two classes that one output tells apart have two weights.
+    #[test]
+    fn one_output_for_two_classes_is_weighted_by_both() {
+        let scores = Tensor::from_slice(&[0.5f32, -1.0]).reshape([2, 1]);
+        let batch = Batch {
+            images: Tensor::zeros([2, 1, 1, 1], (Kind::Float, Device::Cpu)),
+            labels: Tensor::from_slice(&[1i64, 0]),
+            values: None,
+            series: false,
+        };
+        let criterion = Criterion {
+            loss: Loss::BinaryCrossEntropy,
+            weight: 1.0,
+            target: Aim::Class,
+            values: 0..0,
+            ending: Activation::Sigmoid,
+        };
+        let weights = Tensor::from_slice(&[3.0f32, 0.5]);
+        let found = criterion.sum(&scores, &batch, Some(&weights)).unwrap();
+        // −ln σ(0.5) = ln(1 + e^−0.5), −ln(1 − σ(−1)) = ln(1 + e^−1).
+        let wanted = 0.5 * (-0.5f64).exp().ln_1p() + 3.0 * (-1.0f64).exp().ln_1p();
+        assert!((found.double_value(&[]) - wanted).abs() < 1e-6, "{wanted}");
+    }
+
+    /// Heads that want no class count all samples alike.
+    #[test]
+    fn weights_are_of_classes_alone() {
+        let text = "name = \"t\"\n[data]\nset = \"mnist\"\n[[layer]]\ntype = \"flatten\"\n[[layer]]\nname = \"c\"\n\
+            type = \"dense\"\nunits = 10\nactivation = \"softmax\"\n[[layer]]\nname = \"i\"\ntype = \"dense\"\n\
+            inputs = [\"flatten_1\"]\nunits = 784\n[train]\nepochs = 1\nbatch = 1\nseed = 1\n\
+            optimizer = { type = \"sgd\", learning_rate = 0.1 }\n[[train.head]]\nlayer = \"c\"\nloss = \"mse\"\n\
+            [[train.head]]\nlayer = \"i\"\nloss = \"mse\"\ntarget = \"image\"";
+        let recipe = Recipe::parse(text, Path::new("t.toml")).unwrap();
+        let ones = |shape: &[i64]| Tensor::ones(shape, (Kind::Float, Device::Cpu));
+        let outputs = Outputs {
+            heads: vec![ones(&[1, 10]), ones(&[1, 28, 28, 1]) * 3.0],
+            statistics: Vec::new(),
+        };
+        let batch = Batch {
+            images: ones(&[1, 28, 28, 1]),
+            labels: Tensor::from_slice(&[4i64]),
+            values: None,
+            series: false,
+        };
+        let loss = |weight: f32| {
+            let objective = Objective::of(&recipe).weighted(vec![weight; 10]);
+            objective.sum(&outputs, &batch).unwrap().double_value(&[])
+        };
+        // The picture's: 4 at each pixel.
+        assert_eq!(loss(0.0), 4.0);
+        assert!(loss(2.0) > 4.0);
     }
 }

@@ -55,6 +55,8 @@ pub struct Options {
     pub threads: Option<usize>,
     /// Begin with the weights of another run (its folder), or of a safetensors file; instead of the recipe's `start`.
     pub start: Option<PathBuf>,
+    /// Leave the test set alone.
+    pub without_test: bool,
     /// Go on from the checkpoint in `directory`, with its epochs, seed and limit.
     pub resume: bool,
 }
@@ -80,6 +82,8 @@ pub struct Plan {
     pub frozen: usize,
     /// What was taken from another training.
     pub transfer: Option<Transfer>,
+    /// What a sample of each class counts in the loss; empty where all count alike.
+    pub class_weights: Vec<f64>,
     /// `cpu, 2 threads` or `cuda`.
     pub device: String,
 }
@@ -106,7 +110,11 @@ impl Observer for () {}
 pub struct Outcome {
     /// How far it came.
     pub progress: Progress,
-    /// How well the test set is read; `None` when training was stopped before its end.
+    /// Whether it came to its end, and was not stopped before.
+    pub finished: bool,
+    /// How well the weights that stay read the samples held out, when there are any and training came to its end.
+    pub validation: Option<Score>,
+    /// How well they read the test set, when it is to be read and training came to its end.
     pub test: Option<Score>,
     /// Weights and biases.
     pub parameters: usize,
@@ -176,7 +184,8 @@ pub fn train(
     observer.begin(&training.plan(device_name));
     let finished = training.run(&files, observer)?.is_continue();
 
-    let test = if finished {
+    let validation = if finished { training.validate()? } else { None };
+    let test = if finished && !options.without_test {
         let set = recipe.load_data(options.data.as_deref(), Part::Test)?;
         let all: Vec<usize> = (0..set.len()).collect();
         let objective = Objective::of(recipe);
@@ -186,6 +195,8 @@ pub fn train(
     };
     Ok(Outcome {
         progress: training.progress,
+        finished,
+        validation,
         test,
         parameters: recipe.parameters(),
         transfer: training.transfer,

@@ -635,3 +635,41 @@ fn a_start_of_which_nothing_fits_is_refused() {
         "{error}"
     );
 }
+
+/// Classes that do not count are not learnt; what trains is not what is reported on the samples held out.
+#[test]
+fn class_weights_shape_what_is_learnt() {
+    let scratch = Scratch::new("weights");
+    let run = |name: &str, weights: &str| {
+        let text = format!("{RECIPE}class_weights = {weights}\n");
+        let recipe = Recipe::parse(&text, Path::new("tiny.toml")).unwrap();
+        let options = Options {
+            epochs: Some(25),
+            ..scratch.options(name)
+        };
+        train(&recipe, &options, &mut ()).unwrap()
+    };
+    let half = run("half", "[1, 1, 1, 1, 1, 0, 0, 0, 0, 0]").test.unwrap();
+    // Of forty test samples each class has four: the first five are read, of the others none is aimed at.
+    assert!(
+        half.accuracy
+            .is_some_and(|share| (0.4..=0.6).contains(&share)),
+        "{half:?}"
+    );
+    let all = run("all", "\"balanced\"");
+    assert!(all.test.unwrap().accuracy.is_some_and(|share| share > 0.9));
+
+    let recipe = Recipe::parse(
+        &format!("{RECIPE}class_weights = \"balanced\"\n"),
+        Path::new("tiny.toml"),
+    )
+    .unwrap();
+    let whole = train(&recipe, &scratch.options("whole"), &mut ()).unwrap();
+    let options = scratch.options("stopped");
+    train(&recipe, &options, &mut StopAfter(7)).unwrap();
+    let options = Options {
+        resume: true,
+        ..options
+    };
+    assert!(bytes(&train(&recipe, &options, &mut ()).unwrap()) == bytes(&whole));
+}

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tch::Device;
 
-use super::evaluate::Objective;
+use super::evaluate::{Objective, Score};
 use super::network::{Chance, Network};
 use super::optimizer::Optimizer;
 use super::transfer::{self, Transfer};
@@ -33,6 +33,8 @@ pub(super) struct Training<'t> {
     /// The weights of the best epoch, where they are to stay.
     best: BTreeMap<String, Values>,
     pub(super) transfer: Option<Transfer>,
+    /// What a sample of each class counts; empty where all count alike.
+    class_weights: Vec<f64>,
     device: Device,
 }
 
@@ -96,6 +98,10 @@ impl<'t> Training<'t> {
         if split.training.is_empty() {
             return Err(TrainError::NoSamples);
         }
+        let class_weights = recipe.train.class_weights.as_ref().map(|weights| {
+            let labels = split.training.iter().map(|&index| set.label(index));
+            weights.of(set.classes, labels)
+        });
         Ok(Self {
             recipe,
             set,
@@ -107,6 +113,7 @@ impl<'t> Training<'t> {
             history,
             best,
             transfer,
+            class_weights: class_weights.unwrap_or_default(),
             device,
         })
     }
@@ -122,6 +129,7 @@ impl<'t> Training<'t> {
             parameters: self.recipe.parameters(),
             frozen: self.recipe.frozen(),
             transfer: self.transfer.clone(),
+            class_weights: self.class_weights.clone(),
             device,
         }
     }
@@ -174,7 +182,8 @@ impl<'t> Training<'t> {
         let mut order = self.split.training.clone();
         Stream::new(seed, Stream::ORDER, epoch as u64, 0).shuffle(&mut order);
 
-        let objective = Objective::of(self.recipe);
+        let weights = self.class_weights.iter().map(|&weight| weight as f32);
+        let objective = Objective::of(self.recipe).weighted(weights.collect());
         let batches = self.batches() as u64;
         let rate = |step| {
             let factor = self
@@ -232,24 +241,25 @@ impl<'t> Training<'t> {
         Ok(Some(learning_rate))
     }
 
+    /// How well the samples held out are read, when there are any.
+    pub(super) fn validate(&self) -> Result<Option<Score>, TrainError> {
+        let held_out = &self.split.validation;
+        if held_out.is_empty() {
+            return Ok(None);
+        }
+        let objective = Objective::of(self.recipe);
+        let workers = self.workers;
+        let score = workers.evaluate(&self.network, self.set, held_out, &objective)?;
+        Ok(Some(score))
+    }
+
     /// Measures what the epoch brought, and begins the next.
     fn close_epoch(
         &mut self,
         learning_rate: f64,
         started: Instant,
     ) -> Result<EpochRow, TrainError> {
-        let held_out = &self.split.validation;
-        let score = if held_out.is_empty() {
-            None
-        } else {
-            {
-                let objective = Objective::of(self.recipe);
-                Some(
-                    self.workers
-                        .evaluate(&self.network, self.set, held_out, &objective)?,
-                )
-            }
-        };
+        let score = self.validate()?;
         let running = std::mem::take(&mut self.progress.running);
         let samples = running.samples.max(1) as f64;
         self.progress.epoch += 1;
