@@ -9,6 +9,7 @@ use serde::Serialize;
 use crate::data::DataSet;
 use crate::export::AlignedBytes;
 use crate::fit::Fit;
+use crate::metrics::{self, Metrics, Told};
 use crate::sample::{self, SampleError};
 use crate::ui::Progress;
 
@@ -41,6 +42,11 @@ pub enum EvaluateError<E> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluation {
     has_accuracy: bool,
+    /// The class of each sample, where there are classes.
+    labels: Vec<usize>,
+    /// What the first output gives for each, and how many numbers that is.
+    scores: Vec<f32>,
+    width: usize,
     /// Samples read.
     pub samples: usize,
     /// Samples read rightly.
@@ -77,14 +83,27 @@ impl Evaluation {
         self.has_accuracy.then(|| self.share())
     }
 
+    /// How well classes are told apart, where there are classes; `top` is the k of top-k.
+    pub fn metrics(&self, top: Option<usize>) -> Option<Metrics> {
+        let told = Told {
+            labels: &self.labels,
+            scores: &self.scores,
+            width: self.width,
+        };
+        (!self.labels.is_empty()).then(|| told.metrics(top))
+    }
+
     /// How near the first number that is wanted comes, where there is one.
     pub fn fit(&self) -> Option<Fit> {
         self.fits.first().map(|first| first.fit)
     }
 
-    fn new(classes: usize, has_accuracy: bool) -> Self {
+    fn new(classes: usize, width: usize, has_accuracy: bool) -> Self {
         Self {
             has_accuracy,
+            labels: Vec::new(),
+            scores: Vec::new(),
+            width,
             samples: 0,
             correct: 0,
             digest: Fnv1a::new().finish(),
@@ -181,7 +200,7 @@ fn tally<E>(
     }
     let has_classes = set.classes > 0;
     let classes = output.elements().max(set.classes);
-    let mut evaluation = Evaluation::new(classes, set.has_accuracy());
+    let mut evaluation = Evaluation::new(classes, output.elements(), set.has_accuracy());
     let mut digest = Fnv1a::new();
     let mut predicted = Vec::new();
     for (answer, &label) in answers.zip(&set.labels) {
@@ -190,11 +209,9 @@ fn tally<E>(
         let mut scores = heads(model, &answer)?;
         if has_classes {
             let told = scores.drain(..output.elements());
-            let prediction = match (binary, told.as_slice()) {
-                (true, score) => usize::from(score.first() > Some(&0.5)),
-                (false, scores) => sample::prediction(scores),
-            };
-            drop(told);
+            let prediction = metrics::prediction(told.as_slice());
+            evaluation.labels.push(label.into());
+            evaluation.scores.extend(told);
             evaluation.count(label.into(), prediction);
         } else {
             evaluation.samples += 1;
@@ -228,31 +245,41 @@ fn heads(model: &Model, answer: &[u8]) -> Result<Vec<f32>, SampleError> {
 impl Evaluation {
     /// How near the numbers `predicted` of each sample come to those of `set`.
     fn compare(&mut self, set: &DataSet, predicted: &[Vec<f32>]) {
-        let Some(values) = &set.values else { return };
-        let width = values.columns.len();
-        for (at, column) in values.columns.iter().enumerate() {
-            let told = predicted.iter().filter_map(|numbers| numbers.get(at));
-            let told: Vec<f64> = told.map(|&number| column.number(number)).collect();
-            if told.len() < predicted.len() {
-                break;
-            }
-            let truth = values.targets.iter().skip(at).step_by(width);
-            let truth: Vec<f64> = truth.map(|&number| column.number(number)).collect();
-            let fit = match values.series {
-                false => Fit::plain(&truth, &told),
-                true => {
-                    let known = values.inputs.chunks(set.image_len().max(1));
-                    let last = known.map(|input| input.last().copied().unwrap_or(0.0));
-                    let last: Vec<f64> = last.map(|number| column.number(number)).collect();
-                    let fit = Fit::of(&truth, &told, &last);
-                    self.correct = fit.hits;
-                    fit
-                }
-            };
-            let column = column.name.clone();
-            self.fits.push(ColumnFit { column, fit });
+        self.fits = fits(set, predicted);
+        if let Some(fit) = self.fit().filter(|_| set.is_series()) {
+            self.correct = fit.hits;
         }
     }
+}
+
+/// How near the numbers `predicted` of each sample come to those of `set`, number by number that it wants.
+pub fn fits(set: &DataSet, predicted: &[Vec<f32>]) -> Vec<ColumnFit> {
+    let mut fits = Vec::new();
+    let Some(values) = &set.values else {
+        return fits;
+    };
+    let width = values.columns.len();
+    for (at, column) in values.columns.iter().enumerate() {
+        let told = predicted.iter().filter_map(|numbers| numbers.get(at));
+        let told: Vec<f64> = told.map(|&number| column.number(number)).collect();
+        if told.len() < predicted.len() {
+            break;
+        }
+        let truth = values.targets.iter().skip(at).step_by(width);
+        let truth: Vec<f64> = truth.map(|&number| column.number(number)).collect();
+        let fit = match values.series {
+            false => Fit::plain(&truth, &told),
+            true => {
+                let known = values.inputs.chunks(set.image_len().max(1));
+                let last = known.map(|input| input.last().copied().unwrap_or(0.0));
+                let last: Vec<f64> = last.map(|number| column.number(number)).collect();
+                Fit::of(&truth, &told, &last)
+            }
+        };
+        let column = column.name.clone();
+        fits.push(ColumnFit { column, fit });
+    }
+    fits
 }
 
 #[cfg(test)]

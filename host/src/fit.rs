@@ -4,6 +4,7 @@
 //! R²   = 1 − Σ (y − ŷ)² / Σ (y − ȳ)²       1 is perfect, 0 is what the mean of the truth would reach
 //! MAE  = mean |y − ŷ|
 //! RMSE = √ mean (y − ŷ)²
+//! MAPE = mean |y − ŷ| / |y|
 //! ```
 
 use serde::Serialize;
@@ -19,6 +20,8 @@ pub struct Fit {
     pub mae: f64,
     /// The root of the mean squared error.
     pub rmse: f64,
+    /// The mean absolute error as a share of the truth; `None` where a true number is 0.
+    pub mape: Option<f64>,
     /// Of the numbers that differ from the one before: how many.
     pub moves: usize,
     /// Of those: how often prediction and truth lie on the same side of the one before.
@@ -39,12 +42,13 @@ impl Fit {
         let samples = truth.len().min(predicted.len()).min(before.len());
         let count = samples.max(1) as f64;
         let mean = truth.iter().take(samples).sum::<f64>() / count;
-        let (mut squares, mut spread, mut absolute) = (0.0, 0.0, 0.0);
+        let (mut squares, mut spread, mut absolute, mut shares) = (0.0, 0.0, 0.0, 0.0);
         let (mut moves, mut hits, mut tells) = (0, 0, false);
         for ((&y, &guess), &last) in truth.iter().zip(predicted).zip(before) {
             squares += (y - guess) * (y - guess);
             spread += (y - mean) * (y - mean);
             absolute += (y - guess).abs();
+            shares += (y - guess).abs() / y.abs();
             tells |= guess != last;
             if y != last {
                 moves += 1;
@@ -60,6 +64,8 @@ impl Fit {
             },
             mae: absolute / count,
             rmse: (squares / count).sqrt(),
+            // A truth of 0 divides to infinity, or to no number.
+            mape: Some(shares / count).filter(|share| share.is_finite()),
             moves,
             hits,
             direction: (tells && moves > 0).then(|| hits as f64 / moves as f64),
@@ -81,6 +87,26 @@ mod tests {
         // Up, up, down, unmoved: the second alone was foretold.
         assert_eq!((fit.moves, fit.hits), (3, 1));
         assert_eq!(fit.direction, Some(1.0 / 3.0));
+    }
+
+    /// scikit-learn 1.9.1: `mean_absolute_error`, `root_mean_squared_error`, `mean_absolute_percentage_error` and `r2_score`
+    /// of truth and prediction.
+    #[test]
+    fn errors_are_scikit_learns() {
+        let fit = Fit::plain(&[3.0, -0.5, 2.0, 7.0], &[2.5, 0.0, 2.0, 8.0]);
+        let found = [fit.mae, fit.rmse, fit.mape.unwrap(), fit.r2];
+        let wanted = [
+            0.5,
+            0.612_372_435_695_794_5,
+            0.327_380_952_380_952_4,
+            0.948_608_137_044_967_9,
+        ];
+        for (found, wanted) in found.into_iter().zip(wanted) {
+            // Sums of four quotients in f64.
+            assert!((found - wanted).abs() < 1e-14, "{found}, {wanted}");
+        }
+        assert_eq!(Fit::plain(&[0.0, 1.0], &[0.5, 1.0]).mape, None);
+        assert_eq!(Fit::plain(&[0.0, 1.0], &[0.0, 1.0]).mape, None);
     }
 
     #[test]

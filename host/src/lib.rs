@@ -16,6 +16,7 @@ pub mod fit;
 #[cfg(feature = "flash")]
 pub mod flash;
 pub mod history;
+pub mod metrics;
 pub mod paths;
 pub mod personalize;
 pub mod plan;

@@ -143,7 +143,9 @@ fn plan_gives_every_buffer_and_parts_that_sum_up() {
 fn eval_gives_accuracy_samples_and_the_same_digest_everywhere() {
     let eval = |place: &str| {
         let model = "models/mnist-mlp-i8.mote";
-        json(&["eval", model, "--on", place, "--limit", "40", "--json"])
+        json(&[
+            "eval", model, "--on", place, "--limit", "40", "--top", "2", "--json",
+        ])
     };
     let Some(host) = eval("host") else { return };
     assert_eq!(host["samples"], 40);
@@ -152,8 +154,19 @@ fn eval_gives_accuracy_samples_and_the_same_digest_everywhere() {
     let Some(device) = eval("qemu:an386") else {
         return;
     };
-    for key in ["accuracy", "samples", "digest"] {
+    for key in ["accuracy", "samples", "digest", "metrics"] {
         assert_eq!(host[key], device[key], "{key}");
+    }
+    let metrics = &host["metrics"];
+    assert_eq!(metrics["accuracy"], host["accuracy"]);
+    assert_eq!(metrics["top"]["k"], 2);
+    assert!(metrics["top"]["share"].as_f64() >= host["accuracy"].as_f64());
+    let classes = metrics["classes"].as_array().expect("classes");
+    assert_eq!(classes.len(), 10);
+    let samples = classes.iter().filter_map(|class| class["samples"].as_u64());
+    assert_eq!(samples.sum::<u64>(), 40);
+    for key in ["precision", "recall", "f1", "auc"] {
+        assert!(metrics[key].is_f64() && classes[1][key].is_f64(), "{key}");
     }
 }
 

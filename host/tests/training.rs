@@ -90,6 +90,14 @@ fn a_run_holds_recipe_and_weights() {
     let recipe = scratch.recipe("first.toml", "seed =", "keep = 1\nseed =");
     let outcome = train(&recipe, &first, &[]);
     assert_eq!(outcome["start"], Value::Null);
+    let (test, fits) = (&outcome["test"], &outcome["test"]["fits"][0]);
+    assert_eq!(
+        (&test["metrics"], &outcome["validation"]),
+        (&Value::Null, &Value::Null)
+    );
+    for key in ["r2", "mae", "rmse", "mape"] {
+        assert!(fits[key].is_f64(), "{key}: {fits}");
+    }
     for epoch in ["epoch-0001.safetensors", "epoch-0002.safetensors"] {
         assert!(Path::new(&first).join(epoch).is_file(), "{epoch}");
     }

@@ -8,6 +8,7 @@ use host::blob::Blob;
 use host::data::{self, DataSet, Part};
 use host::device::Place;
 use host::evaluate::{ColumnFit, Evaluation, evaluate, evaluate_here};
+use host::metrics::Metrics;
 use host::report::{self, Misread};
 use host::ui::Ui;
 use nn_core::link::StackUse;
@@ -18,7 +19,7 @@ use super::samples::{Samples, Where};
 
 const EXAMPLES: &str = "\
 Examples:
-  mote eval models/mnist-cnn-i8.mote
+  mote eval models/mnist-cnn-i8.mote -v --top 3    # precision, recall, F1 and AUC of each class
   mote eval models/mnist-cnn-i8.mote --on qemu:an386 --limit 200 --json
   mote eval models/mnist-cnn-i8.mote --shift rot90 --pictures runs/rotated
 
@@ -39,6 +40,9 @@ pub(crate) struct Args {
     /// Only the first N samples of the test set.
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
+    /// Also the share of samples whose class is among the K with the largest scores.
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=65536))]
+    top: Option<u32>,
     /// Write the confusion matrix and the misread samples as pictures to this folder.
     #[arg(long, value_name = "DIR")]
     pictures: Option<PathBuf>,
@@ -57,6 +61,8 @@ struct Report<'r> {
     correct: usize,
     /// Null where numbers are wanted that follow no others.
     accuracy: Option<f64>,
+    /// Precision, recall, F1, AUC, of all and of each class; null where there are no classes.
+    metrics: Option<Metrics>,
     /// How near each number comes that a sample wants.
     fits: &'r [ColumnFit],
     digest: String,
@@ -78,6 +84,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         seconds,
         stack,
     } = measure(&blob, &args.place, &set, ui)?;
+    let metrics = evaluation.metrics(args.top.map(|k| k as usize));
     if args.json {
         ui.json(&Report {
             model: args.model.display().to_string(),
@@ -87,6 +94,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             samples: evaluation.samples,
             correct: evaluation.correct,
             accuracy: evaluation.accuracy(),
+            metrics,
             fits: &evaluation.fits,
             digest: format!("{:016x}", evaluation.digest),
             math: MATH,
@@ -111,12 +119,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             args.place.on,
             evaluation.digest,
         ));
-        for ColumnFit { column, fit } in &evaluation.fits {
-            let (r2, mae, rmse) = (fit.r2, fit.mae, fit.rmse);
-            ui.result(format_args!(
-                "  {column}: R² {r2:.4}, MAE {mae:.5}, RMSE {rmse:.5}"
-            ));
-        }
+        super::metrics::print(metrics.as_ref(), &evaluation.fits, ui);
     }
     if let Some(directory) = &args.pictures {
         for picture in pictures(directory, &evaluation, &set)? {

@@ -10,6 +10,7 @@ mod eval;
 mod export;
 mod flash;
 mod inspect;
+mod metrics;
 mod personalize;
 mod plan;
 mod recipe;

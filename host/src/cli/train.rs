@@ -203,6 +203,10 @@ mod with_libtorch {
                 "test_accuracy": test.accuracy,
                 "test_loss": test.loss,
                 "test_samples": test.samples,
+                "test": outcome.measures.test,
+                "val_accuracy": outcome.validation.and_then(|score| score.accuracy),
+                "val_loss": outcome.validation.map(|score| score.loss),
+                "validation": outcome.measures.validation,
                 "parameters": outcome.parameters,
                 "start": outcome.transfer,
                 "seconds": outcome.seconds,
@@ -222,6 +226,9 @@ mod with_libtorch {
             "{}: {right}, loss {:.4}, {} parameters, {:.1} s",
             recipe.name, test.loss, outcome.parameters, outcome.seconds
         ));
+        if let Some(measures) = &outcome.measures.test {
+            crate::cli::metrics::print(measures.metrics.as_ref(), &measures.fits, ui);
+        }
         if let Some((stop, best)) = recipe.train.stop.zip(outcome.progress.best) {
             let (done, epochs) = (outcome.progress.epoch, outcome.progress.epochs);
             let ended = match done < epochs {

@@ -8,6 +8,11 @@ use tch::{Kind, Reduction, Tensor};
 use super::TrainError;
 use super::batch::Batch;
 use super::network::Outputs;
+use super::values::to_values;
+use crate::checkpoint::Values;
+use crate::data::DataSet;
+use crate::evaluate::{ColumnFit, fits};
+use crate::metrics::{Metrics, Told};
 use crate::recipe::{Activation, Aim, Loss, Recipe};
 
 /// How well a network reads samples.
@@ -95,7 +100,79 @@ impl Objective {
     }
 }
 
+/// What the heads give for samples, as the network's outputs are in the end.
+#[derive(Debug, Default)]
+pub(super) struct Answers {
+    /// Of the head that tells the class, `width` numbers for each sample.
+    pub(super) scores: Vec<f32>,
+    pub(super) width: usize,
+    /// Of each sample, the numbers of the heads that aim at numbers.
+    pub(super) numbers: Vec<Vec<f32>>,
+}
+
+impl Answers {
+    /// Adds those of the samples that come next.
+    pub(super) fn extend(&mut self, more: Self) {
+        self.width = more.width;
+        self.scores.extend(more.scores);
+        self.numbers.extend(more.numbers);
+    }
+
+    /// How well the samples of `set` are answered.
+    pub(super) fn measure(&self, set: &DataSet) -> Measures {
+        let labels: Vec<usize> = set.labels.iter().map(|&label| label.into()).collect();
+        let told = Told {
+            labels: &labels,
+            scores: &self.scores,
+            width: self.width,
+        };
+        Measures {
+            metrics: (self.width > 0).then(|| told.metrics(None)),
+            fits: fits(set, &self.numbers),
+        }
+    }
+}
+
+/// How well samples are read, besides their [`Score`].
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Measures {
+    /// How well classes are told apart, where there are classes.
+    pub metrics: Option<Metrics>,
+    /// How near each number comes that a sample wants, in the unit of its column.
+    pub fits: Vec<ColumnFit>,
+}
+
 impl Objective {
+    /// What a batch is answered with.
+    pub(super) fn answers(&self, outputs: &Outputs) -> Result<Answers, TrainError> {
+        let mut answers = Answers::default();
+        for (criterion, output) in self.heads.iter().zip(&outputs.heads) {
+            if criterion.target == Aim::Image {
+                continue;
+            }
+            let output = match (criterion.ending, criterion.loss) {
+                (Activation::Softmax, _) => output.f_softmax(-1, None)?,
+                (Activation::LogSoftmax, _) => output.f_log_softmax(-1, None)?,
+                (Activation::Sigmoid, Loss::BinaryCrossEntropy) => output.f_sigmoid()?,
+                _ => output.shallow_clone(),
+            };
+            let Values { shape, values } = to_values(&output)?;
+            let width = shape.iter().skip(1).product::<usize>().max(1);
+            match criterion.target {
+                Aim::Class if answers.width == 0 => {
+                    (answers.scores, answers.width) = (values, width);
+                }
+                Aim::Value => {
+                    answers.numbers.resize(values.len() / width, Vec::new());
+                    let rows = answers.numbers.iter_mut().zip(values.chunks(width));
+                    rows.for_each(|(numbers, more)| numbers.extend(more));
+                }
+                Aim::Class | Aim::Image => {}
+            }
+        }
+        Ok(answers)
+    }
+
     /// How many samples of a batch the first head reads rightly: their class, or whether the next number of a series is
     /// higher or lower than the last that it saw.
     pub(super) fn correct(&self, outputs: &Outputs, batch: &Batch) -> Result<u64, TrainError> {

@@ -25,7 +25,7 @@ use tch::Device;
 pub use device::{DeviceChoice, physical_cores};
 pub use error::TrainError;
 use evaluate::Objective;
-pub use evaluate::Score;
+pub use evaluate::{Measures, Score};
 use training::Training;
 pub use transfer::{NotTaken, Transfer};
 use workers::Workers;
@@ -116,6 +116,8 @@ pub struct Outcome {
     pub validation: Option<Score>,
     /// How well they read the test set, when it is to be read and training came to its end.
     pub test: Option<Score>,
+    /// Both, more closely.
+    pub measures: BothMeasures,
     /// Weights and biases.
     pub parameters: usize,
     /// What was taken from another training; nothing is when this one is resumed.
@@ -126,6 +128,15 @@ pub struct Outcome {
     pub seconds: f64,
     /// The files written.
     pub files: Files,
+}
+
+/// How well the weights that stay read the samples held out, and those to test on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BothMeasures {
+    /// On the samples held out.
+    pub validation: Option<Measures>,
+    /// On the test set.
+    pub test: Option<Measures>,
 }
 
 /// The files of a training.
@@ -189,15 +200,20 @@ pub fn train(
         let set = recipe.load_data(options.data.as_deref(), Part::Test)?;
         let all: Vec<usize> = (0..set.len()).collect();
         let objective = Objective::of(recipe);
-        Some(workers.evaluate(&training.network, &set, &all, &objective)?)
+        let (score, answers) = workers.answer(&training.network, &set, &all, &objective)?;
+        Some((score, answers.measure(&set)))
     } else {
         None
     };
     Ok(Outcome {
         progress: training.progress,
         finished,
-        validation,
-        test,
+        validation: validation.as_ref().map(|both| both.0),
+        test: test.as_ref().map(|both| both.0),
+        measures: BothMeasures {
+            validation: validation.map(|both| both.1),
+            test: test.map(|both| both.1),
+        },
         parameters: recipe.parameters(),
         transfer: training.transfer,
         history: training.history,

@@ -456,6 +456,20 @@ formats = ["f32", "q16", "i8"]
     let outcome = train(&recipe, &options, &mut ()).unwrap();
     let test = outcome.test.unwrap();
     assert!(test.samples == 40 && test.accuracy > Some(0.9), "{test:?}");
+    let of = |measures: &Option<Measures>| measures.clone().unwrap();
+    let measures = of(&outcome.measures.test);
+    let metrics = measures.metrics.unwrap();
+    assert_eq!(
+        (metrics.samples, Some(metrics.accuracy)),
+        (40, test.accuracy)
+    );
+    let held_out = of(&outcome.measures.validation);
+    let last = outcome.history.last().unwrap();
+    assert_eq!(
+        held_out.metrics.map(|metrics| metrics.accuracy),
+        last.val_accuracy
+    );
+    assert_eq!(held_out.fits[0].fit.samples, 16);
     let checkpoint = Checkpoint::load(&outcome.files.checkpoint).unwrap();
     let export = crate::export::Options {
         directory: folder.join("models"),
@@ -475,6 +489,13 @@ formats = ["f32", "q16", "i8"]
         assert_eq!(names, ["q", "p"]);
         for fit in &model.fits {
             // In the columns' units: q goes from 100 to 190.
+            let of_training = measures
+                .fits
+                .iter()
+                .find(|other| other.column == fit.column);
+            let off = fit.fit.rmse / of_training.unwrap().fit.rmse - 1.0;
+            // Both in f32, which keeps seven digits of numbers that errors are a hundredth of.
+            assert!(model.format != "f32" || off.abs() < 1e-3, "{off}");
             assert!(
                 fit.fit.r2 > 0.95 && fit.fit.mae > 0.01,
                 "{} {fit:?}",

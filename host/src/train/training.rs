@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use tch::Device;
 
-use super::evaluate::{Objective, Score};
+use super::evaluate::{Measures, Objective, Score};
 use super::network::{Chance, Network};
 use super::optimizer::Optimizer;
 use super::transfer::{self, Transfer};
@@ -242,15 +242,15 @@ impl<'t> Training<'t> {
     }
 
     /// How well the samples held out are read, when there are any.
-    pub(super) fn validate(&self) -> Result<Option<Score>, TrainError> {
+    pub(super) fn validate(&self) -> Result<Option<(Score, Measures)>, TrainError> {
         let held_out = &self.split.validation;
         if held_out.is_empty() {
             return Ok(None);
         }
         let objective = Objective::of(self.recipe);
         let workers = self.workers;
-        let score = workers.evaluate(&self.network, self.set, held_out, &objective)?;
-        Ok(Some(score))
+        let (score, answers) = workers.answer(&self.network, self.set, held_out, &objective)?;
+        Ok(Some((score, answers.measure(&self.set.select(held_out)))))
     }
 
     /// Measures what the epoch brought, and begins the next.
@@ -259,7 +259,14 @@ impl<'t> Training<'t> {
         learning_rate: f64,
         started: Instant,
     ) -> Result<EpochRow, TrainError> {
-        let score = self.validate()?;
+        let held_out = &self.split.validation;
+        let score = if held_out.is_empty() {
+            None
+        } else {
+            let objective = Objective::of(self.recipe);
+            let workers = self.workers;
+            Some(workers.evaluate(&self.network, self.set, held_out, &objective)?)
+        };
         let running = std::mem::take(&mut self.progress.running);
         let samples = running.samples.max(1) as f64;
         self.progress.epoch += 1;

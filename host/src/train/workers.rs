@@ -10,7 +10,7 @@ use tch::{Device, Tensor};
 
 use super::TrainError;
 use super::batch::Loader;
-use super::evaluate::{Objective, Score};
+use super::evaluate::{Answers, Objective, Score};
 use super::network::{Chance, Network};
 use crate::data::{Augmenter, DataSet};
 
@@ -121,16 +121,29 @@ impl Workers {
         indices: &[usize],
         objective: &Objective,
     ) -> Result<Score, TrainError> {
+        let (score, _) = self.answer(network, set, indices, objective)?;
+        Ok(score)
+    }
+
+    /// The same, and what each sample is answered with.
+    pub(super) fn answer(
+        &self,
+        network: &Network,
+        set: &DataSet,
+        indices: &[usize],
+        objective: &Objective,
+    ) -> Result<(Score, Answers), TrainError> {
         let plain = Augmenter::new(set.shape, 0, 0.0, 0);
         let read = |(network, indices): (Network, &[usize])| {
             let _no_grad = tch::no_grad_guard();
             let batch = Loader::new(set, self.device).load(indices, &plain, 0)?;
             let outputs = network.forward(&batch.images, None)?;
             let loss = objective.sum(&outputs, &batch)?.f_double_value(&[])?;
-            Ok((loss, objective.correct(&outputs, &batch)?))
+            let correct = objective.correct(&outputs, &batch)?;
+            Ok((loss, correct, objective.answers(&outputs)?))
         };
         let shards = self.shards(network, indices, EVALUATE);
-        let read: Vec<(f64, u64)> = self.pool.install(|| {
+        let read: Vec<(f64, u64, Answers)> = self.pool.install(|| {
             shards
                 .into_par_iter()
                 .map(read)
@@ -140,12 +153,15 @@ impl Workers {
         let count = samples.max(1) as f64;
         let loss = read.iter().map(|shard| shard.0).sum::<f64>() / count;
         let correct: usize = read.iter().map(|shard| shard.1 as usize).sum();
-        Ok(Score {
+        let score = Score {
             samples,
             correct,
             loss,
             accuracy: set.has_accuracy().then_some(correct as f64 / count),
-        })
+        };
+        let mut answers = Answers::default();
+        read.into_iter().for_each(|shard| answers.extend(shard.2));
+        Ok((score, answers))
     }
 
     /// The shards, each with the network to read it; a GPU reads all learnt samples at once.
