@@ -14,7 +14,7 @@ use nn_core::{
     program,
     session::Session,
     tensor::{DType, Source},
-    train::Loss,
+    train::{Loss, Trainer},
 };
 
 #[path = "boards.rs"]
@@ -253,22 +253,8 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
         Some(spec) if learns(&model) && spec.loss() != Loss::CrossEntropy => output,
         _ => 0,
     };
-    let mut planning;
-    let session = if learns(&model) {
-        None
-    } else {
-        planning = Aligned(
-            vec![0; model.arena_infer().div_ceil(16)],
-            model.arena_infer(),
-        );
-        let session = Session::new(model, planning.bytes_mut());
-        Some(session.map_err(|error| format!("{}: {error}", path.display()))?)
-    };
-    let program = session.as_ref().map(program::Source::new);
-    let arena = match &program {
-        None => model.arena_infer().max(model.arena_train()),
-        Some(program) => program.arena(),
-    };
+    let program = program(&model).map_err(|error| format!("{}: {error}", path.display()))?;
+    let arena = program.arena;
     let frame = input.max(64) + values + FRAME_OVERHEAD;
 
     let flash = board.code(learns(&model)).len as usize;
@@ -352,28 +338,61 @@ fn constants(board: &Board, path: &Path, blob: &[u8]) -> Result<String, String> 
         "/// The blob, in flash.\npub static MODEL: &[u8] = \
          nn_core::include_model!(concat!(env!(\"OUT_DIR\"), \"/model.mote\"));\n",
     );
+    let Program {
+        kind,
+        source,
+        engine,
+        ..
+    } = program;
     // Inline, so that generic kernels are made in the app that calls it, of which they are part: made in the library,
     // which may have other callers, less is inlined, and runs take more stack.
-    match program {
-        None => code.push_str(
-            "/// What lets the model learn.\npub type Engine = nn_core::train::Trainer<'static>;\n\
-             /// Sets it up.\n#[inline]\n\
-             pub fn engine(arena: &'static mut [u8]) -> Result<Engine, crate::engine::Fault> {\n\
-             crate::engine::trainer::<Kernels>(MODEL, arena)\n}\n",
-        ),
-        Some(program) => {
-            let _ = writeln!(
-                code,
-                "/// Its steps.\npub const PROGRAM: nn_core::program::Program = {program};\n\
-                 /// What runs the model.\npub type Engine = nn_core::program::Runner<'static>;\n\
+    let _ = writeln!(
+        code,
+        "/// Its steps.\npub const PROGRAM: nn_core::program::{kind} = {source};\n{engine}"
+    );
+    Ok(code)
+}
+
+/// The source of a model's steps, and of what runs them.
+struct Program {
+    kind: &'static str,
+    source: String,
+    /// Bytes of arena.
+    arena: usize,
+    engine: &'static str,
+}
+
+fn program(model: &Model) -> Result<Program, nn_core::SetupError> {
+    let bytes = model.arena_infer().max(model.arena_train());
+    let mut arena = Aligned(vec![0; bytes.div_ceil(16)], bytes);
+    let arena = arena.bytes_mut();
+    if learns(model) {
+        let trainer = Trainer::new(*model, arena)?;
+        let program = program::TrainSource::new(&trainer);
+        return Ok(Program {
+            kind: "TrainProgram",
+            source: program.to_string(),
+            arena: program.forward().arena(),
+            engine: "/// What lets the model learn.\n\
+                     pub type Engine = nn_core::train::Trainer<'static>;\n\
+                     /// Sets it up.\n#[inline]\n\
+                     pub fn engine(arena: &'static mut [u8]) \
+                     -> Result<Engine, crate::engine::Fault> {\n\
+                     crate::engine::trainer::<Kernels>(MODEL, const { &PROGRAM }, arena)\n}\n",
+        });
+    }
+    let session = Session::new(*model, arena)?;
+    let program = program::Source::new(&session);
+    Ok(Program {
+        kind: "Program",
+        source: program.to_string(),
+        arena: program.arena(),
+        engine: "/// What runs the model.\npub type Engine = nn_core::program::Runner<'static>;\n\
                  /// Sets it up.\n#[inline]\n\
                  pub fn engine(arena: &'static mut [u8]) \
-                 -> Result<Engine, nn_core::program::ProgramError> {{\n\
-                 nn_core::program::Runner::new(const {{ &PROGRAM }}, MODEL, arena)\n}}"
-            );
-        }
-    }
-    Ok(code)
+                 -> Result<Engine, nn_core::program::ProgramError> {\n\
+                 nn_core::program::Runner::new(const { &PROGRAM }, MODEL, arena)\n}\n",
+    })
 }
 
 /// Whether a model learns in this image: it has a plan, and MOTE_TRAIN is not 0.

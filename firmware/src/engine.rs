@@ -1,14 +1,13 @@
 //! What an image does with its model: run it, or run it and learn.
 //!
-//! Which of the two is chosen when the image is built, so that one that only infers holds no code that learns, and,
-//! since it was planned then, none that plans either.
+//! Which of the two is chosen when the image is built, so that one that only infers holds no code that learns. Either was
+//! planned then, and holds no code that plans.
 
 use nn_core::{
-    SetupError,
     link::ErrorCode,
     model::{LoadError, Model},
     ops::OpSet,
-    program::Runner,
+    program::{ProgramError, Runner, TrainProgram},
     session::{RunError, Session},
     train::Trainer,
 };
@@ -45,19 +44,23 @@ pub trait Engine<'a>: Sized {
 pub enum Fault {
     /// The blob in flash is damaged.
     Load(LoadError),
-    /// The arena is too small or not aligned, or the model wants what the image has not.
-    SetUp(SetupError),
+    /// The arena is too small or not aligned, or the blob is another than the program's.
+    SetUp(ProgramError),
 }
 
-/// The trainer of the blob, in `arena`, with the kernels of `K`.
+/// The trainer of the blob by its `program`, in `arena`, with the kernels of `K`.
 ///
 /// # Errors
 ///
 /// [`Fault::Load`], [`Fault::SetUp`].
 #[inline(never)]
-pub fn trainer<'a, K: OpSet>(blob: &'a [u8], arena: &'a mut [u8]) -> Result<Trainer<'a>, Fault> {
+pub fn trainer<'a, K: OpSet>(
+    blob: &'a [u8],
+    program: &'a TrainProgram<'a>,
+    arena: &'a mut [u8],
+) -> Result<Trainer<'a>, Fault> {
     let model = Model::load_with::<K>(blob).map_err(Fault::Load)?;
-    Trainer::with::<K>(model, arena).map_err(Fault::SetUp)
+    Trainer::planned(model, program, arena).map_err(Fault::SetUp)
 }
 
 impl<'a> Engine<'a> for Runner<'a> {

@@ -4,19 +4,24 @@
 //! A build script loads the blob, sets a [`Session`] up, and writes the [`Source`] of the [`Program`]: the same planner
 //! and the same kernels, hence the same bits. The image runs it with a [`Runner`], whose arena holds activations,
 //! scratch and state only.
+//!
+//! A model that learns is planned alike: a [`TrainProgram`] holds all that a [`Trainer`](crate::train::Trainer) looks up,
+//! and its arena what changes. The image keeps the blob's graph, from which weights are copied and mended.
+
+mod source;
+mod training;
 
 use core::fmt;
 
-use crate::engine::{Code, Passes};
-use crate::memory::{ALIGN, Memory, round_up};
+use crate::engine::Passes;
+use crate::memory::{ALIGN, Memory};
 use crate::model::{MAX_NODE_INPUTS, checksum};
-use crate::ops::{Check, OpSet, code};
-use crate::session::{RunError, Session};
-use crate::stored::{Reader, Writer};
-use crate::tensor::DType;
+use crate::session::RunError;
 
-pub use crate::engine::Step;
+pub use crate::engine::{BackStep, HeadStep, Learnt, Pick, Slot, Step};
 pub use crate::memory::Span;
+pub use source::{Source, StepSource};
+pub use training::{BackStepSource, Entry, TrainProgram, TrainSource};
 
 /// The inputs or the outputs of a graph; those past the last are [`Span::NOTHING`].
 pub type Endpoints = [Span; MAX_NODE_INPUTS];
@@ -38,6 +43,19 @@ pub struct Program<'p> {
     pub arena: usize,
     /// The blob's CRC-32.
     pub crc: u32,
+}
+
+impl Program<'_> {
+    /// What of `arena` the program takes.
+    fn memory<'a>(&self, arena: &'a mut [u8]) -> Result<&'a mut [u8], ProgramError> {
+        let (wanted, found) = (self.arena, arena.len());
+        let too_small = ProgramError::Arena { wanted, found };
+        let memory = arena.get_mut(..wanted).ok_or(too_small)?;
+        match memory.as_ptr().align_offset(ALIGN) {
+            0 => Ok(memory),
+            _ => Err(ProgramError::Misaligned),
+        }
+    }
 }
 
 /// Why a program cannot run.
@@ -63,6 +81,8 @@ pub enum ProgramError {
     },
     /// The arena or the blob does not begin on a 16-byte boundary.
     Misaligned,
+    /// The blob has no training plan.
+    NoTrainPlan,
 }
 
 impl fmt::Display for ProgramError {
@@ -79,6 +99,9 @@ impl fmt::Display for ProgramError {
             Self::Misaligned => {
                 f.write_str("the arena or the model does not begin on a 16-byte boundary")
             }
+            Self::NoTrainPlan => f.write_str(
+                "the model has no training plan: export it with `export.train` in its recipe",
+            ),
         }
     }
 }
@@ -107,11 +130,8 @@ impl<'a> Runner<'a> {
         if wanted != found {
             return Err(ProgramError::Crc { wanted, found });
         }
-        let found = arena.len();
-        let wanted = program.arena;
-        let too_small = ProgramError::Arena { wanted, found };
-        let memory = arena.get_mut(..wanted).ok_or(too_small)?;
-        if memory.as_ptr().align_offset(ALIGN) != 0 || weights.as_ptr().align_offset(ALIGN) != 0 {
+        let memory = program.memory(arena)?;
+        if weights.as_ptr().align_offset(ALIGN) != 0 {
             return Err(ProgramError::Misaligned);
         }
         let mut runner = Self {
@@ -176,175 +196,4 @@ impl<'a> Runner<'a> {
             ram: &mut *self.memory,
         });
     }
-}
-
-impl Step {
-    /// A step by its [`StepSource`]. `None` where `K` does not hold its operator in its number type, where the sizes are
-    /// not such, or where there are no kernels for the layout of its weights.
-    pub const fn planned<K: OpSet>(source: &StepSource<'_>) -> Option<Self> {
-        let StepSource {
-            op,
-            types: [x, y],
-            sizes,
-            operands,
-            inputs,
-            weights,
-        } = *source;
-        let mut from = Reader::new(sizes);
-        let sizes = crate::engine::Sizes::read(&mut from);
-        match code::<K>(op, x, y, &sizes) {
-            Some(forward) if from.is_at_end() && sizes.is_known() => Some(Self {
-                forward: Code(forward),
-                sizes,
-                operands,
-                inputs,
-                weights,
-            }),
-            _ => None,
-        }
-    }
-}
-
-/// All that a step is made of, in constants.
-#[derive(Debug, Clone, Copy)]
-pub struct StepSource<'s> {
-    /// The operator's [`number`](crate::ops::number).
-    pub op: u8,
-    /// The number types of its first input and of its output.
-    pub types: [DType; 2],
-    /// The sizes that its kernels take, stored.
-    pub sizes: &'s [u8],
-    /// Where its operands begin.
-    pub operands: u16,
-    /// How many inputs.
-    pub inputs: u8,
-    /// How many parameters and constants.
-    pub weights: u8,
-}
-
-/// The source text of a session's [`Program`]: `Display` gives an expression, for a `static` of that type, in which
-/// `Kernels` is the image's [`OpSet`].
-#[derive(Debug, Clone, Copy)]
-pub struct Source<'s, 'm> {
-    session: &'s Session<'m>,
-}
-
-impl<'s, 'm> Source<'s, 'm> {
-    /// That of `session`.
-    pub fn new(session: &'s Session<'m>) -> Self {
-        Self { session }
-    }
-
-    /// Calls `each` with every step, in the order in which they run.
-    pub fn each_step(&self, mut each: impl FnMut(StepSource)) {
-        let model = self.session.model();
-        let nodes = model.nodes();
-        for (step, node) in self.session.passes().steps.iter().zip(nodes) {
-            let Ok(check) = Check::new(model.tensors(), &node.inputs, node.output) else {
-                continue;
-            };
-            let mut sizes = Writer::new();
-            step.sizes.write(&mut sizes);
-            each(StepSource {
-                op: node.op.number(),
-                types: [check.x.dtype, check.y.dtype],
-                sizes: sizes.bytes(),
-                operands: step.operands,
-                inputs: step.inputs,
-                weights: step.weights,
-            });
-        }
-    }
-
-    /// The operands of all steps.
-    pub fn operands(&self) -> &'s [Span] {
-        self.session.passes().operands
-    }
-
-    /// Where inputs and outputs lie.
-    pub fn endpoints(&self) -> [Endpoints; 2] {
-        self.session.endpoints()
-    }
-
-    /// Where the weights begin in the blob, and how many bytes they are.
-    pub fn weights(&self) -> [usize; 2] {
-        let header = self.session.model().header();
-        [header.weights_at, header.weights_len].map(|bytes| bytes as usize)
-    }
-
-    /// Bytes of arena: up to the last that a step names.
-    pub fn arena(&self) -> usize {
-        let endpoints = self.endpoints();
-        let spans = self.operands().iter().chain(endpoints.iter().flatten());
-        let ends = spans.filter(|span| !span.is_flash());
-        round_up(ends.map(|span| span.range().end).max().unwrap_or(0), ALIGN)
-    }
-}
-
-impl fmt::Display for Source<'_, '_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "nn_core::program::Program {{\n    steps: &[")?;
-        let mut done = Ok(());
-        self.each_step(|step| {
-            done = done.and_then(|()| {
-                let [x, y] = step.types;
-                writeln!(
-                    f,
-                    "        nn_core::program_step!(Kernels, {}, {x:?}, {y:?}, {:?}, {}, {}, {}),",
-                    step.op, step.sizes, step.operands, step.inputs, step.weights
-                )
-            });
-        });
-        done?;
-        writeln!(f, "    ],\n    operands: &[")?;
-        for span in self.operands() {
-            writeln!(f, "        {},", Constant(*span))?;
-        }
-        let [inputs, outputs] = self.endpoints();
-        writeln!(f, "    ],")?;
-        for (name, spans) in [("inputs", inputs), ("outputs", outputs)] {
-            let [a, b, c, d] = spans.map(Constant);
-            writeln!(f, "    {name}: [{a}, {b}, {c}, {d}],")?;
-        }
-        writeln!(f, "    weights: {:?},", self.weights())?;
-        let crc = self.session.model().header().crc;
-        write!(f, "    arena: {},\n    crc: {crc:#x},\n}}", self.arena())
-    }
-}
-
-/// A span as an expression.
-struct Constant(Span);
-
-impl fmt::Display for Constant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let range = self.0.range();
-        let (from, len) = (range.start, range.len());
-        let name = match self.0.is_flash() {
-            true => "flash",
-            false => "ram",
-        };
-        write!(f, "nn_core::program::Span::{name}({from}, {len})")
-    }
-}
-
-/// A step of a [`Source`]: one that the image does not hold is an error when it is compiled.
-#[doc(hidden)]
-#[macro_export]
-macro_rules! program_step {
-    ($kernels:ty, $op:literal, $x:ident, $y:ident, $sizes:expr, $operands:literal, $inputs:literal, $weights:literal) => {
-        const {
-            let source = $crate::program::StepSource {
-                op: $op,
-                types: [$crate::tensor::DType::$x, $crate::tensor::DType::$y],
-                sizes: &$sizes,
-                operands: $operands,
-                inputs: $inputs,
-                weights: $weights,
-            };
-            match $crate::program::Step::planned::<$kernels>(&source) {
-                Some(step) => step,
-                None => panic!("this image does not hold the operator of a step"),
-            }
-        }
-    };
 }

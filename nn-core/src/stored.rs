@@ -42,6 +42,11 @@ impl<'b> Reader<'b> {
         u32::from_le_bytes([self.u8(), self.u8(), self.u8(), self.u8()])
     }
 
+    pub(crate) const fn u64(&mut self) -> u64 {
+        let low = self.u32();
+        (self.u32() as u64) << 32 | low as u64
+    }
+
     pub(crate) const fn i32(&mut self) -> i32 {
         self.u32().cast_signed()
     }
@@ -51,9 +56,9 @@ impl<'b> Reader<'b> {
     }
 }
 
-/// Writes what [`Reader`] reads.
+/// A value, stored.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Writer {
+pub struct Writer {
     bytes: [u8; Self::ROOM],
     len: usize,
 }
@@ -69,8 +74,8 @@ impl Writer {
         }
     }
 
-    /// What was written.
-    pub(crate) fn bytes(&self) -> &[u8] {
+    /// Its bytes.
+    pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or(&self.bytes)
     }
 
@@ -101,6 +106,12 @@ impl Writer {
         }
     }
 
+    pub(crate) fn u64(&mut self, value: u64) {
+        for byte in value.to_le_bytes() {
+            self.u8(byte);
+        }
+    }
+
     pub(crate) fn i32(&mut self, value: i32) {
         self.u32(value.cast_unsigned());
     }
@@ -111,7 +122,7 @@ impl Writer {
 }
 
 /// `stored!(Name { field: type, … })`: the struct is stored field by field; a type is a number, `bool`, an array of two
-/// to four of them, or another that is stored.
+/// to four of them, another that is stored, or `(option type)`.
 macro_rules! stored {
     (@read $from:ident [$type:tt; 2]) => {
         [$crate::stored::stored!(@read $from $type), $crate::stored::stored!(@read $from $type)]
@@ -127,6 +138,12 @@ macro_rules! stored {
             $crate::stored::stored!(@read $from $type),
         ]
     };
+    (@read $from:ident (option $type:tt)) => {
+        match $from.bool() {
+            true => Some($crate::stored::stored!(@read $from $type)),
+            false => None,
+        }
+    };
     (@read $from:ident bool) => { $from.bool() };
     (@read $from:ident u8) => { $from.u8() };
     (@read $from:ident i8) => { $from.i8() };
@@ -138,6 +155,15 @@ macro_rules! stored {
     (@write $to:ident $value:expr, [$type:tt; $len:literal]) => {
         for value in $value {
             $crate::stored::stored!(@write $to value, $type);
+        }
+    };
+    (@write $to:ident $value:expr, (option $type:tt)) => {
+        match $value {
+            Some(value) => {
+                $to.bool(true);
+                $crate::stored::stored!(@write $to value, $type);
+            }
+            None => $to.bool(false),
         }
     };
     (@write $to:ident $value:expr, bool) => { $to.bool($value) };

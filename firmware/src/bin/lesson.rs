@@ -10,13 +10,13 @@ use firmware::{
     boards,
     clock::{Clock, Instant},
     conformance::{Draw, Meter},
+    engine::Engine as _,
     marks::{mote_mark_end, mote_mark_layer, mote_mark_start},
-    model::{ARENA, Kernels, MODEL},
+    model::{self, ARENA},
     stack::Gauge,
 };
 use nn_core::{
     memory::Arena,
-    model::Model,
     train::{MAX_HEADS, StepReport, Target, TrainError, Trainer},
 };
 
@@ -37,16 +37,19 @@ fn main() -> ! {
     boards::exit(teach(core.SYST, MOTE_ARENA.as_mut_slice()).is_some())
 }
 
-fn teach(timer: SYST, arena: &mut [u8]) -> Option<()> {
-    let Ok(model) = Model::load_with::<Kernels>(MODEL) else {
-        defmt::error!("the model in flash is damaged");
+fn teach(timer: SYST, arena: &'static mut [u8]) -> Option<()> {
+    let mut engine = match model::engine(arena) {
+        Ok(engine) => engine,
+        Err(fault) => {
+            defmt::error!("the model in flash cannot be set up: {}", fault);
+            return None;
+        }
+    };
+    let Ok(trainer) = engine.trainer() else {
+        defmt::error!("the model has no training plan");
         return None;
     };
-    let Ok(mut trainer) = Trainer::with::<Kernels>(model, arena) else {
-        defmt::error!("the model cannot be set up, or has no training plan");
-        return None;
-    };
-    let (trainer, mut draw) = (&mut trainer, Draw::new());
+    let mut draw = Draw::new();
     for (_, percent) in SHARES {
         // For the emulator's trace, which sees these marks. It is slow: these steps come first, and the very first
         // forms the rates, too.

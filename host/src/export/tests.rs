@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use nn_core::model::{Model, Node};
+use nn_core::ops::Op;
 use nn_core::session::Session;
 use nn_core::tensor::DType;
 use nn_core::train::Trainable;
@@ -204,6 +205,29 @@ fn the_training_plan_is_the_recipes() {
         assert_eq!((train.loss, train.momentum), ("cross_entropy", 0.5));
         assert!(inspection.arena_train > inspection.arena_infer);
     }
+}
+
+/// What the recipe lets learn is packed, too, in a format in which nothing learns.
+#[test]
+fn int8_that_only_runs_is_packed_whole() {
+    let fixture = fixture();
+    let packed = |format| {
+        let lowered = fixture.network.lower_for(
+            &fixture.recipe,
+            &fixture.ranges,
+            format,
+            Target::M4,
+            Room::default(),
+        );
+        let blob = lowered.unwrap().bytes;
+        let model = Model::load(&blob).unwrap();
+        let dense = |node: &Node<'_>| node.op.name() == "dense";
+        let nodes = model.nodes().iter().filter(dense);
+        let packed = nodes.map(|node| matches!(node.op, Op::PackedDense(_)));
+        packed.collect::<Vec<_>>()
+    };
+    assert_eq!(packed(Format::I8), [true; 3]);
+    assert_eq!(packed(Format::I8Train), [true, false, false]);
 }
 
 #[test]

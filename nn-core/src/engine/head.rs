@@ -4,12 +4,13 @@ use crate::memory::{Memory, Span, derivative_of, ending, numbers, numbers_mut};
 use crate::model::Model;
 use crate::ops::Activation;
 use crate::scalar::{Q16, Scalar};
+use crate::stored::stored;
 use crate::tensor::{DType, Source};
 use crate::train::{Criterion, Ending, Head, Loss, Target, TrainError};
 
 /// A loss at an output.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct HeadStep {
+pub struct HeadStep {
     pub(crate) output: Span,
     /// Where the gradient at the output goes.
     pub(crate) delta: Span,
@@ -22,6 +23,18 @@ pub(crate) struct HeadStep {
     /// Numbers of a row of a sequence, 0 where the output is one row.
     classes: u32,
 }
+
+stored!(HeadStep {
+    output: Span,
+    delta: Span,
+    class_weights: Span,
+    weight: f32,
+    loss: Loss,
+    ending: Ending,
+    activation: Activation,
+    dtype: DType,
+    classes: u32,
+});
 
 impl HeadStep {
     pub(crate) const NOTHING: Self = Self {

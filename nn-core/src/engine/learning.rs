@@ -4,6 +4,7 @@ use crate::engine::{BackFrame, Frame};
 use crate::memory::{Memory, Span, numbers, numbers_mut};
 use crate::ops::dense::Weights;
 use crate::scalar::{Q16, Rounder, Scalar};
+use crate::stored::stored;
 use crate::tensor::DType;
 use crate::train::int8::Descent;
 use crate::train::{
@@ -55,7 +56,7 @@ impl Learns for Q16 {
 
 /// Which output channels of a node learn, where not all do.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Pick {
+pub struct Pick {
     pub(crate) weight: Channels,
     pub(crate) bias: Channels,
     /// The running norms of the channels' gradients.
@@ -64,6 +65,14 @@ pub(crate) struct Pick {
     pub(crate) channels: u16,
     pub(crate) dtype: DType,
 }
+
+stored!(Pick {
+    weight: Channels,
+    bias: Channels,
+    norms: Span,
+    channels: u16,
+    dtype: DType,
+});
 
 impl Pick {
     pub(crate) const NOTHING: Self = Self {
@@ -77,20 +86,31 @@ impl Pick {
 
 /// A tensor that learns, when all gradients are summed first.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Learnt {
+pub struct Learnt {
     pub(crate) span: Span,
     pub(crate) dtype: DType,
     pub(crate) is_bias: bool,
-    /// Which channels learn, of how many.
-    pub(crate) channels: Option<(Channels, u16)>,
+    /// Which channels learn.
+    pub(crate) channels: Channels,
+    /// How many channels there are; 0 where all learn.
+    pub(crate) count: u16,
 }
+
+stored!(Learnt {
+    span: Span,
+    dtype: DType,
+    is_bias: bool,
+    channels: Channels,
+    count: u16,
+});
 
 impl Learnt {
     pub(crate) const NOTHING: Self = Self {
         span: Span::NOTHING,
         dtype: DType::F32,
         is_bias: false,
-        channels: None,
+        channels: Channels::All,
+        count: 0,
     };
 }
 
@@ -270,8 +290,9 @@ impl Learning {
         let copies = [numbers_mut(a)?, numbers_mut(b)?, numbers_mut(c)?];
         let rule = S::rule(&mut self.rules);
         let channels = match tensor.channels {
-            Some((Channels::Window { first, mask }, count)) => {
-                Some((usize::from(count), ChannelMask::Window { first, mask }))
+            Channels::Window { first, mask } => {
+                let mask = ChannelMask::Window { first, mask };
+                Some((usize::from(tensor.count), mask))
             }
             _ => None,
         };

@@ -10,12 +10,13 @@ mod setup;
 mod sizes;
 mod step;
 
-pub(crate) use head::HeadStep;
-pub(crate) use learning::{Learning, Learns, Learnt, MAX_TOP_CHANNELS, Operands, Pick};
+pub use head::HeadStep;
+pub(crate) use learning::{Learning, Learns, MAX_TOP_CHANNELS, Operands};
+pub use learning::{Learnt, Pick};
 pub(crate) use pass::{Passes, hand_down, hand_down_i8};
 pub use report::{ArenaParts, ArenaReport};
 pub(crate) use setup::{Parts, lay_out};
 pub use setup::{SetupError, arena_len};
 pub(crate) use sizes::Sizes;
-pub use step::Step;
-pub(crate) use step::{BackFrame, BackStep, Backward, Code, Forward, Frame, Slot};
+pub(crate) use step::{BackFrame, Backward, Code, Forward, Frame};
+pub use step::{BackStep, Slot, Step};

@@ -4,7 +4,7 @@ use crate::engine::step::slots_of;
 use crate::engine::{BackStep, Code, HeadStep, Learnt, Pick, Slot, Step};
 use crate::memory::{Kind, Plan, Span, channels, derivative_of, selection};
 use crate::model::{Ids, MAX_NODE_INPUTS, Model, Node};
-use crate::ops::{Activation, Check, OpSet};
+use crate::ops::{Activation, Check, OpSet, backward_code};
 use crate::tensor::{DType, Source, TensorId};
 use crate::train::Channels;
 
@@ -86,7 +86,11 @@ impl<K: OpSet> Resolver<'_, '_, K> {
         }
         let index = u16::try_from(index).ok()?;
         let check = Check::new(model.tensors(), &node.inputs, node.output).ok()?;
-        back.backward = Code(node.op.kernel::<K>()?.gradient(&check)?);
+        back.backward = Code(backward_code::<K>(
+            node.op.number(),
+            check.x.dtype,
+            check.y.dtype,
+        )?);
         back.delta = plan.delta(model, node.output).after(self.base);
         back.saved = plan.extra(Kind::Saved, index).after(self.base);
         back.scratch = plan.extra(Kind::BackScratch, index).after(self.base);
@@ -184,6 +188,7 @@ impl<K: OpSet> Resolver<'_, '_, K> {
                 Some((is_bias, channels))
             });
             let (is_bias, channels) = uses.next().unwrap_or((false, None));
+            let (channels, count) = channels.unwrap_or((Channels::All, 0));
             *place = Learnt {
                 span: Span::ram(offset, bytes),
                 dtype: self
@@ -192,6 +197,7 @@ impl<K: OpSet> Resolver<'_, '_, K> {
                     .map_or(DType::F32, |tensor| tensor.dtype),
                 is_bias,
                 channels,
+                count,
             };
         }
     }

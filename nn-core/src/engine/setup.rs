@@ -82,9 +82,9 @@ pub(crate) struct Layout {
     picks: usize,
     learnt: usize,
     /// Learnt weights.
-    pub(crate) weights: usize,
+    weights: usize,
     /// How many numbers are kept for each learnt weight besides itself.
-    pub(crate) copies: usize,
+    copies: usize,
     shared: usize,
 }
 
@@ -190,7 +190,7 @@ impl Layout {
     }
 
     /// Bytes of the arena.
-    pub(crate) fn total(&self) -> usize {
+    fn total(&self) -> usize {
         let tables = self.steps + self.operands + self.back_steps + self.slots;
         let tables = tables + self.heads + self.picks + self.learnt;
         round_up(tables + self.shared_at() + self.shared, ALIGN)
@@ -210,7 +210,10 @@ pub(crate) struct Parts<'a> {
     pub(crate) passes: Passes<'a>,
     /// Learnt weights, their copies, shared part.
     pub(crate) memory: &'a mut [u8],
-    pub(crate) layout: Layout,
+    /// Bytes of the learnt weights.
+    pub(crate) weights: usize,
+    /// How many numbers are kept for each learnt weight besides itself.
+    pub(crate) copies: usize,
     /// Whether gradients are summed first.
     pub(crate) accumulates: bool,
     /// The graph's inputs.
@@ -417,7 +420,8 @@ pub(crate) fn lay_out<'a, K: OpSet>(
     Ok(Parts {
         passes,
         memory,
-        layout,
+        weights: layout.weights,
+        copies: layout.copies,
         accumulates,
         inputs,
         outputs,

@@ -3,6 +3,7 @@
 use crate::engine::{Learning, Pick, Sizes};
 use crate::memory::{Memory, Span};
 use crate::ops::{Activation, Facts};
+use crate::stored::{Reader, Writer, stored};
 use crate::tensor::{DType, TensorId};
 use crate::train::int8::Clamp;
 
@@ -163,7 +164,7 @@ impl<'s> Frame<'s> {
 
 /// Where the gradient at one input of a node is written.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Slot {
+pub struct Slot {
     /// Where the operator writes it: over the input's values, or over a copy of them.
     pub(crate) at: Span,
     /// The gradient that it is then added to; nothing where `at` is that gradient.
@@ -176,6 +177,15 @@ pub(crate) struct Slot {
     /// The range of what made an int8 input.
     pub(crate) range: [i8; 2],
 }
+
+stored!(Slot {
+    at: Span,
+    into: Span,
+    below: (option Activation),
+    copy: bool,
+    dtype: DType,
+    range: [i8; 2],
+});
 
 impl Slot {
     pub(crate) const NOTHING: Self = Self {
@@ -195,7 +205,7 @@ impl Slot {
 
 /// How a step runs backward.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct BackStep {
+pub struct BackStep {
     /// Nothing where no gradient arrives.
     pub(crate) backward: Code<Backward>,
     pub(crate) delta: Span,
@@ -214,6 +224,35 @@ pub(crate) struct BackStep {
 }
 
 impl BackStep {
+    /// All but its function, stored.
+    pub(crate) fn write(&self, to: &mut Writer) {
+        for span in [self.delta, self.saved, self.scratch] {
+            span.write(to);
+        }
+        to.u16(self.slots);
+        for number in [self.inputs, self.flags, self.pick] {
+            to.u8(number);
+        }
+        to.bool(self.runs);
+        self.dtype.write(to);
+    }
+
+    /// What [`write`](Self::write) wrote, with its function.
+    pub(crate) const fn read(from: &mut Reader, backward: Backward) -> Self {
+        Self {
+            backward: Code(backward),
+            delta: Span::read(from),
+            saved: Span::read(from),
+            scratch: Span::read(from),
+            slots: from.u16(),
+            inputs: from.u8(),
+            flags: from.u8(),
+            pick: from.u8(),
+            runs: from.bool(),
+            dtype: DType::read(from),
+        }
+    }
+
     /// What a table of backward steps is filled with before each is resolved.
     pub(crate) const NOTHING: Self = Self {
         backward: Code(|_, _, _, _| None),

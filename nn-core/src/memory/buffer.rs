@@ -56,7 +56,7 @@ impl Kind {
 /// A buffer: what it is for, when it lives, and where.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Buffer {
-    /// Bytes, rounded up to a multiple of 8; 0 for a tensor that shares another's buffer.
+    /// Bytes, rounded up to a multiple of 8; 0 for a tensor that shares another's buffer, whole.
     pub size: u32,
     /// Place, from the start of the shared part.
     pub offset: u32,
@@ -127,8 +127,23 @@ impl Buffer {
         }
     }
 
+    /// Lets it follow upon the entry `distance` before it, where that begins, when that is needed no more; `false` where
+    /// that is too far.
+    pub(crate) fn follow(&mut self, distance: usize) -> bool {
+        let size = self.size;
+        let shares = self.share(distance);
+        self.size = size;
+        shares
+    }
+
+    /// Whether it lies where another lay, and is shorter.
+    pub(crate) fn follows(&self) -> bool {
+        self.size > 0 && self.shares_back() > 0
+    }
+
+    /// Whether it is to be placed; one that follows is not by itself.
     pub(crate) fn waits(&self) -> bool {
-        self.size > 0 && self.offset == UNPLACED
+        self.size > 0 && self.offset == UNPLACED && !self.follows()
     }
 
     pub(crate) fn unplace(&mut self) {

@@ -2,6 +2,8 @@
 //!
 //! The largest first leaves the least gaps, as a rule. Where it needs more than lives at any one step, other orders are
 //! tried, and the best of all is taken; of equals the first.
+//!
+//! What follows upon a buffer, shorter and at the same address, is placed with it.
 
 use crate::memory::{Buffer, PlanError};
 
@@ -55,18 +57,17 @@ fn place_in(order: Order, buffers: &mut [Buffer]) -> Result<usize, PlanError> {
     }
     let mut total = 0usize;
     while let Some(index) = next(order, buffers) {
-        let Some(&buffer) = buffers.get(index) else {
-            break;
-        };
-        let offset = lowest_gap(buffers, &buffer).ok_or(PlanError::TooLarge)?;
-        if let Some(entry) = buffers.get_mut(index) {
-            entry.offset = offset;
+        let offset = lowest_gap(buffers, index).ok_or(PlanError::TooLarge)?;
+        for (at, buffer) in buffers.iter_mut().enumerate() {
+            if is_part(at, buffer, index) {
+                buffer.offset = offset;
+                let end = offset
+                    .checked_add(buffer.size)
+                    .filter(|end| *end <= i32::MAX as u32)
+                    .ok_or(PlanError::TooLarge)?;
+                total = total.max(end as usize);
+            }
         }
-        let end = offset
-            .checked_add(buffer.size)
-            .filter(|end| *end <= i32::MAX as u32)
-            .ok_or(PlanError::TooLarge)?;
-        total = total.max(end as usize);
     }
     Ok(total)
 }
@@ -98,17 +99,31 @@ fn next(order: Order, buffers: &[Buffer]) -> Option<usize> {
     best.map(|(index, _)| index)
 }
 
-/// The lowest offset at which `buffer` meets no placed buffer that lives at the same time.
-fn lowest_gap(buffers: &[Buffer], buffer: &Buffer) -> Option<u32> {
+/// Whether `buffer`, of place `at`, is that of place `index`, or follows upon it.
+fn is_part(at: usize, buffer: &Buffer, index: usize) -> bool {
+    buffer.size > 0 && at.checked_sub(buffer.shares_back()) == Some(index)
+}
+
+/// The lowest offset at which the buffer of place `index`, and what follows upon it, meet no placed buffer that lives at
+/// the same time.
+fn lowest_gap(buffers: &[Buffer], index: usize) -> Option<u32> {
     let mut offset = 0u32;
     loop {
-        let end = offset.checked_add(buffer.size)?;
-        let clash = buffers.iter().find(|other| {
-            other.is_placed()
-                && other.meets(buffer)
-                && other.offset < end
-                && offset < other.offset.saturating_add(other.size)
-        });
+        let mut clash = None;
+        for (at, buffer) in buffers.iter().enumerate() {
+            if !is_part(at, buffer, index) {
+                continue;
+            }
+            let end = offset.checked_add(buffer.size)?;
+            clash = clash.or_else(|| {
+                buffers.iter().find(|other| {
+                    other.is_placed()
+                        && other.meets(buffer)
+                        && other.offset < end
+                        && offset < other.offset.saturating_add(other.size)
+                })
+            });
+        }
         match clash {
             // Always further on: the clashing buffer ends after `offset`.
             Some(other) => offset = other.offset.checked_add(other.size)?,

@@ -147,7 +147,11 @@ impl<'b, K: OpSet> Plan<'b, K> {
     /// The entry whose buffer an activation shares, or its own.
     fn root(&self, id: TensorId) -> Option<usize> {
         let index = self.index(id)?;
-        index.checked_sub(self.buffers.get(index)?.shares_back())
+        let buffer = self.buffers.get(index)?;
+        if buffer.follows() {
+            return Some(index);
+        }
+        index.checked_sub(buffer.shares_back())
     }
 
     fn activation_is(&self, id: TensorId, flag: u16) -> bool {
@@ -182,17 +186,25 @@ impl<'b, K: OpSet> Plan<'b, K> {
                 .inputs
                 .first()
                 .filter(|&x| self.shares(model, &node, x));
-            let distance = shares.and_then(|x| {
+            let under = shares.and_then(|x| {
                 let (root, output) = (self.root(x)?, self.index(node.output)?);
-                output.checked_sub(root)
+                Some((*self.buffers.get(root)?, output.checked_sub(root)?))
             });
             if let Some(buffer) = self
                 .index(node.output)
                 .and_then(|index| self.buffers.get_mut(index))
             {
-                let shared = distance.is_some_and(|distance| buffer.share(distance));
-                if !shared {
-                    (buffer.first, buffer.last) = (step, step);
+                let own = match under {
+                    // What is shorter leaves the rest of the buffer to others as soon as it is there.
+                    Some((root, distance)) if buffer.size < root.size => {
+                        let follows = buffer.follow(distance + root.shares_back());
+                        Some(step.saturating_add(u16::from(follows)))
+                    }
+                    Some((_, distance)) if buffer.share(distance) => None,
+                    _ => Some(step),
+                };
+                if let Some(own) = own {
+                    (buffer.first, buffer.last) = (own, own);
                 }
             }
             let needs = needs::<K>(model, &node);

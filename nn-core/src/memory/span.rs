@@ -2,12 +2,19 @@
 
 use core::ops::Range;
 
+use crate::stored::stored;
+
 /// Bytes from an offset on, in RAM or in flash (the blob's weights section).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Span {
     offset: u32,
     pub(crate) len: u32,
 }
+
+stored!(Span {
+    offset: u32,
+    len: u32
+});
 
 impl Span {
     /// Neither weights sections nor arenas reach 2³¹ bytes: see `load`.

@@ -235,15 +235,16 @@ impl<K: OpSet> Operator<K> for Elementwise {
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         Some((code::<K>(check.x.dtype)?, Sizes::Function(self.0)))
     }
-
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, hand_down)
-    }
 }
 
 /// The function that runs it forward in numbers of this type.
 pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
     by_scalar!(K, dtype, run)
+}
+
+/// The function that runs it backward in numbers of this type.
+pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_scalar!(K, dtype, hand_down)
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -73,10 +73,6 @@ impl<K: OpSet> Operator<K> for BatchNorm {
         Some((code::<K>(check.x.dtype)?, Sizes::None))
     }
 
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, run_backward)
-    }
-
     fn macs(&self, check: &Check) -> u64 {
         // Fits 31 bits.
         check.x.elements() as u64
@@ -86,6 +82,11 @@ impl<K: OpSet> Operator<K> for BatchNorm {
 /// The function that runs it forward in numbers of this type.
 pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
     by_scalar!(K, dtype, run)
+}
+
+/// The function that runs it backward in numbers of this type.
+pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_scalar!(K, dtype, run_backward)
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -1,6 +1,6 @@
-//! Which function runs an operator, by its number and its number types.
+//! Which function runs an operator, forward or backward, by its number and its number types.
 
-use crate::engine::{Forward, Sizes};
+use crate::engine::{Backward, Forward, Sizes};
 use crate::ops::{self, OpSet, holds, number};
 use crate::tensor::DType;
 
@@ -45,6 +45,44 @@ pub(crate) const fn code<K: OpSet>(op: u8, x: DType, y: DType, sizes: &Sizes) ->
         number::PACKED_CONV2D => ops::packed_conv2d::code::<K>(sizes),
         number::PACKED_LSTM => ops::packed_lstm::code::<K>(),
         number::CONV_POOL2D => ops::conv_pool2d::code::<K>(x),
+        _ => None,
+    }
+}
+
+/// The function that runs operator `op` backward; `None` where no gradient passes, or `K` does not hold it.
+pub(crate) const fn backward_code<K: OpSet>(op: u8, x: DType, y: DType) -> Option<Backward> {
+    if !holds::<K>(op) {
+        return None;
+    }
+    match op {
+        number::DENSE => ops::dense::backward_code::<K>(x),
+        number::CONV2D => ops::conv2d::backward_code::<K>(x),
+        number::MAX_POOL2D => ops::max_pool2d::backward_code::<K>(x),
+        number::AVG_POOL2D => ops::avg_pool2d::backward_code::<K>(x),
+        number::FLATTEN | number::RESHAPE => ops::flatten::backward_code::<K>(x),
+        number::RELU => ops::relu::backward_code::<K>(x),
+        number::SIGMOID => ops::sigmoid::Sigmoid::backward_code::<K>(x),
+        number::TANH => ops::tanh::Tanh::backward_code::<K>(x),
+        number::SOFTMAX => ops::softmax::backward_code::<K>(x),
+        number::DEQUANTIZE => ops::dequantize::backward_code::<K>(y),
+        number::ACTIVATION => ops::activation::backward_code::<K>(x),
+        number::LOG_SOFTMAX => ops::log_softmax::backward_code::<K>(x),
+        number::RRELU => ops::rrelu::backward_code::<K>(x),
+        number::RNN => ops::rnn::backward_code::<K>(x),
+        number::LSTM => ops::lstm::backward_code::<K>(x),
+        number::GRU => ops::gru::backward_code::<K>(x),
+        number::BATCH_NORM => ops::batch_norm::backward_code::<K>(x),
+        number::DROPOUT => ops::dropout::backward_code::<K>(x),
+        number::ADD => ops::add::backward_code::<K>(x),
+        number::MUL => ops::mul::backward_code::<K>(x),
+        number::CONCAT => ops::concat::backward_code::<K>(x),
+        number::PAD => ops::pad::backward_code::<K>(x),
+        number::TRANSPOSE => ops::transpose::backward_code::<K>(x),
+        number::GLOBAL_AVG_POOL => ops::global_pool::mean_backward_code::<K>(x),
+        number::GLOBAL_MAX_POOL => ops::global_pool::max_backward_code::<K>(x),
+        number::PRELU => ops::prelu::backward_code::<K>(x),
+        number::EMBEDDING => ops::embedding::backward_code::<K>(y),
+        number::CONV_POOL2D => ops::conv_pool2d::backward_code::<K>(x),
         _ => None,
     }
 }

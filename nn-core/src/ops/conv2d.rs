@@ -164,10 +164,6 @@ impl<K: OpSet> Operator<K> for Conv2d {
         Some((forward, sizes))
     }
 
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_dtype!(K, check.x.dtype, run_backward, int8::run_backward)
-    }
-
     fn macs(&self, check: &Check) -> u64 {
         // Each weight is used once for each output pixel of each frame. All factors fit 31 bits.
         let weights = check.tensor(self.weight).map_or(0, |w| w.elements() as u64);
@@ -182,6 +178,11 @@ pub(super) const fn code<K: OpSet>(dtype: DType, sizes: &Sizes) -> Option<Forwar
         DType::I8 if K::I8 => Some(code_i8(sizes)),
         dtype => by_scalar!(K, dtype, run),
     }
+}
+
+/// The function that runs it backward in numbers of this type.
+pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_dtype!(K, dtype, run_backward, int8::run_backward)
 }
 
 #[cfg(not(mote_helium))]

@@ -128,10 +128,6 @@ impl<K: OpSet> Operator<K> for ConvPool2d {
         Some((forward, sizes))
     }
 
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_dtype!(K, check.x.dtype, run_backward, int8::run_backward)
-    }
-
     fn macs(&self, check: &Check) -> u64 {
         // Each weight is used once for each pixel of a window. All factors fit 31 bits.
         let weight = check.tensor(self.conv.weight);
@@ -146,6 +142,11 @@ pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
         DType::I8 if K::I8 => Some(int8::run),
         dtype => by_scalar!(K, dtype, run),
     }
+}
+
+/// The function that runs it backward in numbers of this type.
+pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_dtype!(K, dtype, run_backward, int8::run_backward)
 }
 
 /// What a layer runs on.

@@ -50,10 +50,6 @@ impl<K: OpSet, C: Curve> Operator<K> for Function<C> {
             (dtype, _) => Some((Self::code::<K>(dtype)?, Sizes::None)),
         }
     }
-
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, hand_down)
-    }
 }
 
 impl<C: Curve> Function<C> {
@@ -65,6 +61,11 @@ impl<C: Curve> Function<C> {
             DType::Q16 if K::Q16 => Some(Self::run::<Q16>),
             _ => None,
         }
+    }
+
+    /// The function that runs it backward in numbers of this type.
+    pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+        backward_by_scalar!(K, dtype, hand_down)
     }
 
     fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -97,10 +97,6 @@ impl<K: OpSet> Operator<K> for Dense {
         Some((forward, sizes))
     }
 
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_dtype!(K, check.x.dtype, run_backward, int8::run_backward)
-    }
-
     fn macs(&self, check: &Check) -> u64 {
         let outputs = check.y.shape.dims().last().copied().map_or(0, u64::from);
         // Fits 31 bits.
@@ -120,6 +116,11 @@ pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
         DType::I8 if K::I8 => Some(run_i8),
         dtype => by_scalar!(K, dtype, run),
     }
+}
+
+/// The function that runs it backward in numbers of this type.
+pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_dtype!(K, dtype, run_backward, int8::run_backward)
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

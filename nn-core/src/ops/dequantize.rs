@@ -29,20 +29,21 @@ impl<K: OpSet> Operator<K> for Dequantize {
         let zero = check.x.zero_point() as i8;
         Some((code::<K>(check.y.dtype)?, Sizes::Quant { scale, zero }))
     }
-
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        if K::I8 {
-            backward_by_scalar!(K, check.y.dtype, run_backward)
-        } else {
-            None
-        }
-    }
 }
 
 /// The function that runs it forward in numbers of this real type.
 pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
     if K::I8 {
         by_scalar!(K, dtype, run)
+    } else {
+        None
+    }
+}
+
+/// The function that runs it backward in numbers of this type.
+pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    if K::I8 {
+        backward_by_scalar!(K, dtype, run_backward)
     } else {
         None
     }

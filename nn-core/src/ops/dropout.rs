@@ -35,15 +35,16 @@ impl<K: OpSet> Operator<K> for Dropout {
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         Some((code::<K>(check.x.dtype)?, Sizes::Dropout(*self)))
     }
-
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, run_backward)
-    }
 }
 
 /// The function that runs it forward in numbers of this type.
 pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
     by_scalar!(K, dtype, run)
+}
+
+/// The function that runs it backward in numbers of this type.
+pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_scalar!(K, dtype, run_backward)
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

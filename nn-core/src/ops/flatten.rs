@@ -3,7 +3,7 @@
 use crate::engine::{Backward, Forward, Frame, Sizes, hand_down, hand_down_i8};
 use crate::memory::Memory;
 use crate::ops::{Check, Facts, NodeFault, OpSet, Operator, Output, backward_by_dtype};
-use crate::tensor::Shape;
+use crate::tensor::{DType, Shape};
 
 pub(super) const FACTS: Facts = Facts {
     output: Output::View,
@@ -27,13 +27,14 @@ impl<K: OpSet> Operator<K> for Flatten {
     fn resolve(&self, _: &Check) -> Option<(Forward, Sizes)> {
         Some((run, Sizes::None))
     }
-
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_dtype!(K, check.x.dtype, hand_down, hand_down_i8)
-    }
 }
 
 /// The output is the input: a copy where it does not lie over it.
 pub(super) fn run(frame: &Frame, memory: &mut Memory) -> Option<()> {
     memory.copy(frame.x(), frame.y())
+}
+
+/// The function that runs it backward in numbers of this type.
+pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_dtype!(K, dtype, hand_down, hand_down_i8)
 }

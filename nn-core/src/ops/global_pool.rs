@@ -75,10 +75,6 @@ impl<K: OpSet> Operator<K> for GlobalAvgPool {
             (dtype, _) => Some((mean_code::<K>(dtype)?, Sizes::None)),
         }
     }
-
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, run_mean_backward)
-    }
 }
 
 impl<K: OpSet> Operator<K> for GlobalMaxPool {
@@ -92,10 +88,6 @@ impl<K: OpSet> Operator<K> for GlobalMaxPool {
         let forward = max_code::<K>(check.x.dtype)?;
         Some((forward, Sizes::None))
     }
-
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, run_max_backward)
-    }
 }
 
 /// The function that runs the mean forward in numbers of this type.
@@ -106,12 +98,22 @@ pub(super) const fn mean_code<K: OpSet>(dtype: DType) -> Option<Forward> {
     }
 }
 
+/// The function that runs the mean backward in numbers of this type.
+pub(super) const fn mean_backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_scalar!(K, dtype, run_mean_backward)
+}
+
 /// The function that runs the maximum forward in numbers of this type.
 pub(super) const fn max_code<K: OpSet>(dtype: DType) -> Option<Forward> {
     match dtype {
         DType::I8 if K::I8 => Some(run_max::<i8>),
         dtype => by_scalar!(K, dtype, run_max),
     }
+}
+
+/// The function that runs the maximum backward in numbers of this type.
+pub(super) const fn max_backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_scalar!(K, dtype, run_max_backward)
 }
 
 fn run_mean<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -47,10 +47,6 @@ impl<K: OpSet> Operator<K> for MaxPool2d {
         let forward = code::<K>(check.x.dtype)?;
         Some((forward, Sizes::Pool(PoolStep::new(&self.0, check.x.shape)?)))
     }
-
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_dtype!(K, check.x.dtype, run_backward, run_backward_i8)
-    }
 }
 
 /// The function that runs it forward in numbers of this type.
@@ -60,6 +56,11 @@ pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
         DType::I8 if K::I8 => Some(run_i8),
         dtype => by_scalar!(K, dtype, run),
     }
+}
+
+/// The function that runs it backward in numbers of this type.
+pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_dtype!(K, dtype, run_backward, run_backward_i8)
 }
 
 fn run<T: bytemuck::Pod + PartialOrd>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -62,7 +62,7 @@ pub use add::{Add, AddRequant};
 pub use avg_pool2d::AvgPool2d;
 pub use batch_norm::BatchNorm;
 pub(crate) use check::Check;
-pub(crate) use code::code;
+pub(crate) use code::{backward_code, code};
 pub use concat::Concat;
 pub use conv_pool2d::ConvPool2d;
 pub use conv2d::Conv2d;

@@ -86,10 +86,6 @@ impl<K: OpSet> Operator<K> for Mul {
             (dtype, _) => Some((code::<K>(dtype)?, Sizes::Function(self.activation))),
         }
     }
-
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, run_backward)
-    }
 }
 
 /// The function that runs it forward in numbers of this type.
@@ -98,6 +94,11 @@ pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
         DType::I8 if K::I8 => Some(run_i8),
         dtype => by_scalar!(K, dtype, run),
     }
+}
+
+/// The function that runs it backward in numbers of this type.
+pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_scalar!(K, dtype, run_backward)
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -1,6 +1,6 @@
 //! What an operator tells of itself, and how it is called.
 
-use crate::engine::{Backward, Forward, Sizes};
+use crate::engine::{Forward, Sizes};
 use crate::ops::{Activation, Check, NodeFault, OpSet};
 use crate::tensor::TensorId;
 
@@ -107,11 +107,6 @@ pub(crate) trait Operator<K: OpSet> {
 
     /// The function that runs it forward, and the sizes that it takes. `None` where the image lacks the number type.
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)>;
-
-    /// The function that runs it backward; `None` where no gradient passes.
-    fn gradient(&self, _: &Check) -> Option<Backward> {
-        None
-    }
 
     /// Numbers in weights and biases that are packed into constants.
     fn packed(&self, _: &Check) -> u64 {

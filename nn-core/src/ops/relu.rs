@@ -27,10 +27,6 @@ impl<K: OpSet> Operator<K> for Relu {
             dtype => Some((code::<K>(dtype)?, Sizes::None)),
         }
     }
-
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_dtype!(K, check.x.dtype, hand_down, hand_down_i8)
-    }
 }
 
 /// The function that runs it forward in numbers of this type.
@@ -39,6 +35,11 @@ pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
         DType::I8 if K::I8 => Some(run_i8),
         dtype => by_scalar!(K, dtype, run),
     }
+}
+
+/// The function that runs it backward in numbers of this type.
+pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_dtype!(K, dtype, hand_down, hand_down_i8)
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

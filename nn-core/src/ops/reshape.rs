@@ -1,8 +1,8 @@
 //! Reshape: the same numbers, in the same order, in the output's shape. It moves nothing where nobody else needs its
 //! input.
 
-use crate::engine::{Backward, Forward, Sizes, hand_down, hand_down_i8};
-use crate::ops::{Check, NodeFault, OpSet, Operator, backward_by_dtype, flatten};
+use crate::engine::{Forward, Sizes};
+use crate::ops::{Check, NodeFault, OpSet, Operator, flatten};
 
 pub(super) use flatten::FACTS;
 
@@ -22,9 +22,5 @@ impl<K: OpSet> Operator<K> for Reshape {
 
     fn resolve(&self, _: &Check) -> Option<(Forward, Sizes)> {
         Some((flatten::run, Sizes::None))
-    }
-
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_dtype!(K, check.x.dtype, hand_down, hand_down_i8)
     }
 }

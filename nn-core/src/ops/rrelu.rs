@@ -37,10 +37,6 @@ impl<K: OpSet> Operator<K> for Rrelu {
         };
         Some((code::<K>(check.x.dtype)?, sizes))
     }
-
-    fn gradient(&self, check: &Check) -> Option<Backward> {
-        backward_by_scalar!(K, check.x.dtype, run_backward)
-    }
 }
 
 /// lower + (upper − lower) · u, u of 16 bits in [0, 1); the mean without a seed.
@@ -57,6 +53,11 @@ fn slope<S: Scalar>(lower: S, upper: S, seed: Option<u32>, index: usize) -> S {
 /// The function that runs it forward in numbers of this type.
 pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
     by_scalar!(K, dtype, run)
+}
+
+/// The function that runs it backward in numbers of this type.
+pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
+    backward_by_scalar!(K, dtype, run_backward)
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::kernels::part;
 use crate::ops::Activation;
 use crate::scalar::{Scalar, ln};
+use crate::stored::{Reader, Writer};
 use crate::train::TrainError;
 
 /// What is minimised.
@@ -58,7 +59,50 @@ pub enum Ending {
     Other,
 }
 
+impl Ending {
+    pub(crate) const fn read(from: &mut Reader) -> Self {
+        match from.u8() {
+            1 => Self::Softmax,
+            2 => Self::LogSoftmax,
+            3 => Self::Sigmoid,
+            _ => Self::Other,
+        }
+    }
+
+    pub(crate) fn write(self, to: &mut Writer) {
+        to.u8(match self {
+            Self::Other => 0,
+            Self::Softmax => 1,
+            Self::LogSoftmax => 2,
+            Self::Sigmoid => 3,
+        });
+    }
+}
+
 impl Loss {
+    pub(crate) const fn read(from: &mut Reader) -> Self {
+        match from.u8() {
+            1 => Self::MeanSquaredError,
+            2 => Self::BinaryCrossEntropy,
+            3 => Self::MeanAbsoluteError,
+            4 => Self::Huber { delta: from.f32() },
+            _ => Self::CrossEntropy,
+        }
+    }
+
+    pub(crate) fn write(self, to: &mut Writer) {
+        to.u8(match self {
+            Self::CrossEntropy => 0,
+            Self::MeanSquaredError => 1,
+            Self::BinaryCrossEntropy => 2,
+            Self::MeanAbsoluteError => 3,
+            Self::Huber { .. } => 4,
+        });
+        if let Self::Huber { delta } = self {
+            to.f32(delta);
+        }
+    }
+
     /// Whether the gradient that it forms is at the input of the function that made the output: the derivative of that
     /// softmax, log-softmax or sigmoid is already in it, and must not be applied again.
     pub const fn includes_derivative(self) -> bool {

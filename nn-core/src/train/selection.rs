@@ -1,5 +1,6 @@
 //! What of a node learns: the union of the rules that name it.
 
+use crate::stored::{Reader, Writer};
 use crate::train::{Part, SpecError, TrainRule, TrainSpec, Trainable};
 
 /// Which output channels of a weight learn.
@@ -21,6 +22,38 @@ pub enum Channels {
         /// Share of the running norm that stays.
         decay: f32,
     },
+}
+
+impl Channels {
+    pub(crate) const fn read(from: &mut Reader) -> Self {
+        match from.u8() {
+            1 => Self::Window {
+                first: from.u16(),
+                mask: from.u64(),
+            },
+            2 => Self::Top {
+                count: from.u16(),
+                decay: from.f32(),
+            },
+            _ => Self::All,
+        }
+    }
+
+    pub(crate) fn write(self, to: &mut Writer) {
+        match self {
+            Self::All => to.u8(0),
+            Self::Window { first, mask } => {
+                to.u8(1);
+                to.u16(first);
+                to.u64(mask);
+            }
+            Self::Top { count, decay } => {
+                to.u8(2);
+                to.u16(count);
+                to.f32(decay);
+            }
+        }
+    }
 }
 
 /// What of a node learns; `None` for what stays.

@@ -8,6 +8,7 @@ use crate::engine::{self, HeadStep, Learning, Learnt, Parts, Passes, SetupError}
 use crate::memory::{Memory, PlanError, Span, Training, numbers};
 use crate::model::{MAX_NODE_INPUTS, Model};
 use crate::ops::{AllOps, OpSet};
+use crate::program::{ProgramError, TrainProgram};
 use crate::scalar::hash;
 use crate::session::RunError;
 use crate::tensor::DType;
@@ -79,11 +80,29 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// A trainer of `model` by `program`, which was made of its blob, in an `arena` of as many bytes as that says.
+    #[inline(never)]
+    pub fn planned(
+        model: Model<'a>,
+        program: &'a TrainProgram<'a>,
+        arena: &'a mut [u8],
+    ) -> Result<Self, ProgramError> {
+        let mut parts = program.parts(&model, arena);
+        let parts = match &mut parts {
+            Ok(parts) => parts,
+            Err(error) => return Err(*error),
+        };
+        match model.plan().and_then(|plan| plan.rates()) {
+            Some(spec) => Self::assemble(model, parts, &spec),
+            None => Err(ProgramError::NoTrainPlan),
+        }
+    }
+
     /// The trainer of a divided arena. A function of its own: dividing takes much stack.
     #[inline(never)]
-    fn assemble(model: Model<'a>, parts: &mut Parts<'a>, spec: &Rates) -> Result<Self, SetupError> {
+    fn assemble<E>(model: Model<'a>, parts: &mut Parts<'a>, spec: &Rates) -> Result<Self, E> {
         let memory = core::mem::take(&mut parts.memory);
-        let (weights_len, copies) = (parts.layout.weights, parts.layout.copies);
+        let (weights_len, copies) = (parts.weights, parts.copies);
         restore(&model, memory, weights_len, copies);
         // Made where it is returned: it is too large for copies on a device's stack.
         Ok(Self {
@@ -112,6 +131,30 @@ impl<'a> Trainer<'a> {
             pending: 0,
             stale: true,
         })
+    }
+
+    pub(crate) fn passes(&self) -> Passes<'a> {
+        self.passes
+    }
+
+    /// Where inputs and outputs lie.
+    pub(crate) fn endpoints(&self) -> [[Span; MAX_NODE_INPUTS]; 2] {
+        [self.inputs, self.outputs]
+    }
+
+    /// The losses, and what learns where gradients are summed first.
+    pub(crate) fn tables(&self) -> (&'a [HeadStep], &'a [Learnt]) {
+        (self.heads, self.learnt)
+    }
+
+    /// How many numbers are kept for each learnt weight besides itself.
+    pub(crate) fn copies(&self) -> usize {
+        usize::from(self.copies)
+    }
+
+    /// Whether gradients are summed first.
+    pub(crate) fn accumulates(&self) -> bool {
+        self.accumulates
     }
 
     /// The model.

@@ -153,10 +153,11 @@ impl Network {
         room: Room,
     ) -> Result<Lowered, ExportError> {
         let name = format!("{}-{format}{}", self.name, target.suffix());
+        // All in int8 without a plan: nothing learns, and all is packed.
         let train = recipe.export.train.as_ref();
+        let train = train.filter(|_| format != Format::I8);
         let learning: Vec<&str> =
             train.map_or(Vec::new(), |train| train.layers.select(recipe.layers()));
-        let train = train.filter(|_| format != Format::I8);
         let above;
         let widened = ranges.widened(room.ranges);
         let numbers = match format {

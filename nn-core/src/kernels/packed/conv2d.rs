@@ -3,7 +3,7 @@
 //! The rows that an output row sees are widened to 16 bits, padding included, and lie in scratch until the next
 //! output row has moved on: no input is copied twice. Of each row there is, for each pair of channels, a line of words,
 //! a word for each column; of each four channels 0 and 2, and 1 and 3, are pairs. With one input channel a word holds two
-//! columns instead.
+//! columns instead. The padding behind a line is that before the next one, as far as both go.
 //!
 //! Weights: for each block of four output channels (padded with zeros) the two taps of a row, of a pair of channels, of
 //! a column, in two words. With one input channel: of a row, of a pair of columns.
@@ -151,7 +151,13 @@ impl Layer<'_> {
         let kept = kernel_rows.saturating_sub(down);
         let gone = (kernel_rows - kept) * row_words;
         let rows = scratch.len().min(kernel_rows * row_words);
-        let (scratch, columns) = scratch.split_at_mut(rows);
+        let shared = shape.shared_padding();
+        let behind = (rows + shared / 2).min(scratch.len());
+        let (scratch, columns) = scratch.split_at_mut(behind);
+        // The padding behind the last line.
+        let zero = i16::from(self.x_zero);
+        let last = scratch.get_mut(rows..).unwrap_or(&mut []);
+        last.fill(word(zero, zero));
         // Of layout 2 only, which has no kernels here.
         let columns: &mut [i32] = if cfg!(mote_armv7em) { &mut [] } else { columns };
         columns.fill(0);
@@ -165,6 +171,7 @@ impl Layer<'_> {
             let first = row * down;
             let mut fresh = 0;
             if row > 0 {
+                let (scratch, _) = scratch.split_at_mut(rows);
                 for row in scratch
                     .chunks_exact(row_words.max(1))
                     .take(kernel_rows - kept)
@@ -178,6 +185,12 @@ impl Layer<'_> {
             for (index, place) in places.skip(fresh) {
                 self.widen_row(map.x(), first + index, place);
                 shape.sum_columns(place, columns, i32::wrapping_add);
+            }
+            // Of padding, as the first ones.
+            let own = columns.len().saturating_sub(shared / column);
+            let (before, behind) = columns.split_at_mut(own);
+            for (behind, before) in behind.iter_mut().zip(before) {
+                *behind = *before;
             }
             let Some((pooled, out)) = self.output_row(map.y, row) else {
                 return;

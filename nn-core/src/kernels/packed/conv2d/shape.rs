@@ -99,8 +99,26 @@ impl Shape {
         !self.is_pointwise() && y_len <= x_len && (0..rows).all(free)
     }
 
-    /// Lines of a row, words of taps of a line, and halves of a line with padding.
+    /// Lines of a row, words of taps of a line, and halves from one line to the next.
     pub(super) fn line(&self) -> (usize, usize, usize) {
+        let (words, halves) = self.whole_line();
+        let lines = if self.is_single() { 1 } else { self.planes() };
+        (lines, words, halves - self.shared_padding())
+    }
+
+    /// Halves of the padding behind a line that are those before the next one, too.
+    pub(super) fn shared_padding(&self) -> usize {
+        let (_, halves) = self.whole_line();
+        let [_, left] = self.before.map(usize::from);
+        let [_, width] = self.input.map(usize::from);
+        let cell = if self.is_single() { 1 } else { 2 };
+        let (left, width) = (left.saturating_mul(cell), width.saturating_mul(cell));
+        // An even number, as the halves of a line are.
+        halves.saturating_sub(left.saturating_add(width)).min(left) & !1
+    }
+
+    /// Words of taps of a line, and its halves with all padding.
+    fn whole_line(&self) -> (usize, usize) {
         let [_, kernel] = self.kernel.map(usize::from);
         let [_, stride] = self.stride.map(usize::from);
         // The second pixel of the last pair may be none, but is computed.
@@ -110,10 +128,10 @@ impl Shape {
             let words = kernel.div_ceil(2);
             // An even number.
             let halves = last.saturating_add(2 * words + 1) & !1;
-            (1, words, halves)
+            (words, halves)
         } else {
             let cells = last.saturating_add(kernel);
-            (self.planes(), kernel, cells.saturating_mul(2))
+            (kernel, cells.saturating_mul(2))
         }
     }
 
@@ -198,7 +216,7 @@ impl Shape {
 
     /// Columns of the widened rows whose inputs are summed.
     fn columns(&self, layout: Layout) -> usize {
-        let (_, _, halves) = self.line();
+        let (_, halves) = self.whole_line();
         match layout {
             Layout::Armv7m if self.is_single() => halves,
             Layout::Armv7m if !self.depthwise => halves / 2,
@@ -224,7 +242,8 @@ impl Shape {
             }
             return;
         }
-        for line in halves.chunks_exact(2 * columns.len()) {
+        let (_, _, pitch) = self.line();
+        for line in halves.chunks_exact(pitch.max(1)) {
             for (sum, [low, high]) in columns.iter_mut().zip(line.as_chunks::<2>().0) {
                 *sum = change(*sum, i32::from(*low) + i32::from(*high));
             }
@@ -247,6 +266,7 @@ impl Shape {
         } else {
             let row = lines.saturating_mul(halves / 2);
             let rows = row.saturating_mul(usize::from(self.kernel[0]));
+            let rows = rows.saturating_add(self.shared_padding() / 2);
             rows.saturating_add(self.columns(layout))
         };
         let blocks = self.blocks();
