@@ -174,7 +174,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             learning_rate: sgd.learning_rate,
             momentum: sgd.momentum,
             weight_decay: sgd.weight_decay,
-            arena: info.arena_train,
+            arena: info.arena,
             weights_bytes: info.weights_len,
             results: &rows,
             digest,
@@ -226,7 +226,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         plan.passes,
         sgd.learning_rate,
         args.place.on,
-        info.arena_train,
+        info.arena,
         info.weights_len,
     ));
     Ok(())
