@@ -1,9 +1,9 @@
 //! A model that is planned when its image is built: the image holds its steps, as constants in flash, and neither what
 //! decodes and checks a blob nor what plans an arena.
 //!
-//! A build script loads the blob, sets a [`Session`] up, and writes the [`Source`] of the [`Program`]: the same planner
-//! and the same kernels, hence the same bits. The image runs it with a [`Runner`], whose arena holds activations,
-//! scratch and state only.
+//! A build script loads the blob, sets a [`Session`](crate::session::Session) up, and writes the [`Source`] of the
+//! [`Program`]: the same planner and the same kernels, hence the same bits. The image runs it with a [`Runner`], whose
+//! arena holds activations, scratch and state only.
 //!
 //! A model that learns is planned alike: a [`TrainProgram`] holds all that a [`Trainer`](crate::train::Trainer) looks up,
 //! and its arena what changes. The image keeps the blob's graph, from which weights are copied and mended.
@@ -108,7 +108,7 @@ impl fmt::Display for ProgramError {
 
 impl core::error::Error for ProgramError {}
 
-/// A [`Program`] that runs: what a [`Session`] is to a model.
+/// A [`Program`] that runs: what a [`Session`](crate::session::Session) is to a model.
 #[derive(Debug)]
 pub struct Runner<'a> {
     program: &'a Program<'a>,
