@@ -15,6 +15,7 @@ pub mod export;
 pub mod fit;
 #[cfg(feature = "flash")]
 pub mod flash;
+pub mod generate;
 pub mod history;
 pub mod metrics;
 pub mod paths;

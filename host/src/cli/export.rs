@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context;
 use clap::ValueEnum;
 use host::checkpoint::{Checkpoint, CheckpointError};
+use host::device::boards;
 use host::evaluate::ColumnFit;
 use host::export::{self, Exported, Options, Report, Room, Target};
 use host::paths;
@@ -50,6 +51,9 @@ pub(crate) struct Args {
     /// Room for what int8 layers that learn give: how many times what calibration saw their ranges are.
     #[arg(long, value_name = "TIMES", default_value_t = Room::default().ranges, value_parser = times)]
     range_room: f32,
+    /// Refuse at once where the network cannot fit this board, however it is planned.
+    #[arg(long, value_name = "BOARD")]
+    board: Option<String>,
     /// Print JSON.
     #[arg(long)]
     json: bool,
@@ -143,6 +147,7 @@ impl Args {
             data: data.map(Path::to_owned),
             limit: None,
             target: TargetName::Host,
+            board: None,
             weight_room: Room::default().weights,
             range_room: Room::default().ranges,
             json: false,
@@ -153,6 +158,23 @@ impl Args {
 /// Exports, and tells what came of it.
 pub(crate) fn export(args: Args, ui: &Ui) -> anyhow::Result<Report> {
     let recipe = super::recipe::load(&args.recipe)?;
+    let formats: Vec<Format> = args.format.into_iter().map(Format::from).collect();
+    if let Some(name) = &args.board {
+        let board = boards::named(name).with_context(|| {
+            let names: Vec<&str> = boards::BOARDS.iter().map(|board| board.name).collect();
+            format!(
+                "--board: wanted one of {}, found `{name}`",
+                names.join(", ")
+            )
+        })?;
+        let own = if formats.is_empty() {
+            &recipe.export.formats
+        } else {
+            &formats
+        };
+        own.iter()
+            .try_for_each(|&format| recipe.fits(board, format))?;
+    }
     let path = args
         .checkpoint
         .or_else(|| super::recipe::checkpoint(&args.recipe))
@@ -177,7 +199,7 @@ pub(crate) fn export(args: Args, ui: &Ui) -> anyhow::Result<Report> {
     let options = Options {
         recipe_path: args.recipe,
         directory: args.out.unwrap_or_else(paths::models_dir),
-        formats: args.format.into_iter().map(Format::from).collect(),
+        formats,
         data: args.data,
         limit: args.limit,
         target: args.target.into(),

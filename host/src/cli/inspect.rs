@@ -1,6 +1,7 @@
 //! `mote inspect`.
 
 mod checkpoint;
+mod recipe;
 
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,7 @@ Examples:
   mote inspect models/mnist-cnn-i8.mote
   mote inspect models/mnist-cnn-i8-m4.mote --on qemu:an386   # with instructions, layer by layer
   mote inspect runs/mnist-cnn                                # a run: its weights, before they are exported
+  mote inspect models/zoo/vgg-16.toml                        # a recipe: layers, shapes, parameters, sizes at least
   mote inspect models/mnist-cnn-f32.mote --graph cnn.svg     # its structure as a picture; what learns is blue
 
 Of a layer with int8 weights, `kernel` says whether they are packed, and `reason` why not.";
@@ -27,7 +29,7 @@ Of a layer with int8 weights, `kernel` says whether they are packed, and `reason
 #[derive(clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// The model (*.mote), or a run (its folder, or a *.safetensors).
+    /// The model (*.mote), a run (its folder, or a *.safetensors), or a recipe (*.toml).
     model: PathBuf,
     /// Measure instructions there, as `mote bench` does: qemu or qemu:BOARD.
     #[arg(long)]
@@ -50,6 +52,12 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             );
         }
         return checkpoint::run(&file, args.json, ui);
+    }
+    if args.model.extension().is_some_and(|end| end == "toml") {
+        if args.on.is_some() || args.graph.is_some() {
+            bail!("--on and --graph want a model: train the recipe, and `mote export` it");
+        }
+        return recipe::run(&args.model, args.json, ui);
     }
     let blob = Blob::open(&args.model).map_err(|error| match error {
         BlobError::Invalid { .. } => {

@@ -9,6 +9,7 @@ mod doctor;
 mod eval;
 mod export;
 mod flash;
+mod generate;
 mod inspect;
 mod metrics;
 mod personalize;
@@ -85,6 +86,8 @@ enum Command {
     Personalize(personalize::Args),
     /// Foretell prices day by day, and learn from each as it comes.
     Stock(stock::Args),
+    /// Write text, letter by letter, on the host or on a device.
+    Generate(generate::Args),
     /// Run the systems of a course on neural networks, and compare them with its slides.
     Zoo(zoo::Args),
     /// Show or forget what a device keeps in flash of what it learnt.
@@ -115,6 +118,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Tune(args) => tune::run(args, &ui),
         Command::Personalize(args) => personalize::run(args, &ui),
         Command::Stock(args) => stock::run(args, &ui),
+        Command::Generate(args) => generate::run(args, &ui),
         Command::Zoo(args) => zoo::run(args, &ui),
         Command::Store(args) => store::run(args, &ui),
         Command::Flash(args) => flash::run(args, &ui),

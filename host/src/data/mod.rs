@@ -70,6 +70,20 @@ pub const TABLE: SetInfo = SetInfo {
     load: |_, _, _| Err(DataError::NoRecipe("table")),
 };
 
+/// Samples that are described, not read: of networks that are too large to be trained here.
+pub const DESCRIBED: SetInfo = SetInfo {
+    name: "described",
+    folder: "described",
+    title: "no samples: a network that is described only",
+    shape: [0, 0, 0],
+    classes: &[],
+    samples: [0, 0],
+    source: "none",
+    fetch: "",
+    files: &[],
+    load: |_, _, _| Err(DataError::Described),
+};
+
 /// Letters and the one that comes next, of any text: a recipe's `[data.text]` says which.
 pub const TEXT: SetInfo = SetInfo {
     name: "text",
@@ -197,6 +211,11 @@ pub enum DataError {
     /// A text that cannot be read, or has other letters.
     #[error(transparent)]
     Text(Box<TextError>),
+    /// A network that is described only.
+    #[error(
+        "the recipe describes a network, and names no samples to train or test it on: give it another [data] set"
+    )]
+    Described,
     /// A set that is nothing without a recipe.
     #[error(
         "the set `{0}` wants a recipe that says which file it is: `[data.{0}]`, and --recipe FILE where a model is tested"
@@ -259,7 +278,7 @@ pub fn set(name: &str) -> Result<&'static SetInfo, DataError> {
             wanted: SETS
                 .iter()
                 .map(|set| set.name)
-                .chain([SERIES.name, TABLE.name, TEXT.name])
+                .chain([SERIES.name, TABLE.name, TEXT.name, DESCRIBED.name])
                 .collect::<Vec<_>>()
                 .join(", "),
         })

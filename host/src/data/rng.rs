@@ -31,6 +31,10 @@ impl Stream {
     pub const BOOTSTRAP: u64 = 9;
     /// Which rows of a table are learnt from.
     pub const TABLE: u64 = 10;
+    /// Which letter is written next.
+    pub const LETTERS: u64 = 11;
+    /// Samples without meaning.
+    pub const RANDOM_SAMPLES: u64 = 12;
 
     /// The stream of `purpose`, for instance of one sample (`index`) in one `epoch`.
     pub fn new(seed: u64, purpose: u64, epoch: u64, index: u64) -> Self {

@@ -8,7 +8,8 @@ use super::Size;
 use super::error::{Misfit, within};
 use crate::data::writers::{Group, Writers};
 use crate::data::{
-    self, DataError, DataSet, Part, Series, SeriesFile, SetInfo, Table, Text, Windows,
+    self, DataError, DataSet, Part, Series, SeriesFile, SetInfo, Stream, Table, Text, Values,
+    Windows,
 };
 
 /// The section `[data]`.
@@ -32,6 +33,9 @@ pub struct Data {
     /// Which file and columns, for the set `table`.
     #[serde(default)]
     pub table: Option<Table>,
+    /// What samples are like, for the set `described`: a network that is not trained here.
+    #[serde(default)]
+    pub described: Option<Described>,
     /// Which text, for the set `text`.
     #[serde(default)]
     pub text: Option<Text>,
@@ -47,6 +51,19 @@ pub struct Augment {
     /// Most degrees turned either way.
     #[serde(default)]
     pub rotate: f32,
+}
+
+/// The section `[data.described]`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Described {
+    /// Height, width and channels of a sample, or fewer axes.
+    pub sample: Vec<Size>,
+    /// How many classes there are.
+    pub classes: Size,
+    /// Samples by chance, to learn from and to test on, if any.
+    #[serde(default)]
+    pub random: Option<[Size; 2]>,
 }
 
 /// The section `[data.series]`.
@@ -80,6 +97,7 @@ impl Data {
             "series" => Ok(&data::SERIES),
             "table" => Ok(&data::TABLE),
             "text" => Ok(&data::TEXT),
+            "described" => Ok(&data::DESCRIBED),
             name => data::set(name),
         }
     }
@@ -98,6 +116,10 @@ impl Data {
             Self {
                 text: Some(text), ..
             } => vec![text.window],
+            Self {
+                described: Some(described),
+                ..
+            } => described.sample.iter().map(|size| size.get()).collect(),
             _ => set.shape.to_vec(),
         }
     }
@@ -106,6 +128,11 @@ impl Data {
     pub(super) fn classes(&self, set: &SetInfo) -> Vec<String> {
         match (&self.table, &self.text) {
             (Some(table), _) => table.classes.clone(),
+            _ if self.described.is_some() => {
+                let described = self.described.iter();
+                let classes = described.flat_map(|described| 0..described.classes.get());
+                classes.map(|class| class.to_string()).collect()
+            }
             (_, Some(text)) => text.letters().iter().map(char::to_string).collect(),
             _ => set.classes.iter().map(|&name| name.to_owned()).collect(),
         }
@@ -145,6 +172,7 @@ impl Data {
             (data::SERIES.name, self.series.is_some()),
             (data::TABLE.name, self.table.is_some()),
             (data::TEXT.name, self.text.is_some()),
+            (data::DESCRIBED.name, self.described.is_some()),
         ] {
             match (self.set == name, given) {
                 (true, false) => {
@@ -167,6 +195,7 @@ impl Data {
             let inside = f64::MIN_POSITIVE..1.0;
             within("series.train", series.train, inside, wanted)?;
         }
+        self.described.as_ref().map_or(Ok(()), Described::check)?;
         self.text.as_ref().map_or(Ok(()), check_text)?;
         self.table.as_ref().map_or(Ok(()), super::table::check)
     }
@@ -200,6 +229,9 @@ impl Data {
         outputs: &[usize],
         part: Part,
     ) -> Result<DataSet, DataError> {
+        if let Some(described) = &self.described {
+            return described.draw(part);
+        }
         if let Some(text) = &self.text {
             let folder = data::holding(given, &text.file);
             let file = given.filter(|_| !folder.is_dir());
@@ -222,6 +254,61 @@ impl Data {
         let series = Series::read(&fields.source(given), &fields.column)?;
         let windows = Windows::new(&series, fields.window.get(), fields.train)?;
         Ok(windows.data_set(part))
+    }
+}
+
+impl Described {
+    fn check(&self) -> Result<(), Misfit> {
+        if !(1..=3).contains(&self.sample.len()) {
+            let wanted = "1 to 3 sizes, such as [224, 224, 3]";
+            return Err(Misfit::field("described.sample", wanted, self.sample.len()));
+        }
+        if self.random.is_some() && !(2..=256).contains(&self.classes.get()) {
+            let wanted = "2 to 256 classes of random samples";
+            return Err(Misfit::field(
+                "described.classes",
+                wanted,
+                self.classes.get(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Samples by chance, always the same.
+    fn draw(&self, part: Part) -> Result<DataSet, DataError> {
+        let [train, test] = self.random.as_ref().ok_or(DataError::Described)?;
+        let (count, place) = match part {
+            Part::Train => (train.get(), 0),
+            Part::Test => (test.get(), 1),
+        };
+        let length: usize = self.sample.iter().map(|size| size.get()).product();
+        let mut stream = Stream::new(0, Stream::RANDOM_SAMPLES, place, 0);
+        let inputs = (0..count * length)
+            .map(|_| stream.uniform(0.0, 1.0))
+            .collect();
+        let classes = self.classes.get();
+        // There are at most 256 classes.
+        let labels = (0..count)
+            .map(|_| stream.below(classes as u64) as u8)
+            .collect();
+        let shape = match self.sample.as_slice() {
+            [height, width, channels] => [height.get(), width.get(), channels.get()],
+            _ => [1, 1, length],
+        };
+        Ok(DataSet {
+            name: "random".to_owned(),
+            shape,
+            classes,
+            images: Vec::new(),
+            labels,
+            values: Some(Values {
+                inputs,
+                targets: Vec::new(),
+                columns: Vec::new(),
+                features: Vec::new(),
+                series: false,
+            }),
+        })
     }
 }
 

@@ -16,6 +16,8 @@ pub enum Schedule {
     OneCycle(OneCycle),
     /// Falls by a factor every few epochs.
     Step(Step),
+    /// Falls as 1 / (1 + decay · step).
+    InverseTime(InverseTime),
 }
 
 /// Fields of `cosine`.
@@ -52,6 +54,14 @@ pub struct Step {
     pub factor: f64,
 }
 
+/// Fields of `inverse_time`.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InverseTime {
+    /// What is added to the divisor in each step.
+    pub decay: f64,
+}
+
 fn warm_up() -> f64 {
     0.3
 }
@@ -65,7 +75,7 @@ fn final_factor() -> f64 {
 }
 
 impl Schedule {
-    pub(super) const TYPES: &'static str = "constant, cosine, one_cycle, step";
+    pub(super) const TYPES: &'static str = "constant, cosine, inverse_time, one_cycle, step";
 
     pub(super) fn read(name: &str, fields: toml::Table) -> Option<Result<Self, toml::de::Error>> {
         #[derive(Deserialize)]
@@ -74,6 +84,7 @@ impl Schedule {
         Some(match name {
             "constant" => fields.try_into().map(|Bare {}| Self::Constant),
             "cosine" => fields.try_into().map(Self::Cosine),
+            "inverse_time" => fields.try_into().map(Self::InverseTime),
             "one_cycle" => fields.try_into().map(Self::OneCycle),
             "step" => fields.try_into().map(Self::Step),
             _ => return None,
@@ -85,6 +96,12 @@ impl Schedule {
         match self {
             Self::Constant => Ok(()),
             Self::Cosine(cosine) => within("final_factor", cosine.final_factor, 0.0..=1.0, share),
+            Self::InverseTime(fall) => within(
+                "decay",
+                fall.decay,
+                0.0..f64::INFINITY,
+                "a number, at least 0",
+            ),
             Self::OneCycle(cycle) => {
                 within("warm_up", cycle.warm_up, 0.0..=1.0, share)?;
                 within("start_factor", cycle.start_factor, 0.0..=1.0, share)?;
@@ -116,6 +133,7 @@ impl Schedule {
                 let share = (done - cycle.warm_up) / (1.0 - cycle.warm_up).max(f64::MIN_POSITIVE);
                 descend(1.0, cycle.final_factor, share)
             }
+            Self::InverseTime(fall) => 1.0 / (1.0 + fall.decay * step as f64),
             Self::Step(fall) => {
                 let falls = step / steps_per_epoch.max(1) / fall.every.get() as u64;
                 fall.factor.powi(i32::try_from(falls).unwrap_or(i32::MAX))
@@ -131,6 +149,13 @@ mod tests {
     fn close(found: f64, wanted: f64) {
         // A cosine and a few products: within some ulp.
         assert!((found - wanted).abs() < 1e-12, "{found} is not {wanted}");
+    }
+
+    #[test]
+    fn inverse_time_falls_step_by_step() {
+        let fall = Schedule::InverseTime(InverseTime { decay: 0.5 });
+        let factors = [0, 1, 2, 6].map(|step| fall.factor(step, 100, 10));
+        assert_eq!(factors, [1.0, 1.0 / 1.5, 0.5, 0.25]);
     }
 
     #[test]

@@ -99,6 +99,42 @@ fn paint(
     Ok(())
 }
 
+/// A frame of an animation: what stands above it, and what draws it.
+pub(super) type Frame<'f> = (String, &'f dyn Fn(&Area<'_>) -> Result<(), DrawError>);
+
+/// Draws frames as [`draw`] draws a picture, and writes them as a GIF that begins again; each is shown for
+/// `hundredths` of a second.
+pub(super) fn animate(
+    path: &Path,
+    size: (u16, u16),
+    hundredths: u16,
+    frames: &[Frame<'_>],
+) -> Result<(), ReportError> {
+    let failed = |source| ReportError::Draw {
+        path: path.to_path_buf(),
+        source,
+    };
+    let mut packed = Vec::new();
+    let encoder = gif::Encoder::new(&mut packed, size.0, size.1, &[]);
+    let mut encoder = encoder.map_err(|error| failed(error.into()))?;
+    let repeat = encoder.set_repeat(gif::Repeat::Infinite);
+    repeat.map_err(|error| failed(error.into()))?;
+    let mut pixels = vec![0; usize::from(size.0) * usize::from(size.1) * 3];
+    for (title, picture) in frames {
+        let size_in_pixels = (size.0.into(), size.1.into());
+        paint(&mut pixels, title, size_in_pixels, picture).map_err(failed)?;
+        let mut frame = gif::Frame::from_rgb_speed(size.0, size.1, &pixels, 10);
+        frame.delay = hundredths;
+        let written = encoder.write_frame(&frame);
+        written.map_err(|error| failed(error.into()))?;
+    }
+    drop(encoder);
+    std::fs::write(path, packed).map_err(|source| ReportError::Write {
+        path: path.to_path_buf(),
+        source,
+    })
+}
+
 fn pack(pixels: &[u8], (width, height): (u32, u32)) -> Result<Vec<u8>, png::EncodingError> {
     let mut packed = Vec::new();
     let mut encoder = png::Encoder::new(&mut packed, width, height);

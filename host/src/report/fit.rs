@@ -5,8 +5,8 @@ use std::path::Path;
 use plotters::prelude::*;
 
 use super::ReportError;
-use super::canvas::{BLUE, FAINT, INK, ORANGE, blend, draw, text};
-use super::curves::{Curve, Panel, extreme, panel};
+use super::canvas::{Area, BLUE, DrawError, FAINT, Frame, INK, ORANGE, animate, blend, draw, text};
+use super::curves::{Curve, Panel, panel};
 
 /// Draws the points of a curve and what a network gives for them, both from left to right.
 ///
@@ -18,29 +18,78 @@ pub fn fitted_curve(
     truth: &[(f64, f64)],
     learnt: &[(f64, f64)],
 ) -> Result<(), ReportError> {
-    let (Some(first), Some(last)) = (truth.first(), truth.last()) else {
-        return Err(no_points(path));
-    };
-    let curves = [("true", INK, truth), ("learnt", ORANGE, learnt)];
-    let curves = curves.map(|(name, colour, points)| Curve {
-        name,
-        colour,
-        points: points.to_vec(),
-    });
-    let low = extreme(&curves, f64::min).unwrap_or(0.0);
-    let high = extreme(&curves, f64::max).unwrap_or(1.0);
-    let air = ((high - low) * 0.05).max(f64::EPSILON * high.abs().max(1.0));
-    draw(path, title, (960, 560), |area| {
+    let fit = Fitted::new(path, truth, &[learnt])?;
+    draw(path, title, (960, 560), |area| fit.draw(area, learnt))
+}
+
+/// The same again and again, as a network learns: each frame is a title and what it gives then. A GIF.
+///
+/// # Errors
+/// When there are no points or frames, or the file cannot be written.
+pub fn fitted_animation(
+    path: &Path,
+    truth: &[(f64, f64)],
+    frames: &[(String, Vec<(f64, f64)>)],
+) -> Result<(), ReportError> {
+    let all: Vec<&[(f64, f64)]> = frames.iter().map(|frame| frame.1.as_slice()).collect();
+    let fit = Fitted::new(path, truth, &all)?;
+    let pictures: Vec<_> = frames
+        .iter()
+        .map(|(_, learnt)| |area: &Area<'_>| fit.draw(area, learnt))
+        .collect();
+    let drawn = frames.iter().zip(&pictures);
+    let drawn: Vec<Frame<'_>> = drawn
+        .map(|((title, _), picture)| (title.clone(), picture as &dyn Fn(&Area<'_>) -> _))
+        .collect();
+    animate(path, (960, 560), 25, &drawn)
+}
+
+/// A curve, and the part of the plane that it and what is learnt of it take up.
+struct Fitted<'f> {
+    truth: &'f [(f64, f64)],
+    across: (f64, f64),
+    up: (f64, f64),
+}
+
+impl<'f> Fitted<'f> {
+    fn new(
+        path: &Path,
+        truth: &'f [(f64, f64)],
+        learnt: &[&[(f64, f64)]],
+    ) -> Result<Self, ReportError> {
+        let (Some(first), Some(last)) = (truth.first(), truth.last()) else {
+            return Err(no_points(path));
+        };
+        let heights = truth.iter().chain(learnt.iter().copied().flatten());
+        let heights = heights.map(|point| point.1).filter(|y| y.is_finite());
+        let (low, high) = heights.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| {
+            (low.min(y), high.max(y))
+        });
+        let air = ((high - low) * 0.05).max(f64::EPSILON * high.abs().max(1.0));
+        Ok(Self {
+            truth,
+            across: (first.0, last.0.max(first.0 + f64::MIN_POSITIVE)),
+            up: (low - air, high + air),
+        })
+    }
+
+    fn draw(&self, area: &Area<'_>, learnt: &[(f64, f64)]) -> Result<(), DrawError> {
+        let curves = [("true", INK, self.truth), ("learnt", ORANGE, learnt)];
+        let curves = curves.map(|(name, colour, points)| Curve {
+            name,
+            colour,
+            points: points.to_vec(),
+        });
         let shown = Panel {
             title: "y",
             x: "x",
-            across: (first.0, last.0.max(first.0 + f64::MIN_POSITIVE)),
-            up: (low - air, high + air),
+            across: self.across,
+            up: self.up,
             digits: 1,
             curves: &curves,
         };
         panel(area, &shown)
-    })
+    }
 }
 
 /// Draws points of two classes, and behind them which class a network gives in squares of `step`.

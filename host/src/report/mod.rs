@@ -1,4 +1,4 @@
-//! Pictures of what came out: PNG files, drawn without any font or library of the system.
+//! Pictures of what came out: PNG files and a GIF, drawn without any font or library of the system.
 //!
 //! Each takes plain numbers, so that whatever measures can draw.
 
@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 pub use confusion::confusion_matrix;
 pub use curves::{device_curve, training_curve};
-pub use fit::{boundary, fitted_curve};
+pub use fit::{boundary, fitted_animation, fitted_curve};
 pub use forecast::forecast;
 pub use misread::{Misread, misread_grid};
 

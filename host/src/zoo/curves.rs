@@ -45,3 +45,30 @@ pub(super) fn boundary(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
         .push(format!("the boundary: {}", picture.display()));
     Ok(figures)
 }
+
+/// A network that has learnt one curve goes on with another.
+pub(super) fn transfer(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
+    let before = lab.train(recipe!("transfer-1"))?;
+    let after = lab.train_from(recipe!("transfer-2"), Some(&before))?;
+    let mut figures = vec![
+        Figure::exact("parameters", 2701.0, after.parameters()),
+        Figure::stated(
+            "mean squared error, first set, test",
+            before.fit("y")?.rmse.powi(2),
+        ),
+    ];
+    #[cfg(feature = "train")]
+    {
+        let (picture, errors) = after.animate_curve(&before)?;
+        lab.notes
+            .push(format!("how it learns: {}", picture.display()));
+        for (epoch, error) in errors
+            .into_iter()
+            .filter(|(epoch, _)| [0, 20, 100].contains(epoch))
+        {
+            let name = format!("mean squared error, second set, epoch {epoch}");
+            figures.push(Figure::stated(name, error));
+        }
+    }
+    Ok(figures)
+}

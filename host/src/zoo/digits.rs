@@ -3,6 +3,8 @@
 use super::lab::Lab;
 use super::trained::{Source, recipe};
 use super::{Figure, ZooError};
+use crate::device::boards::BOARDS;
+use crate::recipe::Format;
 
 /// A network whose accuracy on the test samples is to be met, and perhaps its parameters.
 fn accuracy(
@@ -45,6 +47,38 @@ pub(super) fn lenet(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
         // With all feature maps read by each of the second convolution, and a dense output.
         Figure::near("parameters", 60_000.0, net.parameters(), 2_000.0),
     ])
+}
+
+/// A network that is described, not trained: its parameters, and that a board refuses it.
+fn described(lab: &mut Lab, source: Source, deck: f64) -> Result<Vec<Figure>, ZooError> {
+    let recipe = source.recipe()?;
+    let parameters = recipe.parameters();
+    lab.count(0, parameters as u64);
+    let mut refused = 0.0;
+    for board in BOARDS {
+        if let Err(error) = recipe.fits(board, Format::I8) {
+            refused += 1.0;
+            if board.name == "nucleo-f446re" {
+                lab.notes.push(error.to_string());
+            }
+        }
+    }
+    Ok(vec![
+        Figure::rounded(
+            "parameters, millions",
+            &deck.to_string(),
+            parameters as f64 / 1e6,
+        ),
+        Figure::exact("boards that it does not fit", BOARDS.len() as f64, refused),
+    ])
+}
+
+pub(super) fn vgg(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
+    described(lab, recipe!("vgg-16"), 138.0)
+}
+
+pub(super) fn imagenet_alexnet(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
+    described(lab, recipe!("alexnet"), 61.0)
 }
 
 pub(super) fn fashion(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {

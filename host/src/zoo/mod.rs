@@ -232,6 +232,12 @@ pub const SYSTEMS: &[System] = &[
         run: tables::concrete,
     },
     System {
+        name: "keras-examples",
+        group: "tables",
+        title: "four small examples",
+        run: tables::keras,
+    },
+    System {
         name: "sin-cos",
         group: "curves",
         title: "sin x + cos x",
@@ -244,6 +250,12 @@ pub const SYSTEMS: &[System] = &[
         run: curves::x_sin_x,
     },
     System {
+        name: "transfer-1d",
+        group: "curves",
+        title: "transfer, one dimension",
+        run: curves::transfer,
+    },
+    System {
         name: "curved-boundary",
         group: "curves",
         title: "curved boundary",
@@ -254,6 +266,18 @@ pub const SYSTEMS: &[System] = &[
         group: "sequences",
         title: "Moutai price, recurrent",
         run: sequences::moutai,
+    },
+    System {
+        name: "next-letter",
+        group: "sequences",
+        title: "next letter, LSTM",
+        run: sequences::next_letter,
+    },
+    System {
+        name: "next-letter-variants",
+        group: "sequences",
+        title: "next letter: bidirectional, stacked",
+        run: sequences::letter_variants,
     },
     System {
         name: "mnist-mlp",
@@ -296,6 +320,18 @@ pub const SYSTEMS: &[System] = &[
         group: "digits",
         title: "Fashion-MNIST MLP",
         run: digits::fashion,
+    },
+    System {
+        name: "vgg-16",
+        group: "described",
+        title: "VGG-16",
+        run: digits::vgg,
+    },
+    System {
+        name: "alexnet",
+        group: "described",
+        title: "AlexNet",
+        run: digits::imagenet_alexnet,
     },
 ];
 

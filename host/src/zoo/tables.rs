@@ -66,6 +66,33 @@ pub(super) fn power_plant(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
     ])
 }
 
+/// The four small examples: samples by chance, of which nothing can be learnt but themselves.
+pub(super) fn keras(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
+    let examples = [
+        (recipe!("keras-binary"), "binary", 3265.0),
+        (recipe!("keras-classes"), "ten classes", 3562.0),
+        (
+            recipe!("keras-nesterov"),
+            "dropout, Nesterov with decay",
+            6154.0,
+        ),
+        (recipe!("keras-dropout"), "binary, dropout", 5569.0),
+    ];
+    let mut figures = Vec::new();
+    for (source, name, parameters) in examples {
+        let net = lab.train(source)?;
+        let name = |what: &str| format!("{what}, {name}");
+        figures.push(Figure::exact(
+            name("parameters"),
+            parameters,
+            net.parameters(),
+        ));
+        let loss = net.history.last().map_or(f64::NAN, |row| row.train_loss);
+        figures.push(Figure::stated(name("loss of the last epoch"), loss));
+    }
+    Ok(figures)
+}
+
 pub(super) fn concrete(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
     let net = lab.train(recipe!("concrete"))?;
     let fit = net.fit("strength_MPa")?;

@@ -12,7 +12,7 @@ use crate::checkpoint::Checkpoint;
 use crate::data::{DataSet, Part};
 use crate::device::{self, BuildError, DeviceError, Place};
 use crate::evaluate::{Evaluation, evaluate, evaluate_here};
-use crate::export::{self, AlignedBytes};
+use crate::export::{self, AlignedBytes, Network, Ranges};
 use crate::fit::Fit;
 use crate::history::EpochRow;
 use crate::recipe::{Format, Recipe};
@@ -78,12 +78,26 @@ impl Lab<'_> {
 
     /// Trains a recipe, or takes up where it was left; exports it, and measures it.
     pub(super) fn train(&mut self, source: Source) -> Result<Trained, ZooError> {
+        self.train_from(source, None)
+    }
+
+    /// The same, from the weights of another network.
+    pub(super) fn train_from(
+        &mut self,
+        source: Source,
+        start: Option<&Trained>,
+    ) -> Result<Trained, ZooError> {
         let recipe = source.recipe()?;
         let data = self.data(&recipe);
         let folder = self.settings.runs.join(&recipe.name);
         // Data that are not at hand are said before anything is trained.
         let test = recipe.load_data(data.as_deref(), Part::Test)?;
-        let (checkpoint, history) = self.learn(&recipe, data.as_deref(), &folder)?;
+        let (checkpoint, history) = self.learn(
+            &recipe,
+            data.as_deref(),
+            &folder,
+            start.map(Trained::folder),
+        )?;
         let mut formats = recipe.export.formats.clone();
         if !formats.contains(&Format::F32) {
             formats.insert(0, Format::F32);
@@ -135,6 +149,7 @@ impl Lab<'_> {
         _recipe: &Recipe,
         _data: Option<&Path>,
         _folder: &Path,
+        _start: Option<&Path>,
     ) -> Result<(Checkpoint, Vec<EpochRow>), ZooError> {
         Err(ZooError::NoTraining)
     }
@@ -145,16 +160,19 @@ impl Lab<'_> {
         recipe: &Recipe,
         data: Option<&Path>,
         folder: &Path,
+        start: Option<&Path>,
     ) -> Result<(Checkpoint, Vec<EpochRow>), ZooError> {
         use crate::train::{Files, Options, train};
 
         let files = Files::of(folder);
         let begun = Checkpoint::load(&files.checkpoint);
         let same = begun.is_ok_and(|begun| begun.progress.recipe == recipe.text);
+        let resume = same && !self.settings.fresh;
         let options = Options {
             directory: folder.to_owned(),
             data: data.map(Path::to_owned),
-            resume: same && !self.settings.fresh,
+            start: start.filter(|_| !resume).map(Path::to_owned),
+            resume,
             ..Options::default()
         };
         let mut watch = Watch {
@@ -226,6 +244,29 @@ fn measure(blob: &Blob, set: &DataSet) -> Result<Evaluation, ZooError> {
         .map_err(|error| ZooError::Measure(error.to_string()))
 }
 
+/// What a network gives for numbers as it reads them: all outputs, one after another.
+fn answers(blob: &Blob, inputs: impl Iterator<Item = Vec<f32>>) -> Result<Vec<Vec<f32>>, ZooError> {
+    let model = blob.model();
+    let failed = |error: &dyn Display| ZooError::Measure(error.to_string());
+    let mut arena = AlignedBytes::zeroed(model.arena_infer());
+    let session = Session::new(model, arena.as_mut_slice());
+    let mut session = session.map_err(|error| failed(&error))?;
+    let answers = inputs.map(|x| {
+        if let (Some(input), Some(bytes)) = (model.input(0), session.input_mut(0)) {
+            bytes.copy_from_slice(&sample::encode_values(&input, &x)?);
+        }
+        session.run().map_err(|error| failed(&error))?;
+        let mut numbers = Vec::new();
+        for index in 0..model.outputs().as_slice().len() {
+            if let (Some(output), Some(bytes)) = (model.output(index), session.output(index)) {
+                numbers.extend(sample::scores(&output, bytes)?);
+            }
+        }
+        Ok(numbers)
+    });
+    answers.collect()
+}
+
 impl Trained {
     /// Samples of one part.
     pub(super) fn samples(&self, part: Part) -> Result<DataSet, ZooError> {
@@ -247,7 +288,7 @@ impl Trained {
         let set = self.samples(part)?;
         let inputs = set.values.as_ref().map_or(&[][..], |values| &values.inputs);
         let rows = inputs.chunks_exact(set.image_len().max(1));
-        let answers = self.answers(rows.map(<[f32]>::to_vec))?;
+        let answers = answers(&self.blob, rows.map(<[f32]>::to_vec))?;
         let losses = answers.iter().zip(&set.labels).map(|(answer, &label)| {
             let probability = answer.get(usize::from(label)).copied();
             -f64::from(probability.unwrap_or(0.0)).ln()
@@ -265,6 +306,11 @@ impl Trained {
     /// What the network gives for rows of a table as they stand there: numbers in the units of their columns, where it
     /// gives numbers.
     pub(super) fn predict(&self, rows: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, ZooError> {
+        self.predict_by(&self.blob, rows)
+    }
+
+    /// The same of another state of the network.
+    fn predict_by(&self, blob: &Blob, rows: &[Vec<f64>]) -> Result<Vec<Vec<f64>>, ZooError> {
         let set = self.samples(Part::Test)?;
         let Some(values) = &set.values else {
             return Err(ZooError::Measure(
@@ -277,7 +323,7 @@ impl Trained {
                 .map(|(column, &number)| column.scaled(number))
                 .collect()
         };
-        let answers = self.answers(rows.iter().map(scaled))?;
+        let answers = answers(blob, rows.iter().map(scaled))?;
         let numbers = answers.into_iter().map(|answer| {
             let columns = answer.into_iter().enumerate();
             let numbers = columns.map(|(at, y)| match values.columns.get(at) {
@@ -289,51 +335,69 @@ impl Trained {
         Ok(numbers.collect())
     }
 
-    /// What the network gives for numbers as it reads them: all outputs, one after another.
-    fn answers(&self, inputs: impl Iterator<Item = Vec<f32>>) -> Result<Vec<Vec<f32>>, ZooError> {
-        let model = self.blob.model();
-        let failed = |error: &dyn Display| ZooError::Measure(error.to_string());
-        let mut arena = AlignedBytes::zeroed(model.arena_infer());
-        let session = Session::new(model, arena.as_mut_slice());
-        let mut session = session.map_err(|error| failed(&error))?;
-        let answers = inputs.map(|x| {
-            if let (Some(input), Some(bytes)) = (model.input(0), session.input_mut(0)) {
-                bytes.copy_from_slice(&sample::encode_values(&input, &x)?);
-            }
-            session.run().map_err(|error| failed(&error))?;
-            let mut numbers = Vec::new();
-            for index in 0..model.outputs().as_slice().len() {
-                if let (Some(output), Some(bytes)) = (model.output(index), session.output(index)) {
-                    numbers.extend(sample::scores(&output, bytes)?);
-                }
-            }
-            Ok(numbers)
-        });
-        answers.collect()
-    }
-
     /// Draws the curve that a network of one number has learnt, through all points of its table.
     pub(super) fn draw_curve(&self) -> Result<PathBuf, ZooError> {
-        let mut truth = Vec::new();
+        let truth = self.curve()?;
+        let learnt = self.learnt_curve(&self.blob, &truth)?;
+        let path = self.folder().join("fit.png");
+        report::fitted_curve(&path, &self.recipe.description, &truth, &learnt)?;
+        Ok(path)
+    }
+
+    /// Draws how such a network learns: what it begins with, and each epoch that its recipe keeps. Tells the mean
+    /// squared error over all points at each.
+    #[cfg(feature = "train")]
+    pub(super) fn animate_curve(
+        &self,
+        before: &Self,
+    ) -> Result<(PathBuf, Vec<(usize, f64)>), ZooError> {
+        let (truth, samples) = (self.curve()?, self.samples(Part::Test)?);
+        let mut states = vec![(0, before.blob.clone())];
+        let files = crate::train::Files::of(self.folder());
+        let every = self.recipe.train.keep.map_or(1, |every| every.get());
+        for epoch in (every..=self.recipe.train.epochs).step_by(every) {
+            let checkpoint = Checkpoint::load(&files.kept(epoch))?;
+            let network = Network::new(&self.recipe, &checkpoint)?;
+            let ranges = Ranges::measure(&network, &samples)?;
+            let lowered = network.lower(&self.recipe, &ranges, Format::F32)?;
+            states.push((epoch, Blob::new(Path::new("state"), lowered.bytes)?));
+        }
+        let (mut frames, mut errors) = (Vec::new(), Vec::new());
+        for (epoch, blob) in &states {
+            let learnt = self.learnt_curve(blob, &truth)?;
+            let squares = truth
+                .iter()
+                .zip(&learnt)
+                .map(|(y, guess)| (y.1 - guess.1).powi(2));
+            errors.push((*epoch, squares.sum::<f64>() / truth.len().max(1) as f64));
+            frames.push((format!("epoch {epoch}"), learnt));
+        }
+        let path = self.folder().join("learning.gif");
+        report::fitted_animation(&path, &truth, &frames)?;
+        Ok((path, errors))
+    }
+
+    /// All points of a table of x and y, from left to right.
+    fn curve(&self) -> Result<Vec<(f64, f64)>, ZooError> {
+        let mut points = Vec::new();
         for part in [Part::Train, Part::Test] {
             let set = self.samples(part)?;
             let values = set.values.iter();
-            truth.extend(values.flat_map(|values| {
+            points.extend(values.flat_map(|values| {
                 let (xs, ys) = (&values.features[0], &values.columns[0]);
                 let points = values.inputs.iter().zip(&values.targets);
                 points.map(|(&x, &y)| (xs.number(x), ys.number(y)))
             }));
         }
-        truth.sort_by(|a, b| a.0.total_cmp(&b.0));
+        points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Ok(points)
+    }
+
+    fn learnt_curve(&self, blob: &Blob, truth: &[(f64, f64)]) -> Result<Vec<(f64, f64)>, ZooError> {
         let rows: Vec<Vec<f64>> = truth.iter().map(|point| vec![point.0]).collect();
-        let learnt = self.predict(&rows)?;
-        let learnt = truth.iter().zip(learnt);
-        let learnt: Vec<_> = learnt
-            .map(|(point, y)| (point.0, y.first().copied().unwrap_or(f64::NAN)))
-            .collect();
-        let path = self.folder().join("fit.png");
-        report::fitted_curve(&path, &self.recipe.description, &truth, &learnt)?;
-        Ok(path)
+        let learnt = truth.iter().zip(self.predict_by(blob, &rows)?);
+        let height = |y: Vec<f64>| y.first().copied().unwrap_or(f64::NAN);
+        Ok(learnt.map(|(point, y)| (point.0, height(y))).collect())
     }
 
     /// Draws the boundary that a network of two numbers has learnt between two classes.
