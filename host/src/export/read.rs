@@ -32,7 +32,11 @@ impl Reader<'_> {
                 Kind::Dense(Dense {
                     weight: self.read("weight", &shape)?.to_vec(),
                     shape,
-                    bias: self.read("bias", &shape[..1])?.to_vec(),
+                    bias: match dense.bias {
+                        true => self.read("bias", &shape[..1])?.to_vec(),
+                        // The device adds one, of zeros.
+                        false => vec![0.0; dense.units.get()],
+                    },
                 })
             }
             LayerKind::MaxPool2d(pool) => Kind::MaxPool2d(self.pool(pool)?),

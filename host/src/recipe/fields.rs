@@ -156,9 +156,16 @@ pub struct Repeat {
 pub struct Dense {
     /// Features of the output.
     pub units: Size,
+    /// Whether it adds a bias.
+    #[serde(default = "yes")]
+    pub bias: bool,
     /// Applied to the output.
     #[serde(default)]
     pub activation: Activation,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// Fields of `leaky_relu`.

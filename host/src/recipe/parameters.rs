@@ -110,7 +110,11 @@ impl LayerKind {
                         fan_out: units,
                     },
                 };
-                vec![weight, constant("bias", units, 0.0)]
+                let bias = constant("bias", units, 0.0);
+                [weight]
+                    .into_iter()
+                    .chain(dense.bias.then_some(bias))
+                    .collect()
             }
             Self::Prelu => vec![constant("weight", channels, 0.25)],
             Self::BatchNorm(_) => {

@@ -28,6 +28,36 @@ pub(super) fn mse(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
     accuracy(lab, recipe!("mnist-mse"), 0.870, None)
 }
 
+/// The size of the hidden layer is chosen on digits held out, then all are learnt from.
+#[cfg(feature = "train")]
+pub(super) fn hand_coded(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
+    let source = recipe!("mnist-hand-coded");
+    let (values, net) = lab.search(source, "layer.hidden.units=100,200,300")?;
+    let mut figures = vec![Figure::at_least("accuracy, test", 0.916, net.accuracy())];
+    let hidden = net
+        .recipe
+        .layer("hidden")
+        .map_or(0, |layer| layer.output_shape[0]) as f64;
+    let weights = (785.0 + 10.0) * hidden;
+    figures.push(Figure::exact(
+        "parameters: 785 h + 10 h",
+        weights,
+        net.parameters(),
+    ));
+    for (value, accuracy) in values {
+        figures.push(Figure::stated(
+            format!("accuracy, held out, {value}"),
+            accuracy,
+        ));
+    }
+    Ok(figures)
+}
+
+#[cfg(not(feature = "train"))]
+pub(super) fn hand_coded(_: &mut Lab) -> Result<Vec<Figure>, ZooError> {
+    Err(ZooError::NoTraining)
+}
+
 pub(super) fn cnn(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
     accuracy(lab, recipe!("mnist-cnn"), 0.9898, None)
 }

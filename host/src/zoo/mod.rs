@@ -292,6 +292,12 @@ pub const SYSTEMS: &[System] = &[
         run: digits::mse,
     },
     System {
+        name: "mnist-hand-coded",
+        group: "digits",
+        title: "MNIST, hand-coded",
+        run: digits::hand_coded,
+    },
+    System {
         name: "mnist-cnn",
         group: "digits",
         title: "MNIST CNN",

@@ -53,6 +53,14 @@ impl Source {
     }
 }
 
+/// What came of a training.
+struct Learnt {
+    recipe: Recipe,
+    folder: PathBuf,
+    checkpoint: Checkpoint,
+    history: Vec<EpochRow>,
+}
+
 /// A network that was trained.
 #[derive(Debug)]
 pub(super) struct Trained {
@@ -91,13 +99,78 @@ impl Lab<'_> {
         let data = self.data(&recipe);
         let folder = self.settings.runs.join(&recipe.name);
         // Data that are not at hand are said before anything is trained.
+        recipe.load_data(data.as_deref(), Part::Test)?;
+        let start = start.map(Trained::folder);
+        let (checkpoint, history) = self.learn(&recipe, data.as_deref(), &folder, start)?;
+        let learnt = Learnt {
+            recipe,
+            folder,
+            checkpoint,
+            history,
+        };
+        self.measured(source, learnt)
+    }
+
+    /// Chooses the best value of a field of a recipe on the samples held out, and trains the best again on all: the
+    /// values with their accuracies there, and the network.
+    #[cfg(feature = "train")]
+    pub(super) fn search(
+        &mut self,
+        source: Source,
+        field: &str,
+    ) -> Result<(Vec<(String, f64)>, Trained), ZooError> {
+        use crate::search::{Axis, AxisError, Metric, Plan, SearchError, ranked};
+
+        let failed = |error: SearchError| ZooError::Measure(error.to_string());
+        let recipe = source.recipe()?;
+        let data = self.data(&recipe);
+        recipe.load_data(data.as_deref(), Part::Test)?;
+        let axis = field.parse::<Axis>();
+        let axis = axis.map_err(|error: AxisError| ZooError::Measure(error.to_string()))?;
+        let plan = Plan {
+            path: source.path(),
+            axes: vec![axis],
+            starts: 1,
+            jobs: 1,
+            device: crate::train::DeviceChoice::default(),
+            data,
+            epochs: None,
+            limit: None,
+            directory: self.settings.runs.join(&recipe.name),
+        };
+        let combinations = plan.combinations(&recipe).map_err(failed)?;
+        let runs = plan.run(&combinations, &Patient).map_err(failed)?;
+        let order = ranked(Metric::ValAccuracy, &runs).map_err(failed)?;
+        let values = combinations.iter().zip(&runs).map(|(combination, runs)| {
+            let accuracy = runs.first().and_then(|run| run.val_accuracy);
+            (combination.label(), accuracy.unwrap_or(f64::NAN))
+        });
+        let values = values.collect();
+        let best = order
+            .first()
+            .and_then(|&best| Some((&combinations[best], runs[best].first()?)));
+        let (best, record) = best.ok_or_else(|| failed(SearchError::AllDiverged))?;
+        let (recipe, outcome) = plan.retrain(best, record, &Patient).map_err(failed)?;
+        let checkpoint = &outcome.files.checkpoint;
+        let learnt = Learnt {
+            recipe,
+            folder: checkpoint.parent().unwrap_or(Path::new(".")).to_owned(),
+            checkpoint: Checkpoint::load(checkpoint)?,
+            history: outcome.history,
+        };
+        Ok((values, self.measured(source, learnt)?))
+    }
+
+    /// Exports what was learnt, and measures it.
+    fn measured(&mut self, source: Source, learnt: Learnt) -> Result<Trained, ZooError> {
+        let Learnt {
+            recipe,
+            folder,
+            checkpoint,
+            history,
+        } = learnt;
+        let data = self.data(&recipe);
         let test = recipe.load_data(data.as_deref(), Part::Test)?;
-        let (checkpoint, history) = self.learn(
-            &recipe,
-            data.as_deref(),
-            &folder,
-            start.map(Trained::folder),
-        )?;
         let mut formats = recipe.export.formats.clone();
         if !formats.contains(&Format::F32) {
             formats.insert(0, Format::F32);
@@ -438,6 +511,17 @@ impl Trained {
     /// Weights and biases.
     pub(super) fn parameters(&self) -> f64 {
         self.recipe.parameters() as f64
+    }
+}
+
+/// Waits for a search to end.
+#[cfg(feature = "train")]
+struct Patient;
+
+#[cfg(feature = "train")]
+impl crate::search::Watch for Patient {
+    fn stopped(&self) -> bool {
+        false
     }
 }
 

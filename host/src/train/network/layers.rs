@@ -75,7 +75,7 @@ pub(super) fn run(
             let steps = size(layer.output_shape[0]);
             x.f_unsqueeze(1)?.f_repeat([1, steps, 1])?
         }
-        LayerKind::Dense(_) => x.f_linear(tensors[0], Some(tensors[1]))?,
+        LayerKind::Dense(_) => x.f_linear(tensors[0], tensors.get(1).copied())?,
         LayerKind::Prelu => {
             let x = device_order(x)?;
             let below = x.f_mul(tensors[0])?;
