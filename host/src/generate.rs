@@ -112,7 +112,7 @@ mod tests {
         let p = [0.1, 0.6, 0.3];
         let drawn = |temperature| -> Vec<usize> {
             (0..100u8)
-                .map(|i| choose(&p, temperature, f32::from(i) / 100.0))
+                .map(|i| choose(&p, temperature, (f32::from(i) + 0.5) / 100.0))
                 .collect()
         };
         let count = |drawn: &[usize], class| drawn.iter().filter(|&&c| c == class).count();
