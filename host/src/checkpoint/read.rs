@@ -61,6 +61,42 @@ fn half(bits: u16) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use safetensors::tensor::TensorView;
+
+    /// A file as PyTorch writes it: two types of real numbers, and the counter of a batch normalization.
+    #[test]
+    fn a_foreign_file_gives_its_real_numbers() {
+        let path = std::env::temp_dir().join(format!("mote-foreign-{}", std::process::id()));
+        let view = |dtype, shape: &[usize], bytes: &'static [u8]| {
+            TensorView::new(dtype, shape.to_vec(), bytes).unwrap()
+        };
+        let tensors = [
+            (
+                "fc.weight",
+                view(Dtype::F32, &[1, 2], &[0, 0, 128, 63, 0, 0, 0, 192]),
+            ),
+            ("fc.bias", view(Dtype::F16, &[1], &[0x00, 0x38])),
+            (
+                "bn.num_batches_tracked",
+                view(Dtype::I64, &[], &[7, 0, 0, 0, 0, 0, 0, 0]),
+            ),
+        ];
+        safetensors::serialize_to_file(tensors, None, &path).unwrap();
+        let read = read_tensors(&path);
+        std::fs::write(&path, "no tensors").unwrap();
+        let damaged = read_tensors(&path).unwrap_err().to_string();
+        std::fs::remove_file(&path).unwrap();
+        let values = |shape: &[usize], values: &[f32]| Values {
+            shape: shape.to_vec(),
+            values: values.to_vec(),
+        };
+        let wanted = BTreeMap::from([
+            ("fc.weight".to_owned(), values(&[1, 2], &[1.0, -2.0])),
+            ("fc.bias".to_owned(), values(&[1], &[0.5])),
+        ]);
+        assert_eq!(read.unwrap(), wanted);
+        assert!(damaged.contains("no safetensors file"), "{damaged}");
+    }
 
     #[test]
     fn halves_are_what_they_stand_for() {

@@ -84,7 +84,6 @@ pub(crate) use with_libtorch::run;
 mod with_libtorch {
     use std::collections::BTreeMap;
     use std::path::PathBuf;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
     use anyhow::Context;
@@ -92,7 +91,7 @@ mod with_libtorch {
     use host::paths;
     use host::search::{Axis, Combination, Metric, Plan, Record, Summary, Watch, ranked, shown};
     use host::train::Outcome;
-    use host::ui::Ui;
+    use host::ui::{Progress, Ui};
     use serde::Serialize;
 
     use super::{Args, MetricName};
@@ -161,18 +160,16 @@ mod with_libtorch {
             total,
             metric.name()
         ));
-        let watch = Shown {
-            ui,
-            stop: crate::cli::train::stop_flag()?,
-            done: AtomicUsize::new(0),
-            total,
-        };
+        let stop = crate::cli::train::stop_flag()?;
+        let watch = Shown::new(ui, "searching", &stop, total);
         let runs = plan.run(&combinations, &watch)?;
+        drop(watch);
         let order = ranked(metric, &runs)?;
         let best = order[0];
         let retrained = match (args.retrain, Record::best(metric, &runs[best])) {
             (true, Some(record)) => {
                 ui.note("Training the best again, on the samples held out, too");
+                let watch = Shown::new(ui, "training", &stop, 1);
                 let (recipe, outcome) = plan.retrain(&combinations[best], record, &watch)?;
                 Some(Retrained::new(
                     &combinations[best],
@@ -293,11 +290,22 @@ mod with_libtorch {
     }
 
     /// Tells the user.
-    struct Shown<'u> {
-        ui: &'u Ui,
-        stop: Arc<AtomicBool>,
+    struct Shown<'s> {
+        bar: Progress,
+        stop: &'s AtomicBool,
         done: AtomicUsize,
         total: usize,
+    }
+
+    impl<'s> Shown<'s> {
+        fn new(ui: &Ui, label: &str, stop: &'s AtomicBool, total: usize) -> Self {
+            Self {
+                bar: ui.progress(label, total as u64),
+                stop,
+                done: AtomicUsize::new(0),
+                total,
+            }
+        }
     }
 
     impl Watch for Shown<'_> {
@@ -306,9 +314,9 @@ mod with_libtorch {
         }
 
         fn epoch(&self, run: &str, row: &EpochRow) {
-            self.ui.detail(format_args!(
-                "    {run}: epoch {}, loss {:.4} ({:.1} s)",
-                row.epoch, row.train_loss, row.seconds
+            self.bar.message(format_args!(
+                "{run}: epoch {}, loss {:.4}",
+                row.epoch, row.train_loss
             ));
         }
 
@@ -325,7 +333,8 @@ mod with_libtorch {
                 true => format!("{:.1} s", record.seconds),
                 false => "known".to_owned(),
             };
-            self.ui.note(format_args!(
+            self.bar.inc(1);
+            self.bar.line(format_args!(
                 "  {done}/{}  {}; seed {}: {what}  ({when})",
                 self.total, record.fields, record.seed
             ));
