@@ -108,6 +108,7 @@ pub(crate) use with_libtorch::stop_flag;
 #[cfg(feature = "train")]
 mod with_libtorch {
     use std::ops::ControlFlow;
+    use std::path::Path;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -249,10 +250,13 @@ mod with_libtorch {
         for file in [&files.checkpoint, &files.history, &files.picture] {
             ui.note(format_args!("  {}", paths::shorten(file).display()));
         }
-        ui.note(format_args!(
-            "Next: mote export models/{}.toml",
-            recipe.name
-        ));
+        // A run of its own folder is exported from there.
+        let folder = files.checkpoint.parent().unwrap_or(Path::new("."));
+        let next = match folder == paths::run_dir(&recipe.name) {
+            true => format!("models/{}.toml", recipe.name),
+            false => paths::shorten(folder).display().to_string(),
+        };
+        ui.note(format_args!("Next: mote export {next}"));
         Ok(())
     }
 

@@ -127,6 +127,7 @@ pub(super) fn apply(
     for setting in settings {
         let missing = || SearchError::Field {
             path: path.to_owned(),
+            layers: names(base),
             field: setting.field.clone(),
         };
         let (table, field) = find(&mut document, base, &setting.field).ok_or_else(missing)?;
@@ -138,6 +139,16 @@ pub(super) fn apply(
         false => format!("{} with {}", path.display(), with.join(", ")).into(),
     };
     Ok(Recipe::parse(&document.to_string(), &place)?)
+}
+
+/// `conv2d_1, dense_1`.
+fn names(recipe: &Recipe) -> String {
+    let names: Vec<&str> = recipe
+        .layers()
+        .iter()
+        .map(|layer| layer.name.as_str())
+        .collect();
+    names.join(", ")
 }
 
 /// The table in which a path begins, and the rest of the path.

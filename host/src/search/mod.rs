@@ -38,11 +38,13 @@ pub enum SearchError {
     /// A field's path leads nowhere.
     #[error(
         "{path}: wanted a field by its path, such as train.batch, train.optimizer.learning_rate or layer.NAME.units, \
-         found `{field}`"
+         found `{field}`; its layers: {layers}"
     )]
     Field {
         /// The file.
         path: PathBuf,
+        /// The layers that there are.
+        layers: String,
         /// The path.
         field: String,
     },

@@ -238,7 +238,11 @@ fn what_makes_no_recipe_is_refused_with_its_fields_and_line() {
         (&["train.bach=16"], &["unknown field `bach`"]),
         (
             &["layer.c.units=1"],
-            &["a field by its path", "found `layer.c.units`"],
+            &[
+                "a field by its path",
+                "found `layer.c.units`",
+                "layers: a.b, dense_2",
+            ],
         ),
         (&["train.seed.x=1"], &["found `train.seed.x`"]),
         (
