@@ -10,6 +10,8 @@ use crate::generate::{Choice, generate};
 pub(super) fn moutai(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
     let net = lab.train(recipe!("moutai"))?;
     let fit = net.fit("close")?;
+    let file = net.write_predictions()?;
+    lab.notes.push(format!("predictions: {}", file.display()));
     Ok(vec![
         Figure::exact("parameters", 41.0, net.parameters()),
         Figure::stated("R², the last fifth of the days", fit.r2),

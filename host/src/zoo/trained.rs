@@ -408,6 +408,36 @@ impl Trained {
         Ok(numbers.collect())
     }
 
+    /// Writes what the network gives for the test samples beside what is true, as CSV.
+    pub(super) fn write_predictions(&self) -> Result<PathBuf, ZooError> {
+        let failed = |error: csv::Error| ZooError::Measure(error.to_string());
+        let set = self.samples(Part::Test)?;
+        let Some(values) = &set.values else {
+            return Err(ZooError::Measure("only numbers are foretold".to_owned()));
+        };
+        let rows = values.inputs.chunks_exact(set.image_len().max(1));
+        let told = answers(&self.blob, rows.map(<[f32]>::to_vec))?;
+        let path = self.folder().join("predictions.csv");
+        let mut file = csv::Writer::from_path(&path).map_err(failed)?;
+        let names = values.columns.iter().flat_map(|column| {
+            let name = &column.name;
+            [name.clone(), format!("{name} predicted")]
+        });
+        let header = ["sample".to_owned()].into_iter().chain(names);
+        file.write_record(header).map_err(failed)?;
+        let truth = values.targets.chunks_exact(values.columns.len().max(1));
+        for (index, (truth, told)) in truth.zip(&told).enumerate() {
+            let pairs = values.columns.iter().zip(truth.iter().zip(told));
+            let cells = pairs.flat_map(|(column, (&truth, &told))| {
+                [column.number(truth), column.number(told)].map(|number| number.to_string())
+            });
+            let row = [index.to_string()].into_iter().chain(cells);
+            file.write_record(row).map_err(failed)?;
+        }
+        file.flush().map_err(|error| failed(error.into()))?;
+        Ok(path)
+    }
+
     /// Draws the curve that a network of one number has learnt, through all points of its table.
     pub(super) fn draw_curve(&self) -> Result<PathBuf, ZooError> {
         let truth = self.curve()?;
