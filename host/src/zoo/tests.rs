@@ -59,3 +59,60 @@ fn outcomes_tell_the_first_figure_that_fails() {
     assert_eq!((outcome.pass, outcome.state), (Some(false), State::Fail));
     assert_eq!((outcome.deck, outcome.ours), (1.0, 2.0));
 }
+
+#[test]
+fn figures_are_met_beaten_or_stated() {
+    assert!(Figure::at_least("x", 0.9898, 0.9898).passes());
+    assert!(Figure::at_least("x", 0.9898, 1.0).passes());
+    assert!(!Figure::at_least("x", 0.9898, 0.9897).passes());
+    assert!(!Figure::at_least("x", 0.9898, f64::NAN).passes());
+    assert!(Figure::stated("x", 7.0).passes());
+    assert!(!Figure::stated("x", f64::INFINITY).passes());
+    let json = serde_json::to_value(Figure::stated("x", 7.0)).unwrap();
+    assert_eq!(
+        (&json["deck"], &json["rule"]),
+        (&serde_json::Value::Null, &"stated".into())
+    );
+}
+
+#[test]
+fn every_recipe_of_the_zoo_is_good() {
+    let folder = crate::paths::models_dir().join("zoo");
+    let files = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut count = 0;
+    for path in files.filter(|path| path.extension().is_some_and(|end| end == "toml")) {
+        let recipe = crate::recipe::Recipe::load(&path).unwrap();
+        assert_eq!(
+            path.file_stem().unwrap().to_str(),
+            Some(recipe.name.as_str())
+        );
+        count += 1;
+    }
+    assert!(count >= 26, "{count}");
+}
+
+/// From the slides' own first weights: their losses to the last digit.
+#[cfg(feature = "train")]
+#[test]
+fn irises_are_as_on_the_slides() {
+    let runs = std::env::temp_dir().join(format!("mote-{}-zoo", std::process::id()));
+    let settings = Settings {
+        runs: runs.clone(),
+        ..Settings::default()
+    };
+    for system in select(&["iris-one-layer".to_owned(), "iris-two-layers".to_owned()]).unwrap() {
+        let outcome = system.run(&settings, &Ui::silent()).unwrap();
+        if outcome.state == State::NoData {
+            eprintln!("not run: {}", outcome.notes.join("; "));
+            continue;
+        }
+        assert_eq!(outcome.state, State::Pass, "{:#?}", outcome.figures);
+        assert_eq!(outcome.models.len(), 3);
+        // Taken up, not trained again.
+        let again = system.run(&settings, &Ui::silent()).unwrap();
+        assert_eq!(again.figures, outcome.figures);
+    }
+    let _ = std::fs::remove_dir_all(runs);
+}
