@@ -112,7 +112,7 @@ fn irises_are_as_on_the_slides() {
         assert_eq!(outcome.models.len(), 3);
         // Taken up, not trained again.
         let again = system.run(&settings, &Ui::silent()).unwrap();
-        assert_eq!(again.figures, outcome.figures);
+        assert_eq!(again.models, outcome.models);
     }
     let _ = std::fs::remove_dir_all(runs);
 }
