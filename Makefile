@@ -25,3 +25,4 @@ test: setup ## everything that the project tests
 	cargo check -p host --no-default-features
 	cargo check -p host --no-default-features --features flash
 	cargo check -p host --no-default-features --features micromath
+	cargo check -p host --no-default-features --features zoo

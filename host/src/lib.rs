@@ -3,6 +3,8 @@
 //! Every command of `mote` is a thin file over these modules, so that a test can call
 //! what a user runs.
 
+#[cfg(feature = "zoo")]
+pub mod analysis;
 pub mod bench;
 pub mod blob;
 pub mod checkpoint;
