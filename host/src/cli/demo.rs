@@ -171,7 +171,8 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     let tuned_here = learn(&Place::Host, 0)?;
 
     let mut pictures = vec![out.join("history.png")];
-    pictures.extend(eval::pictures(&out, &whole, &test)?);
+    let names = upright.classes()?;
+    pictures.extend(eval::pictures(&out, &whole, &test, &names)?);
     let curve = out.join("learning-curve.png");
     super::tune::draw(&curve, &args.on.to_string(), &tuned_there)?;
     pictures.push(curve);

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Context;
 use host::blob::Blob;
-use host::data::{self, DataSet, Part};
+use host::data::{DataSet, Part};
 use host::device::Place;
 use host::evaluate::{ColumnFit, Evaluation, evaluate, evaluate_here};
 use host::metrics::Metrics;
@@ -122,7 +122,8 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         super::metrics::print(metrics.as_ref(), &evaluation.fits, ui);
     }
     if let Some(directory) = &args.pictures {
-        for picture in pictures(directory, &evaluation, &set)? {
+        let names = args.samples.classes()?;
+        for picture in pictures(directory, &evaluation, &set, &names)? {
             ui.note(format_args!("  {}", picture.display()));
         }
     }
@@ -174,6 +175,7 @@ pub(crate) fn pictures(
     directory: &Path,
     evaluation: &Evaluation,
     set: &DataSet,
+    names: &[String],
 ) -> anyhow::Result<Vec<PathBuf>> {
     anyhow::ensure!(
         set.values.is_none(),
@@ -182,10 +184,10 @@ pub(crate) fn pictures(
     );
     std::fs::create_dir_all(directory)
         .with_context(|| format!("cannot make the folder {}", directory.display()))?;
-    let names = data::set(&set.name)?.classes;
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let [matrix, grid] = ["confusion.png", "misread.png"].map(|name| directory.join(name));
     let title = format!("{} of {} right", evaluation.correct, evaluation.samples);
-    report::confusion_matrix(&matrix, &title, names, &evaluation.confusion)?;
+    report::confusion_matrix(&matrix, &title, &names, &evaluation.confusion)?;
     let misread: Vec<Misread> = evaluation
         .misread
         .iter()

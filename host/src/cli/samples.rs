@@ -18,7 +18,7 @@ pub(crate) struct Samples {
     /// The data set; `mote data` lists them.
     #[arg(long, default_value = "mnist")]
     pub(crate) set: String,
-    /// The samples of a recipe, instead: the rows of its table, the days of its series.
+    /// The samples of a recipe, instead: the rows of its table, the days of its series, its images.
     #[arg(long, value_name = "FILE.toml", conflicts_with = "set")]
     recipe: Option<PathBuf>,
     /// Where the files lie, when not in the cache; of a table or series, its file.
@@ -38,6 +38,17 @@ impl Samples {
             data,
             shift,
         }
+    }
+
+    /// The names of the classes.
+    pub(crate) fn classes(&self) -> anyhow::Result<Vec<String>> {
+        Ok(match &self.recipe {
+            Some(recipe) => Recipe::load(recipe)?.classes(),
+            None => {
+                let names = data::set(&self.set)?.classes.iter();
+                names.map(|&name| name.to_owned()).collect()
+            }
+        })
     }
 
     /// The first `limit` samples of one part, shifted.

@@ -117,7 +117,7 @@ mod with_libtorch {
     use host::history::EpochRow;
     use host::paths;
     use host::recipe::Recipe;
-    use host::train::{NotTaken, Observer, Options, Outcome, Plan, Transfer, train};
+    use host::train::{Labelled, NotTaken, Observer, Options, Outcome, Plan, Transfer, train};
     use host::ui::{Progress, Ui};
 
     use super::Args;
@@ -208,6 +208,8 @@ mod with_libtorch {
                 "val_accuracy": outcome.validation.and_then(|score| score.accuracy),
                 "val_loss": outcome.validation.map(|score| score.loss),
                 "validation": outcome.measures.validation,
+                "labels_alone_test_accuracy": outcome.alone.and_then(|alone| alone.accuracy),
+                "pseudo_labels": outcome.labelled,
                 "parameters": outcome.parameters,
                 "start": outcome.transfer,
                 "seconds": outcome.seconds,
@@ -229,6 +231,12 @@ mod with_libtorch {
         ));
         if let Some(measures) = &outcome.measures.test {
             crate::cli::metrics::print(measures.metrics.as_ref(), &measures.fits, ui);
+        }
+        if let Some(share) = outcome.alone.and_then(|alone| alone.accuracy) {
+            ui.result(format_args!(
+                "  from the known labels alone: {:.2} %",
+                share * 100.0
+            ));
         }
         if let Some((stop, best)) = recipe.train.stop.zip(outcome.progress.best) {
             let (done, epochs) = (outcome.progress.epoch, outcome.progress.epochs);
@@ -323,6 +331,19 @@ mod with_libtorch {
             bar.skip((plan.epoch * plan.batches + plan.batch) as u64);
             self.bar = Some(bar);
             self.plan = Some(plan.clone());
+        }
+
+        fn labelled(&mut self, count: &Labelled) {
+            self.bar = None;
+            let Labelled {
+                round,
+                unlabelled,
+                labelled,
+                right,
+            } = count;
+            self.ui.note(format_args!(
+                "  round {round}: {labelled} of {unlabelled} samples without a label have one now, {right} of them the right one"
+            ));
         }
 
         fn batch(&mut self, epoch: usize, running: &Running) -> ControlFlow<()> {

@@ -140,6 +140,7 @@ fn print(outcomes: &[Outcome], ui: &Ui) {
                 match figure.rule {
                     Rule::Near => format!("{:e}", figure.within),
                     Rule::AtLeast => "or more".to_owned(),
+                    Rule::AtMost => "or less".to_owned(),
                     Rule::Stated => String::new(),
                 },
                 if figure.passes() { "yes" } else { "no" }.to_owned(),

@@ -1,8 +1,25 @@
 //! Small random changes to training images, so that a network does not learn pixels by heart.
 
+use serde::Deserialize;
+
 use super::Stream;
 
-/// Moves and turns images at random, the same way for the same seed, epoch and sample.
+/// Along which axes half of the images are mirrored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flip {
+    /// None.
+    #[default]
+    None,
+    /// Left and right change places.
+    Horizontal,
+    /// Top and bottom change places.
+    Vertical,
+    /// Each of the two, whatever the other.
+    Both,
+}
+
+/// Moves, turns and mirrors images at random, the same way for the same seed, epoch and sample.
 #[derive(Debug, Clone, Copy)]
 pub struct Augmenter {
     shape: [usize; 3],
@@ -10,6 +27,7 @@ pub struct Augmenter {
     shift: u32,
     /// Most radians turned either way.
     angle: f32,
+    flip: Flip,
     seed: u64,
 }
 
@@ -21,15 +39,21 @@ impl Augmenter {
             shape,
             shift,
             angle: rotate.to_radians(),
+            flip: Flip::None,
             seed,
         }
+    }
+
+    /// One that mirrors images as well.
+    pub fn with_flip(self, flip: Flip) -> Self {
+        Self { flip, ..self }
     }
 
     /// Writes `image` as sample `index` shows it in `epoch`, scaled to `0.0..=1.0`, to `result`.
     ///
     /// Both hold one image in HWC order. What comes in from outside is 0.
     pub fn apply(&self, image: &[u8], epoch: u64, index: u64, result: &mut [f32]) {
-        if self.shift == 0 && self.angle == 0.0 {
+        if self.shift == 0 && self.angle == 0.0 && self.flip == Flip::None {
             scale(image, result);
             return;
         }
@@ -40,6 +64,38 @@ impl Augmenter {
         } else {
             let angle = stream.uniform(-self.angle, self.angle);
             self.turn(image, dx as f32, dy as f32, angle, result);
+        }
+        // Drawn last: without it all else is as it was before there was one.
+        let mut half = || stream.below(2) == 1;
+        let mirrored = match self.flip {
+            Flip::None => [false, false],
+            Flip::Horizontal => [half(), false],
+            Flip::Vertical => [false, half()],
+            Flip::Both => [half(), half()],
+        };
+        self.mirror(mirrored, result);
+    }
+
+    /// Changes left for right, and top for bottom, where wanted.
+    fn mirror(&self, [horizontal, vertical]: [bool; 2], image: &mut [f32]) {
+        let [height, width, channels] = self.shape;
+        if horizontal {
+            for row in image.chunks_exact_mut((width * channels).max(1)) {
+                for column in 0..width / 2 {
+                    for channel in 0..channels {
+                        let left = column * channels + channel;
+                        row.swap(left, (width - 1 - column) * channels + channel);
+                    }
+                }
+            }
+        }
+        if vertical {
+            let length = width * channels;
+            for row in 0..height / 2 {
+                for at in 0..length {
+                    image.swap(row * length + at, (height - 1 - row) * length + at);
+                }
+            }
         }
     }
 
@@ -150,6 +206,34 @@ mod tests {
                 assert!((value - f32::from(byte) / 255.0).abs() < 1e-5);
             }
         }
+    }
+
+    #[test]
+    fn a_mirror_changes_sides_and_half_of_the_images() {
+        let augmenter = Augmenter::new([2, 3, 2], 0, 0.0, 1);
+        let image: Vec<f32> = (0..12u8).map(f32::from).collect();
+        for (sides, wanted) in [
+            ([true, false], [4, 5, 2, 3, 0, 1, 10, 11, 8, 9, 6, 7]),
+            ([false, true], [6, 7, 8, 9, 10, 11, 0, 1, 2, 3, 4, 5]),
+        ] {
+            let mut mirrored = image.clone();
+            augmenter.mirror(sides, &mut mirrored);
+            assert_eq!(mirrored, wanted.map(|pixel: u8| f32::from(pixel)));
+            augmenter.mirror(sides, &mut mirrored);
+            assert_eq!(mirrored, image);
+        }
+        let pixels: Vec<u8> = (0..12).collect();
+        let augmenter = augmenter.with_flip(Flip::Both);
+        let mut seen = std::collections::BTreeMap::new();
+        for index in 0..4000 {
+            let mut result = [0.0; 12];
+            augmenter.apply(&pixels, 0, index, &mut result);
+            *seen
+                .entry(result.map(|pixel| (pixel * 255.0) as u8))
+                .or_insert(0u32) += 1;
+        }
+        // Six standard deviations of a binomial with n = 4000, p = 1/4 are 164.
+        assert!(seen.len() == 4 && seen.values().all(|count| count.abs_diff(1000) < 164));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{DataError, DataSet, Idx, Part, SetFile, SetInfo, find};
+use super::{DataError, DataSet, Part, SetFile, SetInfo, find, idx_files};
 
 /// MNIST, as the four IDX files of its authors.
 pub(super) const MNIST: SetInfo = SetInfo {
@@ -41,57 +41,14 @@ pub(super) fn load(set: &SetInfo, directory: &Path, part: Part) -> Result<DataSe
         Part::Train => [&set.files[0], &set.files[1]],
         Part::Test => [&set.files[2], &set.files[3]],
     };
-    let read = |file: &SetFile| {
-        let path = find(directory, file.name).ok_or_else(|| DataError::Missing {
+    let file = |file: &SetFile| {
+        find(directory, file.name).ok_or_else(|| DataError::Missing {
             set: set.name,
             file: file.name,
             directory: directory.to_path_buf(),
             fetch: set.fetch,
-        })?;
-        Ok::<_, DataError>((Idx::read(&path)?, path))
+        })
     };
-    let (images, images_path) = read(images)?;
-    let (labels, labels_path) = read(labels)?;
-
-    let [height, width, _] = set.shape;
-    let [count, found_height, found_width] = images.dimensions[..] else {
-        return Err(DataError::Content {
-            path: images_path,
-            wanted: "3 dimensions: images, rows, columns".to_owned(),
-            found: format!("{}", images.dimensions.len()),
-        });
-    };
-    if [found_height, found_width] != [height, width] {
-        return Err(DataError::Content {
-            path: images_path,
-            wanted: format!("images of {height} x {width}"),
-            found: format!("{found_height} x {found_width}"),
-        });
-    }
-    if labels.dimensions != [count] {
-        return Err(DataError::Content {
-            path: labels_path,
-            wanted: format!("{count} labels, one for each image"),
-            found: format!("{:?}", labels.dimensions),
-        });
-    }
-    if let Some(label) = labels
-        .values
-        .iter()
-        .find(|&&label| usize::from(label) >= set.classes.len())
-    {
-        return Err(DataError::Content {
-            path: labels_path,
-            wanted: format!("labels below {}", set.classes.len()),
-            found: label.to_string(),
-        });
-    }
-    Ok(DataSet {
-        name: set.name.to_owned(),
-        shape: set.shape,
-        classes: set.classes.len(),
-        images: images.values,
-        labels: labels.values,
-        values: None,
-    })
+    let (images, labels) = (file(images)?, file(labels)?);
+    idx_files::read(set.name, &images, &labels, set.shape, set.classes.len())
 }

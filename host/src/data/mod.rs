@@ -6,7 +6,9 @@
 mod augment;
 mod check;
 mod fashion;
+mod folders;
 mod idx;
+mod idx_files;
 mod mat;
 mod mnist;
 mod places;
@@ -24,9 +26,11 @@ pub mod writers;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-pub use augment::Augmenter;
+pub use augment::{Augmenter, Flip};
 pub use check::{FileCheck, FileState, check};
+pub use folders::{Color, FolderError, Folders};
 pub use idx::{Idx, IdxError};
+pub use idx_files::IdxFiles;
 pub use mat::MatError;
 pub use places::folder;
 pub(crate) use places::{has, holding};
@@ -96,6 +100,26 @@ pub const TEXT: SetInfo = SetInfo {
     fetch: "",
     files: &[],
     load: |_, _, _| Err(DataError::NoRecipe("text")),
+};
+
+/// Labelled images of any IDX files: a recipe's `[data.idx]` says which.
+pub const IDX: SetInfo = SetInfo {
+    name: "idx",
+    folder: "idx",
+    title: "labelled images, from IDX files",
+    source: "any IDX files of unsigned bytes",
+    load: |_, _, _| Err(DataError::NoRecipe("idx")),
+    ..TABLE
+};
+
+/// Images in a folder for each class: a recipe's `[data.folders]` says which.
+pub const FOLDERS: SetInfo = SetInfo {
+    name: "folders",
+    folder: "folders",
+    title: "images in a folder for each class",
+    source: "any PNG and JPEG files",
+    load: |_, _, _| Err(DataError::NoRecipe("folders")),
+    ..TABLE
 };
 
 /// The environment variable that says where data sets lie, as `--data` does.
@@ -216,6 +240,17 @@ pub enum DataError {
         "the recipe describes a network, and names no samples to train or test it on: give it another [data] set"
     )]
     Described,
+    /// Folders that hold no images of the classes.
+    #[error(transparent)]
+    Folders(Box<FolderError>),
+    /// A file that a recipe names is not where it should be.
+    #[error(
+        "no {path} (nor {path}.gz); say where the data sets lie with --data DIR or the environment variable MOTE_DATA"
+    )]
+    NoFile {
+        /// The file.
+        path: PathBuf,
+    },
     /// A set that is nothing without a recipe.
     #[error(
         "the set `{0}` wants a recipe that says which file it is: `[data.{0}]`, and --recipe FILE where a model is tested"
@@ -239,7 +274,10 @@ impl DataError {
     pub fn is_missing(&self) -> bool {
         let unread = |error: &csv::Error| matches!(error.kind(), csv::ErrorKind::Io(io) if io.kind() == ErrorKind::NotFound);
         match self {
-            Self::Missing { .. } | Self::NoWriters { .. } => true,
+            Self::Missing { .. } | Self::NoWriters { .. } | Self::NoFile { .. } => true,
+            Self::Folders(error) => {
+                matches!(&**error, FolderError::Read { source, .. } if source.kind() == ErrorKind::NotFound)
+            }
             Self::Table(error) => {
                 matches!(&**error, TableError::Read { source, .. } if unread(source))
             }
@@ -256,6 +294,12 @@ impl DataError {
 impl From<TextError> for DataError {
     fn from(error: TextError) -> Self {
         Self::Text(Box::new(error))
+    }
+}
+
+impl From<FolderError> for DataError {
+    fn from(error: FolderError) -> Self {
+        Self::Folders(Box::new(error))
     }
 }
 
@@ -278,7 +322,7 @@ pub fn set(name: &str) -> Result<&'static SetInfo, DataError> {
             wanted: SETS
                 .iter()
                 .map(|set| set.name)
-                .chain([SERIES.name, TABLE.name, TEXT.name, DESCRIBED.name])
+                .chain([SERIES, TABLE, TEXT, DESCRIBED, IDX, FOLDERS].map(|set| set.name))
                 .collect::<Vec<_>>()
                 .join(", "),
         })

@@ -33,7 +33,7 @@ pub(crate) fn holding(given: Option<&Path>, file: &Path) -> PathBuf {
     usual.find(holds).unwrap_or_else(|| folder(None))
 }
 
-/// Whether `file` lies in `base`, as it is or as a `.gz`.
+/// Whether `file`, which may be a folder, lies in `base`, as it is or as a `.gz`.
 pub(crate) fn has(base: &Path, file: &Path) -> bool {
     let path = base.join(file);
     let name = path
@@ -41,8 +41,8 @@ pub(crate) fn has(base: &Path, file: &Path) -> bool {
         .unwrap_or_default()
         .to_string_lossy()
         .into_owned();
-    path.parent()
-        .is_some_and(|folder| find(folder, &name).is_some())
+    let file = path.parent().and_then(|folder| find(folder, &name));
+    file.is_some() || path.is_dir()
 }
 
 impl SetInfo {

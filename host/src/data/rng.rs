@@ -35,6 +35,8 @@ impl Stream {
     pub const LETTERS: u64 = 11;
     /// Samples without meaning.
     pub const RANDOM_SAMPLES: u64 = 12;
+    /// Which digits a task has.
+    pub const TASK: u64 = 13;
 
     /// The stream of `purpose`, for instance of one sample (`index`) in one `epoch`.
     pub fn new(seed: u64, purpose: u64, epoch: u64, index: u64) -> Self {

@@ -8,8 +8,8 @@ use super::Size;
 use super::error::{Misfit, within};
 use crate::data::writers::{Group, Writers};
 use crate::data::{
-    self, DataError, DataSet, Part, Series, SeriesFile, SetInfo, Stream, Table, Text, Values,
-    Windows,
+    self, DataError, DataSet, Flip, Folders, IdxFiles, Part, Series, SeriesFile, SetInfo, Stream,
+    Table, Text, Values, Windows,
 };
 
 /// The section `[data]`.
@@ -39,6 +39,12 @@ pub struct Data {
     /// Which text, for the set `text`.
     #[serde(default)]
     pub text: Option<Text>,
+    /// Which files, for the set `idx`.
+    #[serde(default)]
+    pub idx: Option<IdxFiles>,
+    /// Which folders, for the set `folders`.
+    #[serde(default)]
+    pub folders: Option<Folders>,
 }
 
 /// The section `[data.augment]`.
@@ -51,6 +57,9 @@ pub struct Augment {
     /// Most degrees turned either way.
     #[serde(default)]
     pub rotate: f32,
+    /// Whether half of the images are mirrored.
+    #[serde(default)]
+    pub flip: Flip,
 }
 
 /// The section `[data.described]`.
@@ -98,6 +107,8 @@ impl Data {
             "table" => Ok(&data::TABLE),
             "text" => Ok(&data::TEXT),
             "described" => Ok(&data::DESCRIBED),
+            "idx" => Ok(&data::IDX),
+            "folders" => Ok(&data::FOLDERS),
             name => data::set(name),
         }
     }
@@ -120,20 +131,30 @@ impl Data {
                 described: Some(described),
                 ..
             } => described.sample.iter().map(|size| size.get()).collect(),
+            Self {
+                idx: Some(files), ..
+            } => files.shape.to_vec(),
+            Self {
+                folders: Some(folders),
+                ..
+            } => folders.shape().to_vec(),
             _ => set.shape.to_vec(),
         }
     }
 
     /// The names of the classes; none where numbers alone are wanted.
     pub(super) fn classes(&self, set: &SetInfo) -> Vec<String> {
-        match (&self.table, &self.text) {
-            (Some(table), _) => table.classes.clone(),
+        let images = self.idx.as_ref().map(|files| &files.classes);
+        let images = images.or(self.folders.as_ref().map(|folders| &folders.classes));
+        match (&self.table, &self.text, images) {
+            (Some(table), ..) => table.classes.clone(),
             _ if self.described.is_some() => {
                 let described = self.described.iter();
                 let classes = described.flat_map(|described| 0..described.classes.get());
                 classes.map(|class| class.to_string()).collect()
             }
-            (_, Some(text)) => text.letters().iter().map(char::to_string).collect(),
+            (_, Some(text), _) => text.letters().iter().map(char::to_string).collect(),
+            (.., Some(classes)) => classes.clone(),
             _ => set.classes.iter().map(|&name| name.to_owned()).collect(),
         }
     }
@@ -168,11 +189,14 @@ impl Data {
             let wanted = "false: only the writers of mnist are known";
             return Err(Misfit::field("exclude_writers", wanted, true));
         }
+        let numbers = self.idx.is_none() && self.folders.is_none();
         for (name, given) in [
             (data::SERIES.name, self.series.is_some()),
             (data::TABLE.name, self.table.is_some()),
             (data::TEXT.name, self.text.is_some()),
             (data::DESCRIBED.name, self.described.is_some()),
+            (data::IDX.name, self.idx.is_some()),
+            (data::FOLDERS.name, self.folders.is_some()),
         ] {
             match (self.set == name, given) {
                 (true, false) => {
@@ -183,7 +207,7 @@ impl Data {
                     let wanted = format!("set = \"{name}\" beside [data.{name}]");
                     return Err(Misfit::field("set", wanted, format!("`{}`", self.set)));
                 }
-                (true, true) if self.augment != Augment::default() => {
+                (true, true) if numbers && self.augment != Augment::default() => {
                     let wanted = "nothing: numbers stay as they are";
                     return Err(Misfit::field("augment", wanted, "some"));
                 }
@@ -197,6 +221,10 @@ impl Data {
         }
         self.described.as_ref().map_or(Ok(()), Described::check)?;
         self.text.as_ref().map_or(Ok(()), check_text)?;
+        self.idx.as_ref().map_or(Ok(()), super::images::idx)?;
+        self.folders
+            .as_ref()
+            .map_or(Ok(()), super::images::folders)?;
         self.table.as_ref().map_or(Ok(()), super::table::check)
     }
 
@@ -213,6 +241,13 @@ impl Data {
             Self {
                 text: Some(text), ..
             } => data::has(folder, &text.file),
+            Self {
+                idx: Some(files), ..
+            } => data::has(folder, Path::new(&files.images)),
+            Self {
+                folders: Some(folders),
+                ..
+            } => data::has(folder, &folders.folder),
             _ => set.lies_in(folder),
         }
     }
@@ -242,6 +277,14 @@ impl Data {
             let folder = data::holding(given, &table.file);
             let file = given.filter(|_| !folder.is_dir());
             return Ok(table.load(&folder, file, outputs, part)?);
+        }
+        if let Some(files) = &self.idx {
+            let folder = data::holding(given, Path::new(&files.images));
+            return files.load(&folder, part);
+        }
+        if let Some(folders) = &self.folders {
+            let folder = data::holding(given, &folders.folder);
+            return Ok(folders.load(&folder, part)?);
         }
         let Some(fields) = &self.series else {
             let samples = set.load(given, part)?;

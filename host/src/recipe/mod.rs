@@ -12,11 +12,13 @@ mod export;
 mod fields;
 mod graph;
 mod head;
+mod images;
 mod initialization;
 mod layer;
 mod needs;
 mod optimize;
 mod parameters;
+mod pseudo;
 mod schedule;
 mod shape;
 mod size;
@@ -49,6 +51,7 @@ pub use layer::LayerKind;
 pub use needs::{Needs, TooSmall};
 pub use optimize::{AdaDelta, AdaGrad, Adam, Loss, OptimizerKind, Penalty, RmsProp, Sgd};
 pub use parameters::{Parameter, Role};
+pub use pseudo::Pseudo;
 pub use schedule::{Cosine, InverseTime, OneCycle, Schedule, Step};
 pub use shape::shape;
 pub use size::{Batch, Pair, Size};
@@ -112,6 +115,8 @@ pub struct Train {
     pub keep: Option<Size>,
     /// The run, or the safetensors file, whose weights it begins with; from the workspace's folder.
     pub start: Option<PathBuf>,
+    /// Which labels are known, and how the others are told, where not all are.
+    pub pseudo: Option<Pseudo>,
 }
 
 #[derive(Deserialize)]
@@ -152,6 +157,7 @@ struct RawTrain {
     keep: Option<Size>,
     #[serde(default)]
     start: Option<PathBuf>,
+    pseudo: Option<Spanned<Pseudo>>,
 }
 
 impl Recipe {
@@ -390,6 +396,11 @@ fn read_train(
         let check = stop.check(set.validation);
         check.map_err(|fault| misfit(*start, fault))?;
     }
+    let pseudo = raw.pseudo.map(|all| (all.span().start, all.into_inner()));
+    if let Some((start, pseudo)) = &pseudo {
+        let check = pseudo.check(&heads, set.classes);
+        check.map_err(|fault| misfit(*start, fault))?;
+    }
     Ok(Train {
         heads,
         epochs: raw.epochs.get(),
@@ -402,6 +413,7 @@ fn read_train(
         stop: stop.map(|(_, stop)| stop),
         keep: raw.keep,
         start: raw.start,
+        pseudo: pseudo.map(|(_, pseudo)| pseudo),
     })
 }
 

@@ -1,4 +1,5 @@
 mod graphs;
+mod images;
 mod training;
 
 use super::*;

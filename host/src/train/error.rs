@@ -72,6 +72,18 @@ pub enum TrainError {
         /// Names and shapes in the file.
         found: String,
     },
+    /// Fewer samples of a class than labels that should be known.
+    #[error(
+        "wanted {wanted} samples of class {class} with known labels, found {found}: lower labels in [train.pseudo], or raise --limit"
+    )]
+    FewLabels {
+        /// The class.
+        class: usize,
+        /// How many there should be.
+        wanted: usize,
+        /// How many there are.
+        found: usize,
+    },
     /// Resuming with another recipe than the checkpoint's.
     #[error(
         "the recipe is not the one that {path} was trained with; train anew without --resume, \

@@ -11,6 +11,7 @@ mod error;
 mod evaluate;
 mod network;
 mod optimizer;
+mod pseudo;
 mod training;
 mod transfer;
 mod values;
@@ -26,12 +27,14 @@ pub use device::{DeviceChoice, physical_cores};
 pub use error::TrainError;
 use evaluate::Objective;
 pub use evaluate::{Measures, Score};
+use network::Network;
+pub use pseudo::Labelled;
 use training::Training;
 pub use transfer::{NotTaken, Transfer};
 use workers::Workers;
 
 use crate::checkpoint::{Progress, Running};
-use crate::data::Part;
+use crate::data::{DataSet, Part, Split};
 use crate::history::EpochRow;
 use crate::paths;
 use crate::recipe::Recipe;
@@ -100,6 +103,9 @@ pub trait Observer {
 
     /// After each epoch.
     fn epoch(&mut self, _row: &EpochRow) {}
+
+    /// Before each round that learns from pseudo-labels.
+    fn labelled(&mut self, _count: &Labelled) {}
 }
 
 /// Watches nothing.
@@ -118,6 +124,10 @@ pub struct Outcome {
     pub test: Option<Score>,
     /// Both, more closely.
     pub measures: BothMeasures,
+    /// How well it is read by what learnt from the known labels alone, where there are pseudo-labels.
+    pub alone: Option<Score>,
+    /// What each round with pseudo-labels learnt from.
+    pub labelled: Vec<Labelled>,
     /// Weights and biases.
     pub parameters: usize,
     /// What was taken from another training; nothing is when this one is resumed.
@@ -180,46 +190,130 @@ pub fn train(
     observer: &mut dyn Observer,
 ) -> Result<Outcome, TrainError> {
     let started = Instant::now();
-    let files = Files::of(&options.directory);
     let device = options.device.resolve()?;
     let threads = options.threads.unwrap_or_else(physical_cores).max(1);
     let workers = Workers::new(device, threads)?;
     let set = recipe.load_data(options.data.as_deref(), Part::Train)?;
-
-    let mut training = Training::begin(recipe, options, &files, &set, &workers, device)?;
-    let device_name = match (device, threads) {
-        (Device::Cpu, 1) => "cpu, 1 thread".to_owned(),
-        (Device::Cpu, threads) => format!("cpu, {threads} threads"),
-        _ => "cuda".to_owned(),
+    let task = Task {
+        recipe,
+        options,
+        workers: &workers,
+        device,
+        device_name: match (device, threads) {
+            (Device::Cpu, 1) => "cpu, 1 thread".to_owned(),
+            (Device::Cpu, threads) => format!("cpu, {threads} threads"),
+            _ => "cuda".to_owned(),
+        },
     };
-    observer.begin(&training.plan(device_name));
-    let finished = training.run(&files, observer)?.is_continue();
+    let (learnt, alone, labelled) = match &recipe.train.pseudo {
+        None => {
+            let split = |progress: &Progress| task.split(&set, progress);
+            let learnt = task.learn(options, &set, &split, observer)?;
+            (learnt, None, Vec::new())
+        }
+        Some(pseudo) => {
+            let rounds = pseudo::train(&task, pseudo, set, observer)?;
+            (rounds.learnt, rounds.alone, rounds.labelled)
+        }
+    };
 
-    let validation = if finished { training.validate()? } else { None };
-    let test = if finished && !options.without_test {
+    let (mut test, mut test_alone) = (None, None);
+    if learnt.finished && !options.without_test {
         let set = recipe.load_data(options.data.as_deref(), Part::Test)?;
         let all: Vec<usize> = (0..set.len()).collect();
         let objective = Objective::of(recipe);
-        let (score, answers) = workers.answer(&training.network, &set, &all, &objective)?;
-        Some((score, answers.measure(&set)))
-    } else {
-        None
-    };
+        let (score, answers) = workers.answer(&learnt.network, &set, &all, &objective)?;
+        test = Some((score, answers.measure(&set)));
+        let score = |network: &Network| workers.evaluate(network, &set, &all, &objective);
+        test_alone = alone.as_ref().map(score).transpose()?;
+    }
+    let validation = learnt.validation;
     Ok(Outcome {
-        progress: training.progress,
-        finished,
+        progress: learnt.progress,
+        finished: learnt.finished,
         validation: validation.as_ref().map(|both| both.0),
         test: test.as_ref().map(|both| both.0),
         measures: BothMeasures {
             validation: validation.map(|both| both.1),
             test: test.map(|both| both.1),
         },
+        alone: test_alone,
+        labelled,
         parameters: recipe.parameters(),
-        transfer: training.transfer,
-        history: training.history,
+        transfer: learnt.transfer,
+        history: learnt.history,
         seconds: started.elapsed().as_secs_f64(),
-        files,
+        files: Files::of(&options.directory),
     })
+}
+
+/// What is trained, and where.
+struct Task<'t> {
+    recipe: &'t Recipe,
+    options: &'t Options,
+    workers: &'t Workers,
+    device: Device,
+    device_name: String,
+}
+
+/// What a training came to.
+struct Learnt {
+    network: Network,
+    progress: Progress,
+    history: Vec<EpochRow>,
+    transfer: Option<Transfer>,
+    /// How well it reads the samples held out.
+    validation: Option<(Score, Measures)>,
+    /// Whether it came to its end.
+    finished: bool,
+}
+
+impl Task<'_> {
+    /// Trains from new weights, or goes on, as `options` say, which may be another round's.
+    fn learn(
+        &self,
+        options: &Options,
+        set: &DataSet,
+        split: &dyn Fn(&Progress) -> Result<Split, TrainError>,
+        observer: &mut dyn Observer,
+    ) -> Result<Learnt, TrainError> {
+        let files = Files::of(&options.directory);
+        let mut training = Training::begin(
+            self.recipe,
+            options,
+            &files,
+            set,
+            split,
+            self.workers,
+            self.device,
+        )?;
+        observer.begin(&training.plan(self.device_name.clone()));
+        let finished = training.run(&files, observer)?.is_continue();
+        let validation = match finished {
+            true => training.validate()?,
+            false => None,
+        };
+        Ok(Learnt {
+            validation,
+            network: training.network,
+            progress: training.progress,
+            history: training.history,
+            transfer: training.transfer,
+            finished,
+        })
+    }
+
+    /// The samples to learn from, and those held out.
+    fn split(&self, set: &DataSet, progress: &Progress) -> Result<Split, TrainError> {
+        let mut split = set.split(self.recipe.data.validation, progress.seed);
+        if let Some(limit) = progress.limit {
+            split.training.truncate(limit);
+        }
+        match split.training.is_empty() {
+            true => Err(TrainError::NoSamples),
+            false => Ok(split),
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@ mod transfer;
 
 use super::*;
 
+mod pseudo;
+
 const RECIPE: &str = r#"
 name = "tiny"
 [data]

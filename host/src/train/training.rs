@@ -39,12 +39,13 @@ pub(super) struct Training<'t> {
 }
 
 impl<'t> Training<'t> {
-    /// A new one, or the one that the checkpoint keeps.
+    /// A new one, or the one that the checkpoint keeps. `split` tells which samples of `set` are learnt from.
     pub(super) fn begin(
         recipe: &'t Recipe,
         options: &Options,
         files: &Files,
         set: &'t DataSet,
+        split: &dyn Fn(&Progress) -> Result<Split, TrainError>,
         workers: &'t Workers,
         device: Device,
     ) -> Result<Self, TrainError> {
@@ -91,13 +92,7 @@ impl<'t> Training<'t> {
                 ..Progress::new(recipe)
             };
         }
-        let mut split = set.split(recipe.data.validation, progress.seed);
-        if let Some(limit) = progress.limit {
-            split.training.truncate(limit);
-        }
-        if split.training.is_empty() {
-            return Err(TrainError::NoSamples);
-        }
+        let split = split(&progress)?;
         let class_weights = recipe.train.class_weights.as_ref().map(|weights| {
             let labels = split.training.iter().map(|&index| set.label(index));
             weights.of(set.classes, labels)
@@ -178,7 +173,8 @@ impl<'t> Training<'t> {
             ..
         } = self.progress;
         let augment = &self.recipe.data.augment;
-        let augmenter = Augmenter::new(self.set.shape, augment.shift, augment.rotate, seed);
+        let augmenter = Augmenter::new(self.set.shape, augment.shift, augment.rotate, seed)
+            .with_flip(augment.flip);
         let mut order = self.split.training.clone();
         Stream::new(seed, Stream::ORDER, epoch as u64, 0).shuffle(&mut order);
 

@@ -164,6 +164,41 @@ impl Workers {
         Ok((score, answers))
     }
 
+    /// The class that the first head gives each of the samples at `indices`, and how sure it is of it, from 0 to 1.
+    pub(super) fn classify(
+        &self,
+        network: &Network,
+        set: &DataSet,
+        indices: &[usize],
+    ) -> Result<Vec<(u8, f64)>, TrainError> {
+        let plain = Augmenter::new(set.shape, 0, 0.0, 0);
+        let read = |(network, indices): (Network, &[usize])| {
+            let _no_grad = tch::no_grad_guard();
+            let batch = Loader::new(set, self.device).load(indices, &plain, 0)?;
+            let outputs = network.forward(&batch.images, None)?;
+            let missing = || TrainError::NoParameter("a head".to_owned());
+            let logits = outputs.heads.first().ok_or_else(missing)?;
+            let (sureness, class) = logits.f_softmax(-1, None)?.f_max_dim(-1, false)?;
+            let mut classes = vec![0i64; indices.len()];
+            let mut sure = vec![0f32; indices.len()];
+            class
+                .f_to(Device::Cpu)?
+                .f_copy_data(&mut classes, indices.len())?;
+            sureness
+                .f_to(Device::Cpu)?
+                .f_copy_data(&mut sure, indices.len())?;
+            // A set has at most 256 classes.
+            let told = classes.iter().map(|&class| class as u8);
+            Ok(told.zip(sure.into_iter().map(f64::from)).collect())
+        };
+        let shards = self.shards(network, indices, EVALUATE);
+        let told: Vec<Vec<(u8, f64)>> = self.pool.install(|| {
+            let all = shards.into_par_iter().map(read);
+            all.collect::<Result<_, TrainError>>()
+        })?;
+        Ok(told.concat())
+    }
+
     /// The shards, each with the network to read it; a GPU reads all learnt samples at once.
     fn shards<'i>(
         &self,

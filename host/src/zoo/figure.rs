@@ -10,6 +10,8 @@ pub enum Rule {
     Near,
     /// The deck's, or more.
     AtLeast,
+    /// The deck's, or less.
+    AtMost,
     /// Anything: the deck gives no figure.
     Stated,
 }
@@ -59,6 +61,16 @@ impl Figure {
         Self::near(name, deck, ours, 0.0)
     }
 
+    /// A figure that ours meets or beats: as little, or less.
+    #[cfg(feature = "zoo")]
+    pub(super) fn at_most(name: impl Into<String>, deck: f64, ours: f64) -> Self {
+        let rule = Rule::AtMost;
+        Self {
+            rule,
+            ..Self::exact(name, deck, ours)
+        }
+    }
+
     /// A figure that ours meets or beats: as many, or more.
     pub(super) fn at_least(name: impl Into<String>, deck: f64, ours: f64) -> Self {
         let rule = Rule::AtLeast;
@@ -87,6 +99,7 @@ impl Figure {
                 (self.deck - self.ours).abs() <= self.within + slack
             }
             Rule::AtLeast => self.ours >= self.deck - slack,
+            Rule::AtMost => self.ours <= self.deck + slack,
             Rule::Stated => self.ours.is_finite(),
         }
     }

@@ -4,6 +4,8 @@
 //! training data nor libtorch; those that are trained have a recipe in `models/zoo`, are exported, and are measured by nn-core.
 
 mod backprop;
+#[cfg(feature = "zoo")]
+mod brazing;
 mod convolution;
 mod curves;
 mod derivatives;
@@ -12,8 +14,11 @@ mod figure;
 mod lab;
 mod neurons;
 mod outcome;
+mod pseudo_labels;
 mod sequences;
 mod tables;
+#[cfg(feature = "zoo")]
+mod temperature;
 #[cfg(test)]
 mod tests;
 mod trained;
@@ -55,6 +60,10 @@ pub enum ZooError {
     /// Numbers that do not fit its network.
     #[error(transparent)]
     Sample(#[from] SampleError),
+    /// Its samples cannot be analysed.
+    #[cfg(feature = "zoo")]
+    #[error(transparent)]
+    Analysis(#[from] crate::analysis::AnalysisError),
     /// Its recipe cannot be read.
     #[error(transparent)]
     Recipe(Box<RecipeError>),
@@ -231,6 +240,20 @@ pub const SYSTEMS: &[System] = &[
         title: "concrete",
         run: tables::concrete,
     },
+    #[cfg(feature = "zoo")]
+    System {
+        name: "temperature-bias",
+        group: "tables",
+        title: "temperature bias, beside a tree",
+        run: temperature::temperature_bias,
+    },
+    #[cfg(feature = "zoo")]
+    System {
+        name: "brazing",
+        group: "tables",
+        title: "brazing stress, and its least",
+        run: brazing::brazing,
+    },
     System {
         name: "keras-examples",
         group: "tables",
@@ -326,6 +349,12 @@ pub const SYSTEMS: &[System] = &[
         group: "digits",
         title: "Fashion-MNIST MLP",
         run: digits::fashion,
+    },
+    System {
+        name: "pseudo-labels",
+        group: "digits",
+        title: "pseudo-labels, 100 labels",
+        run: pseudo_labels::pseudo_labels,
     },
     System {
         name: "vgg-16",

@@ -143,6 +143,13 @@ impl Builder {
         (builder, model.outputs().as_slice().to_vec())
     }
 
+    /// Ends the graph with the node of that name, and gives its output; `None` where there is none, and nothing is ended.
+    pub fn end_at(&mut self, name: &str) -> Option<TensorId> {
+        let last = self.nodes.iter().position(|node| node.name == name)?;
+        self.nodes.truncate(last + 1);
+        self.nodes.last().map(|node| node.output)
+    }
+
     /// The tensor of an id that this builder gave.
     pub fn tensor(&self, id: TensorId) -> Tensor {
         self.tensors[usize::from(id)]
