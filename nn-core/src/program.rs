@@ -20,6 +20,7 @@ use crate::session::RunError;
 
 pub use crate::engine::{BackStep, HeadStep, Learnt, Pick, Slot, Step};
 pub use crate::memory::Span;
+pub use crate::train::{Chain, Link};
 pub use source::{Source, StepSource};
 pub use training::{BackStepSource, Entry, TrainProgram, TrainSource};
 

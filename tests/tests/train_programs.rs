@@ -2,15 +2,16 @@
 //! every optimizer, and every model.
 
 use firmware::conformance::{Draw, RUNS, STEPS};
-use host::export::AlignedBytes;
+use host::export::{AlignedBytes, Builder};
 use host::paths;
 use nn_core::model::Model;
-use nn_core::ops::{AllOps, OpSet};
+use nn_core::ops::{Activation, AllOps, Op, OpSet};
 use nn_core::program::{
-    BackStep, BackStepSource, Entry, HeadStep, Learnt, Pick, Program, ProgramError, Slot, Step,
-    TrainProgram, TrainSource,
+    BackStep, BackStepSource, Chain, Entry, HeadStep, Learnt, Link, Pick, Program, ProgramError,
+    Slot, Step, TrainProgram, TrainSource,
 };
-use nn_core::train::{MAX_HEADS, Target, Trainer};
+use nn_core::tensor::{DType, Quant};
+use nn_core::train::{Loss, MAX_HEADS, Target, TrainSpec, Trainable, Trainer};
 use tests::conformance::cases;
 
 /// A program's tables, as an image's constants have them.
@@ -21,6 +22,9 @@ struct Tables {
     picks: Vec<Pick>,
     heads: Vec<HeadStep>,
     learnt: Vec<Learnt>,
+    /// The layers of a chain, and what its loss counts.
+    links: Vec<Link>,
+    weight: Option<f32>,
 }
 
 impl Tables {
@@ -30,6 +34,8 @@ impl Tables {
             .forward()
             .each_step(|step| steps.push(Step::planned::<K>(&step)));
         source.each_back_step(|step| back_steps.push(BackStep::planned::<K>(&step)));
+        let mut links = Vec::new();
+        let weight = source.each_link(|link| links.push(link));
         Some(Self {
             steps: steps.into_iter().collect::<Option<_>>()?,
             back_steps: back_steps.into_iter().collect::<Option<_>>()?,
@@ -37,6 +43,8 @@ impl Tables {
             picks: read(source.picks(), Pick::planned)?,
             heads: read(source.heads(), HeadStep::planned)?,
             learnt: read(source.learnt(), Learnt::planned)?,
+            links: read(&links, Link::planned)?,
+            weight,
         })
     }
 
@@ -61,6 +69,7 @@ impl Tables {
             weights: source.weights(),
             copies: source.copies(),
             accumulates: source.accumulates(),
+            chain: self.weight.map(|weight| Chain::new(&self.links, weight)),
         }
     }
 }
@@ -164,6 +173,100 @@ fn refused<'a>(
 ) -> ProgramError {
     let trainer = Trainer::planned(model, program, arena);
     trainer.map(|_| ()).unwrap_err()
+}
+
+/// Dense layers with these activations, the first `frozen` of which do not learn, and a softmax.
+fn layers(draw: &mut Draw, activations: &[Activation], frozen: usize) -> AlignedBytes {
+    let mut builder = Builder::new("layers");
+    let mut values = |count: usize| -> Vec<f32> {
+        let mut bytes = vec![0; 4 * count];
+        draw.fill(DType::F32, &mut bytes);
+        let (words, _) = bytes.as_chunks::<4>();
+        words.iter().map(|word| f32::from_le_bytes(*word)).collect()
+    };
+    let mut sizes = vec![5];
+    let mut x = builder.input(&[5], DType::F32, Quant::None).unwrap();
+    for (index, &activation) in activations.iter().enumerate() {
+        let inputs = *sizes.last().unwrap();
+        let outputs = 1 + (7 * index + 3 * activations.len() + frozen) % 19;
+        let (weight, bias) = (values(inputs * outputs), values(outputs));
+        x = builder
+            .dense(&format!("dense_{index}"), x, &weight, &bias, activation)
+            .unwrap();
+        sizes.push(outputs);
+    }
+    let output = builder.same("softmax", Op::Softmax(None), x).unwrap();
+    let learning = u8::try_from(activations.len() - frozen).unwrap();
+    let spec = TrainSpec::sgd(Trainable::Last(learning), Loss::CrossEntropy, 0.25);
+    builder.finish(&[output], Some(spec)).unwrap()
+}
+
+/// Learns as the engine does, at rates that are fine, absurd and 0, and from inputs that are no numbers; a step that is
+/// refused leaves the same weights.
+#[test]
+fn a_chain_learns_as_its_layers_do() {
+    let kinds = [
+        Activation::None,
+        Activation::Relu,
+        Activation::Tanh,
+        Activation::Sigmoid,
+        Activation::LeakyRelu(0.25),
+        Activation::Relu6,
+    ];
+    let (mut draw, mut refused, mut taken) = (Draw::new(), 0, 0);
+    for round in 0..60 {
+        let count = 1 + round % 4;
+        let activations: Vec<_> = (0..count)
+            .map(|_| kinds[draw.below(kinds.len() as u32) as usize])
+            .collect();
+        let blob = layers(&mut draw, &activations, round % count);
+        let model = Model::load(&blob).unwrap();
+        let mut arena = AlignedBytes::zeroed(model.arena_train());
+        let planning = Trainer::new(model, arena.as_mut_slice()).unwrap();
+        let source = TrainSource::new(&planning);
+        let tables = Tables::of::<AllOps>(&source).unwrap();
+        assert_eq!(tables.links.len(), count - round % count);
+        let program = tables.program(&source, model.header().crc);
+        let mut own = AlignedBytes::zeroed(program.forward.arena);
+        let mut chain = Trainer::planned(model, &program, own.as_mut_slice()).unwrap();
+        let mut arena = AlignedBytes::zeroed(model.arena_train());
+        let mut trainer = Trainer::new(model, arena.as_mut_slice()).unwrap();
+        let classes = model.output(0).unwrap().elements() as u32;
+        for step in 0..60 {
+            let rate = [0.25, 0.25, 0.0, 2.0, 1e30][draw.below(5) as usize];
+            let rate = if step < 20 { 0.25 } else { rate };
+            let mut input = [0.0f32; 5];
+            draw.fill(DType::F32, bytemuck::cast_slice_mut(&mut input));
+            if step > 40 {
+                input[1] *= [1.0, 1e6, 1e30, f32::NAN][draw.below(4) as usize];
+            }
+            // One past the last is refused.
+            let class = draw.below(classes + u32::from(step > 50)) as u16;
+            let values: Vec<f32> = (0..classes).map(|_| 1.0 / classes as f32).collect();
+            let target = match step % 7 {
+                5 => Target::Values(&values),
+                _ => Target::Class(class),
+            };
+            let outcomes = [&mut trainer, &mut chain].map(|trainer| {
+                trainer.set_learning_rate(rate).unwrap();
+                let place = trainer.input_mut(0).unwrap();
+                place.copy_from_slice(bytemuck::cast_slice(&input));
+                let report = trainer.step(target);
+                let bits = report.map(|report| (report.loss.to_bits(), report.prediction));
+                (bits, trainer.weights().to_vec())
+            });
+            assert_eq!(outcomes[0], outcomes[1], "{activations:?}, step {step}");
+            match outcomes[0].0 {
+                Ok(_) => taken += 1,
+                Err(_) => refused += 1,
+            }
+            assert!(chain.weights_are_finite());
+        }
+    }
+    assert!(
+        refused > 200 && taken > 1000,
+        "{refused} refused, {taken} taken"
+    );
 }
 
 nn_core::op_set!(NoTraining: DENSE | FLATTEN | SOFTMAX, i8, f32);

@@ -15,7 +15,7 @@ pub struct HeadStep {
     /// Where the gradient at the output goes.
     pub(crate) delta: Span,
     class_weights: Span,
-    weight: f32,
+    pub(crate) weight: f32,
     loss: Loss,
     ending: Ending,
     activation: Activation,
@@ -71,6 +71,13 @@ impl HeadStep {
             dtype: tensor.dtype,
             classes: if tensor.shape.rank() > 1 { last? } else { 0 },
         })
+    }
+
+    /// Whether it is cross-entropy over one softmax in f32, without class weights.
+    pub(crate) fn is_plain_softmax(&self) -> bool {
+        let is_plain = self.classes == 0 && self.class_weights.is_empty();
+        let is_softmax = self.ending == Ending::Softmax && self.loss == Loss::CrossEntropy;
+        is_plain && is_softmax && self.dtype == DType::F32
     }
 
     fn criterion<'w>(&self, class_weights: &'w [f32]) -> Criterion<'w> {

@@ -156,6 +156,13 @@ impl Learning {
         self.rules.int8.rate = pace.rate;
     }
 
+    /// The rate of f32 weights, where they learn by plain descent.
+    #[inline]
+    pub(crate) fn plain_rate(&self) -> Option<f32> {
+        let rule = &self.rules.f32;
+        rule.is_plain().then_some(rule.learning_rate())
+    }
+
     /// By what int8 weights learn.
     #[inline]
     pub(crate) fn int8(&mut self) -> &mut Descent {

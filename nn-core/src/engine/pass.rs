@@ -41,6 +41,16 @@ impl<'a> Passes<'a> {
         Some(())
     }
 
+    /// The steps below the first that learns.
+    pub(crate) fn below(&self) -> Self {
+        let first = self.steps.len().saturating_sub(self.back_steps.len());
+        Self {
+            steps: self.steps.get(..first).unwrap_or(&[]),
+            back_steps: &[],
+            ..*self
+        }
+    }
+
     /// Runs backward from the last step to the first that learns; none, too, where the guard stops it.
     #[inline]
     pub(crate) fn backward(

@@ -9,7 +9,7 @@ use crate::memory::{
 };
 use crate::model::{MAX_NODE_INPUTS, Model};
 use crate::ops::{AllOps, OpSet};
-use crate::train::Channels;
+use crate::train::{Chain, Channels};
 
 /// Why a session or a trainer cannot be set up.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -222,6 +222,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) outputs: [Span; MAX_NODE_INPUTS],
     pub(crate) heads: &'a [HeadStep],
     pub(crate) learnt: &'a [Learnt],
+    /// All that learns, where it was planned as a chain.
+    pub(crate) chain: Option<&'a Chain<'a>>,
 }
 
 /// The tables at the front of an arena, and the memory behind them.
@@ -427,5 +429,6 @@ pub(crate) fn lay_out<'a, K: OpSet>(
         outputs,
         heads,
         learnt,
+        chain: None,
     })
 }

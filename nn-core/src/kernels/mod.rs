@@ -27,6 +27,7 @@ pub mod packed;
 mod portable;
 mod products;
 mod requant;
+mod rows;
 mod scaled;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
@@ -47,8 +48,10 @@ pub use products::Products;
 pub(crate) use products::sum_products_by;
 pub(crate) use products::{
     add_products, add_products_f32, subtract_products_f32, sum_products, sum_products_f32,
+    sum_vector_f32,
 };
 pub use requant::Requant;
+pub(crate) use rows::{descend_bias_f32, descend_rows, descend_rows_f32, vector_matrix_f32};
 pub use scaled::ScaledRows;
 pub(crate) use scaled::{add_scaled_rows, add_scaled_rows_f32, add_scaled_rows_i8};
 pub(crate) use sums::LEFT_SHIFT;

@@ -106,7 +106,7 @@ pub(crate) fn accumulate_row<S: Scalar>(x: S, row: &[S], sums: &mut [S::Acc; BLO
 
 /// y = x · weight + bias; `weight` is `[x.len(), y.len()]`. Inputs of 0 are passed over.
 pub(crate) fn vector_matrix<S: Scalar>(x: &[S], weight: &[S], bias: &[S], y: &mut [S]) {
-    S::sum_products(&Products::of_vector(x, weight, y.len()), bias, y);
+    S::vector_matrix(x, weight, bias, y);
 }
 
 /// Σ a\[i\] · b\[i\], in order.

@@ -197,9 +197,29 @@ pub(crate) fn add_products_f32(products: &Products<'_, f32>, sums: &mut [f32]) {
     }
 }
 
+/// What blocks of eight leave is a block, too.
 #[cfg_attr(mote_vfp, inline(never))]
 fn rest_f32(products: &Products<'_, f32>, sums: &mut [f32], at: usize) {
-    add_products(&products.from(at), sums.get_mut(at..).unwrap_or(&mut []));
+    match sums.get_mut(at..).unwrap_or(&mut []) {
+        sums if cfg!(not(mote_vfp)) => add_products(&products.from(at), sums),
+        sums => last_f32(products, at, sums),
+    }
+}
+
+/// Up to seven outputs.
+#[inline(always)]
+fn last_f32(products: &Products<'_, f32>, at: usize, sums: &mut [f32]) {
+    macro_rules! last {
+        ($($len:literal)*) => {
+            match sums.len() {
+                $($len => if let Some(sums) = sums.first_chunk_mut::<$len>() {
+                    block(products, at, sums);
+                },)*
+                _ => {}
+            }
+        };
+    }
+    last!(1 2 3 4 5 6 7);
 }
 
 /// [`sum_products`] of f32: sums grow in their place.
@@ -209,15 +229,33 @@ pub(crate) fn sum_products_f32(products: &Products<'_, f32>, bias: &[f32], out: 
     let at = super::vfp::sum_products(products, bias, out);
     #[cfg(not(mote_vfp))]
     let at = 0;
-    if at >= products.columns {
-        return;
-    }
-    for (products, out) in products.pixels(out) {
-        for (index, out) in out.iter_mut().enumerate().skip(at) {
-            *out = bias.get(index).copied().unwrap_or(0.0);
+    if at < products.columns {
+        for (products, out) in products.pixels(out) {
+            sum_rest_f32(&products, bias, out, at);
         }
-        rest_f32(&products, out, at);
     }
+}
+
+/// [`sum_products_f32`] of a vector and a matrix.
+#[inline(never)]
+pub(crate) fn sum_vector_f32(x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
+    let products = Products::of_vector(x, weight, out.len());
+    #[cfg(mote_vfp)]
+    let at = super::vfp::sum_vector(&products, bias, out);
+    #[cfg(not(mote_vfp))]
+    let at = 0;
+    if at < out.len() {
+        sum_rest_f32(&products, bias, out, at);
+    }
+}
+
+/// The outputs of a pixel from `at` on.
+#[inline(always)]
+fn sum_rest_f32(products: &Products<'_, f32>, bias: &[f32], out: &mut [f32], at: usize) {
+    for (index, out) in out.iter_mut().enumerate().skip(at) {
+        *out = bias.get(index).copied().unwrap_or(0.0);
+    }
+    rest_f32(products, out, at);
 }
 
 /// w\[i\] −= x · delta\[i\], each rounded.

@@ -263,18 +263,7 @@ pub(crate) fn backward<S: Scalar>(
         }
         Weights::Learning(weight) => {
             if let Some((weight, rate, rounder)) = weight.plainly() {
-                // In a local, as the compiler cannot tell that no weight is its state.
-                let mut local = *rounder;
-                for (x, row) in x.iter_mut().zip(weight.chunks_exact_mut(outputs)) {
-                    let gradient = below.map(|_| S::narrow(kernels::dot(row, delta)));
-                    if *x != S::ZERO {
-                        S::descend_row(row, rate, *x, delta, &mut local);
-                    }
-                    if let (Some(below), Some(gradient)) = (below, gradient) {
-                        *x = below.derivative(gradient, *x);
-                    }
-                }
-                *rounder = local;
+                S::descend_rows(x, below, weight, delta, rate, rounder);
                 return;
             }
             for (index, x) in x.iter_mut().enumerate() {

@@ -2,14 +2,14 @@
 
 use core::fmt;
 
-use crate::engine::{Parts, Passes};
-use crate::memory::Memory;
+use crate::engine::{BackFrame, Frame, Parts, Passes, Sizes};
+use crate::memory::{Memory, Span};
 use crate::model::Model;
-use crate::ops::{Check, OpSet, backward_code};
+use crate::ops::{Check, Op, OpSet, backward_code};
 use crate::program::{BackStep, HeadStep, Learnt, Pick, Program, ProgramError, Slot, Source};
 use crate::stored::{Reader, Writer};
 use crate::tensor::DType;
-use crate::train::Trainer;
+use crate::train::{Chain, Link, Trainer};
 
 /// A planned model that learns.
 #[derive(Debug, Clone, Copy)]
@@ -32,12 +32,14 @@ pub struct TrainProgram<'p> {
     pub copies: usize,
     /// Whether gradients are summed first.
     pub accumulates: bool,
+    /// All that learns, where it is a chain of dense layers.
+    pub chain: Option<Chain<'p>>,
 }
 
 impl<'p> TrainProgram<'p> {
     /// The parts of `arena`, whose state is that of a beginning.
     pub(crate) fn parts(
-        &self,
+        &'p self,
         model: &Model,
         arena: &'p mut [u8],
     ) -> Result<Parts<'p>, ProgramError> {
@@ -69,6 +71,7 @@ impl<'p> TrainProgram<'p> {
             outputs: self.forward.outputs,
             heads: self.heads,
             learnt: self.learnt,
+            chain: self.chain.as_ref(),
         })
     }
 }
@@ -140,7 +143,7 @@ macro_rules! entries {
     )*};
 }
 
-entries! { Slot Pick HeadStep Learnt }
+entries! { Slot Pick HeadStep Learnt Link }
 
 /// The source text of a trainer's [`TrainProgram`], as [`Source`] is that of a session's.
 #[derive(Debug, Clone, Copy)]
@@ -208,6 +211,69 @@ impl<'s, 'a> TrainSource<'s, 'a> {
         self.trainer.tables().1
     }
 
+    /// Calls `each` with the layers of [`TrainProgram::chain`], from the lowest, and gives what its loss counts; `None` where
+    /// what learns is no chain.
+    pub fn each_link(&self, mut each: impl FnMut(Link)) -> Option<f32> {
+        let (trainer, weights) = (self.trainer, self.weights());
+        let [head] = self.heads() else { return None };
+        let passes = trainer.passes();
+        if self.copies() > 0 || self.accumulates() || !passes.picks.is_empty() {
+            return None;
+        }
+        let places = |span: Span| {
+            let range = span.range();
+            let at = range.start.checked_sub(weights)?;
+            Some([at, range.len()].map(|bytes| (bytes / size_of::<f32>()) as u32))
+        };
+        let first = passes.steps.len().checked_sub(passes.back_steps.len())?;
+        let nodes = trainer.model().nodes();
+        let (mut learnt, mut before) = (0, None);
+        for (index, back) in passes.back_steps.iter().enumerate() {
+            let frame = Frame::new(passes.steps.get(first + index)?, passes.operands)?;
+            let back = BackFrame::new(back, passes.slots, passes.picks)?;
+            let (x, y, slot) = (frame.x(), frame.y(), back.slot(0));
+            let in_place = slot.below.is_none() || (slot.at == x && !slot.copy);
+            let follows = before.is_none_or(|before| before == x);
+            let is_f32 = back.back.dtype == DType::F32 && slot.dtype == DType::F32;
+            if !(in_place && follows && is_f32 && back.delta() == y && slot.into.is_empty()) {
+                return None;
+            }
+            let last = index + 1 == passes.back_steps.len();
+            match (nodes.nth(first + index)?.op, frame.step.sizes) {
+                (Op::Softmax(None), Sizes::Rows(1)) if last => {
+                    let ends = head.is_plain_softmax() && head.output == y && head.delta == y;
+                    let learns_all = learnt == weights && x == y && back.saved().is_empty();
+                    return (ends && learns_all).then_some(head.weight);
+                }
+                (
+                    Op::Dense(_),
+                    Sizes::Dense {
+                        activation,
+                        rows: 1,
+                    },
+                ) if !last => {
+                    for parameter in 0..2 {
+                        let span = frame.parameter(parameter);
+                        let is_next = !span.is_flash() && span.range().start == learnt;
+                        if !(is_next && back.back.learns(parameter) && !span.is_empty()) {
+                            return None;
+                        }
+                        learnt = span.range().end;
+                    }
+                    each(Link {
+                        x: places(x)?,
+                        y: places(y)?,
+                        activation,
+                        below: slot.below,
+                    });
+                    before = Some(y);
+                }
+                _ => return None,
+            }
+        }
+        None
+    }
+
     /// [`TrainProgram::weights`].
     pub fn weights(&self) -> usize {
         self.trainer.weights().len()
@@ -253,20 +319,29 @@ impl fmt::Display for TrainSource<'_, '_> {
         let accumulates = self.accumulates();
         write!(
             f,
-            "weights: {weights},\ncopies: {copies},\naccumulates: {accumulates},\n}}"
-        )
+            "weights: {weights},\ncopies: {copies},\naccumulates: {accumulates},\nchain: "
+        )?;
+        let Some(weight) = self.each_link(|_| {}) else {
+            return write!(f, "None,\n}}");
+        };
+        writeln!(f, "Some(nn_core::program::Chain::new(&[")?;
+        let mut done = Ok(());
+        self.each_link(|link| done = done.and_then(|()| entry(f, &link)));
+        done?;
+        write!(f, "], f32::from_bits({:#x}))),\n}}", weight.to_bits())
     }
+}
+
+fn entry<E: Entry>(f: &mut fmt::Formatter<'_>, entry: &E) -> fmt::Result {
+    let (name, stored) = (E::NAME, entry.stored());
+    let stored = stored.bytes();
+    writeln!(f, "    nn_core::program_entry!({name}, {stored:?}),")
 }
 
 fn table<E: Entry>(f: &mut fmt::Formatter<'_>, name: &str, entries: &[E]) -> fmt::Result {
     writeln!(f, "{name}: &[")?;
-    for entry in entries {
-        let (name, stored) = (E::NAME, entry.stored());
-        writeln!(
-            f,
-            "    nn_core::program_entry!({name}, {:?}),",
-            stored.bytes()
-        )?;
+    for each in entries {
+        entry(f, each)?;
     }
     writeln!(f, "],")
 }

@@ -8,6 +8,7 @@ mod functions;
 mod functions;
 
 use crate::kernels::{self, Products, ScaledRows};
+use crate::ops::Activation;
 
 use super::{Rounder, Scalar};
 
@@ -93,20 +94,40 @@ impl Scalar for f32 {
         kernels::sum_products_f32(products, bias, out);
     }
 
+    #[inline]
+    fn vector_matrix(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+        kernels::vector_matrix_f32(x, weight, bias, y);
+    }
+
     #[inline(always)]
     fn add_scaled_rows(rows: &ScaledRows, to: &mut [f32], from: &[f32], factor: f32) {
         kernels::add_scaled_rows_f32(rows, to, from, factor);
     }
 
+    #[inline]
+    fn descend_rows(
+        x: &mut [f32],
+        below: Option<Activation>,
+        weight: &mut [f32],
+        delta: &[f32],
+        rate: f32,
+        _: &mut Rounder,
+    ) {
+        kernels::descend_rows_f32(x, below, weight, delta, rate);
+    }
+
     #[inline(never)]
     fn relu(values: &mut [f32]) {
         const INFINITY: u32 = f32::INFINITY.to_bits();
-        for value in values {
-            // 1 to infinity: above 0, and a number. Without the FPU it takes half the instructions.
+        // 1 to infinity: above 0, and a number. Without the FPU it takes half the instructions.
+        let hold = |value: &mut f32| {
             if value.to_bits().wrapping_sub(1) >= INFINITY {
                 *value = 0.0;
             }
-        }
+        };
+        let (fours, rest) = values.as_chunks_mut::<4>();
+        fours.iter_mut().flatten().for_each(hold);
+        rest.iter_mut().for_each(hold);
     }
 
     #[inline(always)]

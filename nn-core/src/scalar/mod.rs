@@ -5,6 +5,7 @@
 //! (no fused multiply-add, no reassociation), fixed point uses integers.
 
 use crate::kernels::{self, Products, ScaledRows};
+use crate::ops::Activation;
 
 mod bounds;
 mod fixed_point;
@@ -81,9 +82,27 @@ pub trait Scalar: bytemuck::Pod + PartialOrd + core::fmt::Debug {
         kernels::sum_products(products, bias, out);
     }
 
+    /// y = x · weight + bias; `weight` is `[x.len(), y.len()]`. Inputs of 0 are passed over.
+    fn vector_matrix(x: &[Self], weight: &[Self], bias: &[Self], y: &mut [Self]) {
+        Self::sum_products(&Products::of_vector(x, weight, y.len()), bias, y);
+    }
+
     /// to\[i\] += from\[i\] · factor, each as by [`mul_acc`](Self::mul_acc), over rows of numbers.
     fn add_scaled_rows(rows: &ScaledRows, to: &mut [Self::Acc], from: &[Self], factor: Self) {
         kernels::add_scaled_rows(rows, to, from, factor);
+    }
+
+    /// Of each x and its row of weights: the gradient Σ row\[i\] · delta\[i\] times the derivative of `below`, which made x,
+    /// takes its place, where there is a `below`, and the row learns from x · delta by plain descent before.
+    fn descend_rows(
+        x: &mut [Self],
+        below: Option<Activation>,
+        weight: &mut [Self],
+        delta: &[Self],
+        rate: Self::Rate,
+        rounder: &mut Rounder,
+    ) {
+        kernels::descend_rows(x, below, weight, delta, rate, rounder);
     }
 
     /// max(x, 0) of each; 0 of what is not a number.

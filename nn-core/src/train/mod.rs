@@ -4,6 +4,7 @@
 //! tensors (unless gradients are summed over several samples). A layer's delta overwrites its activation. See
 //! `docs/memory.md` for the sums.
 
+mod chain;
 mod channels;
 mod error;
 mod guard;
@@ -22,6 +23,8 @@ mod tests;
 mod trainer;
 mod update;
 
+pub(crate) use chain::Outcome;
+pub use chain::{Chain, Link};
 pub use channels::{ChannelMask, mask_words, select_top, update_norms};
 pub use error::{SpecError, TrainError};
 pub(crate) use guard::{Guard, is_large};

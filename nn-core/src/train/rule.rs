@@ -179,6 +179,15 @@ impl<S: Scalar> Rule<S> {
         )
     }
 
+    /// Whether a weight without state learns by w ← w − rate · g and nothing else.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    pub(crate) fn learning_rate(&self) -> S::Rate {
+        self.learning_rate
+    }
+
     /// How it rounds, and where its random numbers stand: the next rule goes on from there.
     pub(crate) fn rounder(&self) -> Rounder {
         self.rounder

@@ -13,7 +13,8 @@ use crate::scalar::hash;
 use crate::session::RunError;
 use crate::tensor::DType;
 use crate::train::{
-    Clip, Guard, Method, Optimizer, Pace, Rates, Schedule, Sgd, Target, TrainError, is_large,
+    Chain, Clip, Guard, Method, Optimizer, Outcome, Pace, Rates, Schedule, Sgd, Target, TrainError,
+    is_large,
 };
 
 /// What a training step tells.
@@ -38,6 +39,7 @@ pub struct Trainer<'a> {
     f32_inputs: u8,
     heads: &'a [HeadStep],
     learnt: &'a [Learnt],
+    chain: Option<&'a Chain<'a>>,
     weights_len: usize,
     copies: u8,
     optimizer: Optimizer,
@@ -114,6 +116,7 @@ impl<'a> Trainer<'a> {
             f32_inputs: f32_inputs(&model),
             heads: parts.heads,
             learnt: parts.learnt,
+            chain: parts.chain,
             weights_len,
             // Checked by the planner to be few.
             copies: copies as u8,
@@ -272,6 +275,16 @@ impl<'a> Trainer<'a> {
     /// [`step`](Self::step).
     #[inline(never)]
     pub fn step_heads(&mut self, targets: &[Target]) -> Result<StepReport, TrainError> {
+        match (self.chain, targets) {
+            (Some(chain), &[Target::Class(class)]) if chain.tells(class) => {
+                self.step_chain(chain, class, targets)
+            }
+            _ => self.step_nodes(targets),
+        }
+    }
+
+    #[inline(never)]
+    fn step_nodes(&mut self, targets: &[Target]) -> Result<StepReport, TrainError> {
         let (wanted, found) = (self.heads.len(), targets.len());
         if wanted != found {
             return Err(TrainError::Targets { wanted, found });
@@ -284,12 +297,63 @@ impl<'a> Trainer<'a> {
         self.look_at_inputs();
         self.forward(Some(seed)).ok_or(TrainError::Memory)?;
         let report = self.form_losses(targets)?;
+        self.learn_nodes(targets, seed)?;
+        Ok(report)
+    }
+
+    /// From the losses on: gradients, backward, update.
+    #[inline(never)]
+    fn learn_nodes(&mut self, targets: &[Target], seed: u32) -> Result<(), TrainError> {
         self.form_gradients(targets).ok_or(TrainError::Memory)?;
         if self.backward(seed).is_none() {
             return Err(self.stopped());
         }
-        self.finish()?;
-        Ok(report)
+        self.finish()
+    }
+
+    /// As [`step_nodes`](Self::step_nodes) through the chain; node by node from where descent is not plain, or the guard has
+    /// to look at each layer.
+    fn step_chain(
+        &mut self,
+        chain: &Chain,
+        class: u16,
+        targets: &[Target],
+    ) -> Result<StepReport, TrainError> {
+        self.form_rates();
+        self.look_at_inputs();
+        if self.has_nodes_below() {
+            self.forward_below().ok_or(TrainError::Memory)?;
+        }
+        let outcome = chain.forward(self.memory, self.weights_len, class);
+        let Outcome {
+            loss,
+            prediction,
+            is_finite,
+        } = outcome.ok_or(TrainError::Memory)?;
+        if !is_finite {
+            return Err(self.diverged());
+        }
+        self.learning.guard.set(self.learning_rate, loss);
+        match self.learning.plain_rate() {
+            Some(rate) if !self.learning.guard.has_looked() => {
+                let learnt = chain.backward(self.memory, self.weights_len, class, rate);
+                learnt.ok_or(TrainError::Memory)?;
+                self.finish()?;
+            }
+            _ => self.learn_nodes(targets, hash(self.seed, self.samples))?,
+        }
+        Ok(StepReport { loss, prediction })
+    }
+
+    /// Whether nodes below the first that learns run first.
+    fn has_nodes_below(&self) -> bool {
+        self.passes.steps.len() > self.passes.back_steps.len()
+    }
+
+    #[inline(never)]
+    fn forward_below(&mut self) -> Option<()> {
+        let seed = hash(self.seed, self.samples);
+        self.forward_through(self.passes.below(), Some(seed))
     }
 
     /// Counts the sample, and steps from what is summed where it is the last.
@@ -312,11 +376,17 @@ impl<'a> Trainer<'a> {
 
     #[inline(never)]
     fn look_at_inputs(&mut self) {
-        let mut inputs = self.inputs.iter().enumerate();
-        let are_large = inputs.any(|(index, span)| {
-            let bytes = self.memory.get(span.range()).unwrap_or(&[]);
-            self.f32_inputs >> index & 1 == 1 && numbers(bytes).is_some_and(is_large)
-        });
+        let (mut are_large, mut f32_inputs) = (false, self.f32_inputs);
+        for span in &self.inputs {
+            if f32_inputs == 0 {
+                break;
+            }
+            if f32_inputs & 1 == 1 {
+                let bytes = self.memory.get(span.range()).unwrap_or(&[]);
+                are_large |= numbers(bytes).is_some_and(is_large);
+            }
+            f32_inputs >>= 1;
+        }
         self.learning.guard = Guard::of_input(are_large);
     }
 
@@ -412,11 +482,15 @@ impl<'a> Trainer<'a> {
         self.stale |= self.schedule != Schedule::CONSTANT || self.optimizer.keeps_f32();
     }
 
-    #[inline(never)]
+    #[inline]
     fn form_rates(&mut self) {
-        if !self.stale {
-            return;
+        if self.stale {
+            self.form_stale_rates();
         }
+    }
+
+    #[inline(never)]
+    fn form_stale_rates(&mut self) {
         self.stale = false;
         let pace = Pace {
             rate: self.schedule.rate(self.learning_rate, self.steps),
@@ -428,11 +502,15 @@ impl<'a> Trainer<'a> {
 
     #[inline(never)]
     fn forward(&mut self, seed: Option<u32>) -> Option<()> {
+        self.forward_through(self.passes, seed)
+    }
+
+    fn forward_through(&mut self, passes: Passes, seed: Option<u32>) -> Option<()> {
         let mut memory = Memory {
             flash: self.model.weights(),
             ram: &mut *self.memory,
         };
-        self.passes.forward(&mut memory, seed, |_, _, _| {})
+        passes.forward(&mut memory, seed, |_, _, _| {})
     }
 
     /// The output of the last run as f32; `None` where it is of another type.
