@@ -11,7 +11,7 @@ use nn_core::program::{
     Slot, Step, TrainProgram, TrainSource,
 };
 use nn_core::tensor::{DType, Quant};
-use nn_core::train::{Loss, MAX_HEADS, Target, TrainSpec, Trainable, Trainer};
+use nn_core::train::{Loss, MAX_HEADS, Sgd, Target, TrainSpec, Trainable, Trainer};
 use tests::conformance::cases;
 
 /// A program's tables, as an image's constants have them.
@@ -201,7 +201,7 @@ fn layers(draw: &mut Draw, activations: &[Activation], frozen: usize) -> Aligned
     builder.finish(&[output], Some(spec)).unwrap()
 }
 
-/// Learns as the engine does, at rates that are fine, absurd and 0, and from inputs that are no numbers; a step that is
+/// Learns as the engine does, at rates that are fine, absurd and 0, with a decay or without, and from inputs that are no numbers; a step that is
 /// refused leaves the same weights.
 #[test]
 fn a_chain_learns_as_its_layers_do() {
@@ -248,7 +248,12 @@ fn a_chain_learns_as_its_layers_do() {
                 _ => Target::Class(class),
             };
             let outcomes = [&mut trainer, &mut chain].map(|trainer| {
-                trainer.set_learning_rate(rate).unwrap();
+                let sgd = Sgd {
+                    learning_rate: rate,
+                    momentum: 0.0,
+                    weight_decay: if step % 11 == 3 { 0.01 } else { 0.0 },
+                };
+                trainer.set_sgd(sgd).unwrap();
                 let place = trainer.input_mut(0).unwrap();
                 place.copy_from_slice(bytemuck::cast_slice(&input));
                 let report = trainer.step(target);

@@ -18,9 +18,10 @@ const LIMIT: f32 = 1048576.0;
 /// The guard of one step in f32. Fixed point and int8 saturate, and need none.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Guard {
-    /// The learning rate; 0 where nothing need be looked at.
     rate: f32,
     large_input: bool,
+    /// Whether the layers are to be looked at.
+    looks: bool,
     stopped: bool,
 }
 
@@ -31,6 +32,7 @@ impl Guard {
         Self {
             rate: 0.0,
             large_input,
+            looks: false,
             stopped: false,
         }
     }
@@ -38,15 +40,15 @@ impl Guard {
     /// With the rate and the loss of the step.
     #[inline]
     pub(crate) fn set(&mut self, rate: f32, loss: f32) {
-        if rate > RATE || loss > LOSS || self.large_input {
-            self.rate = rate;
-        }
+        // At a rate of 0, too: 0 times an input that is no number is none.
+        self.looks = rate > RATE || loss > LOSS || self.large_input;
+        self.rate = rate;
     }
 
     /// Whether the layers of the step were looked at.
     #[inline]
     pub(crate) fn has_looked(&self) -> bool {
-        self.rate > 0.0
+        self.looks
     }
 
     /// Whether a layer was not allowed to learn.
