@@ -283,7 +283,8 @@ impl<'a> Trainer<'a> {
         }
     }
 
-    #[inline(never)]
+    // In the frame of its caller, as what follows: the stack below is deep.
+    #[inline(always)]
     fn step_nodes(&mut self, targets: &[Target]) -> Result<StepReport, TrainError> {
         let (wanted, found) = (self.heads.len(), targets.len());
         if wanted != found {
@@ -302,7 +303,7 @@ impl<'a> Trainer<'a> {
     }
 
     /// From the losses on: gradients, backward, update.
-    #[inline(never)]
+    #[inline(always)]
     fn learn_nodes(&mut self, targets: &[Target], seed: u32) -> Result<(), TrainError> {
         self.form_gradients(targets).ok_or(TrainError::Memory)?;
         if self.backward(seed).is_none() {
@@ -313,6 +314,7 @@ impl<'a> Trainer<'a> {
 
     /// As [`step_nodes`](Self::step_nodes) through the chain; node by node from where descent is not plain, or the guard has
     /// to look at each layer.
+    #[inline(never)]
     fn step_chain(
         &mut self,
         chain: &Chain,
