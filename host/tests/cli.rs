@@ -217,7 +217,9 @@ fn tune_gives_accuracy_before_and_after_and_the_weights_digest() {
 
 #[test]
 fn what_cannot_be_done_is_refused_with_words() {
-    refused(&["inspect", "Cargo.toml"], "not a .mote model");
+    refused(&["inspect", "LICENSE-MIT"], "not a .mote model");
+    // What ends in .toml is read as a recipe.
+    refused(&["inspect", "Cargo.toml"], "unknown field `profile`");
     refused(&["inspect", "models/none.mote"], "mote export");
     let unknown = [
         "plan",

@@ -7,7 +7,7 @@ use super::error::{Misfit, Source, within};
 use super::fields::Bare;
 use super::{RecipeError, tagged};
 
-/// The field `init` of `[train]` or of a layer: what weights begin as; then biases begin as 0.
+/// The field `init` of `[train]` or of a layer: what weights begin as; then biases begin as 0, but of `pytorch`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Initialization {
     /// By chance, around a mean.
@@ -18,6 +18,9 @@ pub enum Initialization {
     Glorot(Distribution),
     /// With the variance 2 / inputs (He et al. 2015).
     He(Distribution),
+    /// As PyTorch's dense layers and convolutions: weights and biases evenly within ±1 / √inputs. Recurrent layers and
+    /// embeddings are as ever.
+    PyTorch,
     /// All 0.
     Zeros,
 }
@@ -77,7 +80,7 @@ fn minus_small() -> f64 {
 }
 
 impl Initialization {
-    const TYPES: &'static str = "normal, uniform, glorot, he, zeros";
+    const TYPES: &'static str = "normal, uniform, glorot, he, pytorch, zeros";
 
     /// Of `init = "he"`, or of `init = { type = "he", … }`, which begins at `start`.
     pub(super) fn parse(
@@ -106,6 +109,7 @@ impl Initialization {
                 .try_into()
                 .map(|s: Scaled| Self::Glorot(s.distribution)),
             "he" => fields.try_into().map(|s: Scaled| Self::He(s.distribution)),
+            "pytorch" => fields.try_into().map(|Bare {}| Self::PyTorch),
             "zeros" => fields.try_into().map(|Bare {}| Self::Zeros),
             _ => return None,
         })
@@ -125,7 +129,7 @@ impl Initialization {
                 let wanted = format!("a number from low, {}, to 1e9", uniform.low);
                 within("high", uniform.high, uniform.low..=LARGEST, &wanted)
             }
-            Self::Glorot(_) | Self::He(_) | Self::Zeros => Ok(()),
+            Self::Glorot(_) | Self::He(_) | Self::PyTorch | Self::Zeros => Ok(()),
         }
     }
 }

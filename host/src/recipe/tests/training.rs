@@ -32,7 +32,7 @@ fn weights_begin_as_the_network_or_the_layer_says() {
     for (init, words) in [
         (
             "\"hee\"",
-            &["[train]: init: type", "glorot, he, zeros", "`hee`"][..],
+            &["[train]: init: type", "glorot, he, pytorch, zeros", "`hee`"][..],
         ),
         ("7", &["init: type", "found 7"]),
         ("{ mean = 1 }", &["init: type", "found none"]),

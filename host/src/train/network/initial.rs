@@ -11,10 +11,20 @@ use crate::recipe::{Distribution, Initialization, Parameter, ResolvedLayer, Role
 ///
 /// Sources: He et al. 2015, equation 10; Glorot and Bengio 2010, equation 16.
 pub(super) fn tensors(layer: &ResolvedLayer, rectifier: bool, stream: &mut Stream) -> Vec<Values> {
+    let fan_in = layer.tensors().iter().find_map(|tensor| match tensor.role {
+        Role::Weight { fan_in, .. } => Some(fan_in),
+        _ => None,
+    });
+    let root = |fan_in: usize| 1.0 / (fan_in as f32).sqrt();
     let tensors = layer.tensors().into_iter();
     let first = tensors.map(|tensor| {
         let count: usize = tensor.shape.iter().product();
         let values = match layer.init {
+            Some(Initialization::PyTorch) => match (tensor.role, fan_in) {
+                (Role::Weight { .. }, Some(fan_in)) => even(root(fan_in), count, stream),
+                (_, Some(fan_in)) if tensor.name == "bias" => even(root(fan_in), count, stream),
+                (role, _) => usual(role, rectifier, count, stream),
+            },
             Some(init) if tensor.is_drawn() => drawn(init, &tensor, stream),
             Some(_) if matches!(tensor.role, Role::Uniform(_)) => vec![0.0; count],
             _ => usual(tensor.role, rectifier, count, stream),
@@ -64,7 +74,8 @@ fn drawn(init: Initialization, tensor: &Parameter, stream: &mut Stream) -> Vec<f
             let [low, high] = [fields.low, fields.high].map(|bound| bound as f32);
             (0..count).map(|_| stream.uniform(low, high)).collect()
         }
-        Initialization::Zeros => vec![0.0; count],
+        // What it draws has been drawn above.
+        Initialization::PyTorch | Initialization::Zeros => vec![0.0; count],
     }
 }
 
