@@ -1,4 +1,4 @@
-//! What other systems than networks do with tables of numbers: a decision tree, clusters, principal components, and the
+//! What other systems than networks do with tables of numbers: a decision tree, a line, clusters, principal components, and the
 //! search of a function's least value.
 //!
 //! Thin covers over libraries, so that the rest of this program sees slices of numbers and errors of its own. Samples are
@@ -6,6 +6,7 @@
 
 mod cluster;
 mod components;
+mod line;
 mod search;
 mod tree;
 
@@ -13,6 +14,7 @@ use ndarray::Array2;
 
 pub use cluster::{KMeans, MeanShift, bandwidth};
 pub use components::{Components, Standard};
+pub use line::LeastSquares;
 pub use search::{Found, minimize};
 pub use tree::{Limits, RegressionTree};
 

@@ -44,16 +44,35 @@ pub(super) fn iris_three_layers(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> 
     Ok(figures)
 }
 
+/// Beside the plane of least squares of the same rows, which no neuron can beat there.
 pub(super) fn advertising(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
     let net = lab.train(recipe!("advertising"))?;
     let fit = net.fit("Sales")?;
-    let sales = net.predict(&[vec![300.0, 0.0, 0.0]])?;
+    let budgets = [vec![300.0, 0.0, 0.0]];
+    let sales = net.predict(&budgets)?;
     let sales = sales.iter().flatten().next().copied().unwrap_or(f64::NAN);
-    Ok(vec![
+    let mut figures = vec![
         Figure::stated("sales for 300, 0, 0", sales),
         Figure::stated("R², test", fit.r2),
         Figure::stated("RMSE, test", fit.rmse),
-    ])
+    ];
+    #[cfg(feature = "zoo")]
+    {
+        use crate::analysis::LeastSquares;
+        use crate::fit::Fit;
+
+        let [(rows, truth), (test, told)] = [net.table(Part::Train)?, net.table(Part::Test)?];
+        let plane = LeastSquares::fit(&rows, &truth)?;
+        let best = plane
+            .predict(&budgets)?
+            .first()
+            .copied()
+            .unwrap_or(f64::NAN);
+        figures.push(Figure::stated("least squares' sales for 300, 0, 0", best));
+        let best = Fit::plain(&told, &plane.predict(&test)?);
+        figures.push(Figure::stated("least squares' R², test", best.r2));
+    }
+    Ok(figures)
 }
 
 pub(super) fn power_plant(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {

@@ -408,6 +408,24 @@ impl Trained {
         Ok(numbers.collect())
     }
 
+    /// The rows of a table and the first number that each wants, in the units of their columns.
+    #[cfg(feature = "zoo")]
+    pub(super) fn table(&self, part: Part) -> Result<(Vec<Vec<f64>>, Vec<f64>), ZooError> {
+        let set = self.samples(part)?;
+        let values = set.values.as_ref();
+        let values = values.filter(|values| !values.columns.is_empty());
+        let missing = || ZooError::Measure("only a table has rows".to_owned());
+        let values = values.ok_or_else(missing)?;
+        let row = |row: &[f32]| -> Vec<f64> {
+            let numbers = values.features.iter().zip(row);
+            numbers.map(|(column, &x)| column.number(x)).collect()
+        };
+        let rows = values.inputs.chunks_exact(values.features.len().max(1));
+        let wanted = values.targets.iter().step_by(values.columns.len());
+        let wanted = wanted.map(|&y| values.columns[0].number(y));
+        Ok((rows.map(row).collect(), wanted.collect()))
+    }
+
     /// Writes what the network gives for the test samples beside what is true, as CSV.
     pub(super) fn write_predictions(&self) -> Result<PathBuf, ZooError> {
         let failed = |error: csv::Error| ZooError::Measure(error.to_string());
