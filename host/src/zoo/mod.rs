@@ -11,6 +11,7 @@ mod curves;
 mod derivatives;
 mod digits;
 mod figure;
+mod images;
 mod lab;
 mod neurons;
 mod outcome;
@@ -355,6 +356,12 @@ pub const SYSTEMS: &[System] = &[
         group: "digits",
         title: "pseudo-labels, 100 labels",
         run: pseudo_labels::pseudo_labels,
+    },
+    System {
+        name: "cats-and-dogs",
+        group: "pictures",
+        title: "cats and dogs CNN",
+        run: images::cats_and_dogs,
     },
     System {
         name: "vgg-16",

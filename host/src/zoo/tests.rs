@@ -37,7 +37,7 @@ fn systems_are_chosen_by_name_or_group() {
     assert_eq!(names(&[]).unwrap().len(), SYSTEMS.len());
     let error = names(&["xandor"]).unwrap_err();
     assert!(error.starts_with(
-        "no system or group is called `xandor`; wanted one of by-hand, tables, curves, sequences, digits, described, neuron"
+        "no system or group is called `xandor`; wanted one of by-hand, tables, curves, sequences, digits, pictures, described, neuron"
     ));
 }
 
