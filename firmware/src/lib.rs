@@ -8,7 +8,6 @@
 compile_error!("an image wants one board: pass `--features board-NAME`, see firmware/boards.rs");
 
 pub mod archive;
-pub mod conformance;
 pub mod engine;
 mod log;
 pub mod server;

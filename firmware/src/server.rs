@@ -156,7 +156,13 @@ where
 
     fn answer(&mut self, seq: u8, request: &Request) -> Result<Response<'_>, ErrorCode> {
         Ok(match request {
-            Request::Hello => {
+            Request::Hello { protocol } => {
+                if *protocol != PROTOCOL {
+                    return Err(ErrorCode::Protocol {
+                        wanted: PROTOCOL,
+                        found: *protocol,
+                    });
+                }
                 self.last_step = None;
                 Response::Hello(self.hello())
             }

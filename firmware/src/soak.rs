@@ -3,13 +3,12 @@
 //! Runs on a device and on a workstation, of which each must give the same numbers.
 
 use nn_core::{
+    conformance::{Draw, Fault},
     digest::Fnv1a,
     model::Model,
     ops::OpSet,
     train::{MAX_HEADS, Sgd, Target, TrainError, Trainer},
 };
-
-use crate::conformance::{Draw, Fault};
 
 /// Steps of a lesson on a device.
 pub const STEPS: u32 = 704;

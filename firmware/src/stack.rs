@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use cortex_m::register::msp;
 use nn_core::link::StackUse;
 
-use crate::conformance::Meter;
+use nn_core::conformance::Meter;
 
 const PAINT: u32 = 0x5AFE_57AC;
 /// What [`paint`] leaves alone below the stack pointer, for itself. Bytes.

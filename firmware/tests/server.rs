@@ -9,8 +9,8 @@ use embedded_io::{ErrorType, Read, Write};
 use firmware::server::{Card, ModelCard, Server};
 use nn_core::{
     link::{
-        Bytes, Decoder, ErrorCode, Input, LabelBytes, Request, Response, StackUse, decode_response,
-        encode,
+        Bytes, Decoder, ErrorCode, Input, LabelBytes, PROTOCOL, Request, Response, StackUse,
+        decode_response, encode,
     },
     memory::Aligned,
     model::Model,
@@ -342,7 +342,7 @@ fn a_model_that_does_not_learn_runs() {
         input: Input::Plain(Bytes(&input)),
     };
     let to = [
-        wire(1, &Request::Hello),
+        wire(1, &Request::Hello { protocol: PROTOCOL }),
         wire(2, &infer),
         wire(3, &Request::Digest),
         wire(4, &Request::Stack),

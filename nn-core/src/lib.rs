@@ -13,6 +13,7 @@
 //! | [`session`] | running a model |
 //! | [`program`] | running a model that was planned when its image was built |
 //! | [`train`] | letting it learn |
+//! | [`conformance`] | random inputs and targets, by which two machines show that they agree |
 //! | `link` | frames between host and device (feature `link`) |
 #![no_std]
 #![deny(unsafe_code)]
@@ -25,6 +26,7 @@ compile_error!(
     "blobs are little-endian and are read in place: nn-core needs a little-endian target"
 );
 
+pub mod conformance;
 pub mod crc;
 pub mod digest;
 mod engine;

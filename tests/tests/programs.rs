@@ -1,8 +1,8 @@
 //! A program, planned ahead, gives what a session gives: every operator in every number format, and every model.
 
-use firmware::conformance::{Draw, RUNS};
 use host::export::AlignedBytes;
 use host::paths;
+use nn_core::conformance::{Draw, RUNS};
 use nn_core::model::Model;
 use nn_core::ops::{AllOps, OpSet};
 use nn_core::program::{Program, ProgramError, Runner, Source, Step};

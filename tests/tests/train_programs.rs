@@ -1,9 +1,9 @@
 //! A training that is planned ahead learns as one that is planned in its arena: every operator in every number format,
 //! every optimizer, and every model.
 
-use firmware::conformance::{Draw, RUNS, STEPS};
 use host::export::{AlignedBytes, Builder};
 use host::paths;
+use nn_core::conformance::{Draw, RUNS, STEPS};
 use nn_core::model::Model;
 use nn_core::ops::{Activation, AllOps, Op, OpSet};
 use nn_core::program::{

@@ -14,10 +14,10 @@ use cortex_m_rt::entry;
 use firmware::{
     boards,
     clock::{Clock, Instant},
-    conformance::{Draw, Meter},
     stack::Gauge,
 };
 use layers::{LAYERS, Layer, Room};
+use nn_core::conformance::{Draw, Meter};
 use nn_core::digest::Fnv1a;
 use nn_core::tensor::DType;
 

@@ -6,10 +6,9 @@ use cortex_m_rt::entry;
 use firmware::{
     archive, boards,
     cases::{ARENA, CASES, Kernels, ROOM},
-    conformance::check,
     stack::Gauge,
 };
-use nn_core::memory::Arena;
+use nn_core::{conformance::check, memory::Arena};
 
 #[entry]
 fn main() -> ! {

@@ -9,13 +9,13 @@ use cortex_m_rt::entry;
 use firmware::{
     boards,
     clock::{Clock, Instant},
-    conformance::{Draw, Meter},
     engine::Engine as _,
     marks::{mote_mark_end, mote_mark_layer, mote_mark_start},
     model::{self, ARENA},
     stack::Gauge,
 };
 use nn_core::{
+    conformance::{Draw, Meter},
     memory::Arena,
     train::{MAX_HEADS, StepReport, Target, TrainError, Trainer},
 };

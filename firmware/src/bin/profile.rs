@@ -8,12 +8,14 @@ use cortex_m_rt::entry;
 use firmware::{
     boards,
     clock::{Clock, Instant},
-    conformance::{Draw, Meter},
     marks::{mote_mark_end, mote_mark_layer, mote_mark_start},
     model::{self, ARENA, Engine, INPUTS},
     stack::Gauge,
 };
-use nn_core::memory::Arena;
+use nn_core::{
+    conformance::{Draw, Meter},
+    memory::Arena,
+};
 
 /// Runs that are counted: the clock's ticks are longer than an instruction, and the mean is finer.
 const RUNS: u32 = 16;

@@ -83,6 +83,14 @@ pub enum DeviceError {
         /// The device's.
         found: u16,
     },
+    /// It speaks a version of the protocol that knows no numbers yet.
+    #[error("{place} speaks an older version of the link than {wanted}: `mote flash` it anew")]
+    OldProtocol {
+        /// Which device.
+        place: String,
+        /// This host's version.
+        wanted: u16,
+    },
     /// The device has another model in flash.
     #[error(
         "{place} holds the model {name} with CRC-32 {found:08x}, wanted {wanted:08x}: `mote flash` \

@@ -85,11 +85,21 @@ impl<P: Port> Linked<P> {
         // Ends whatever the device has half received.
         linked.send(&[0])?;
         let place = linked.port.name();
-        let (info, frame_max) =
-            linked.ask(&Request::Hello, GREETING, |response| match response {
-                Response::Hello(hello) => Some(introduction(&hello, &place)),
-                _ => None,
-            })??;
+        let hello = Request::Hello { protocol: PROTOCOL };
+        let greeted = linked.ask(&hello, GREETING, |response| match response {
+            Response::Hello(hello) => Some(introduction(&hello, &place)),
+            _ => None,
+        });
+        let (info, frame_max) = match greeted {
+            // A greeting of before version 3 was shorter.
+            Err(DeviceError::Refused(ErrorCode::UnknownRequest)) => {
+                return Err(DeviceError::OldProtocol {
+                    place,
+                    wanted: PROTOCOL,
+                });
+            }
+            greeted => greeted??,
+        };
         let (wanted, found) = (model.header().crc, info.model_crc32);
         if wanted != found {
             let name = info.model;

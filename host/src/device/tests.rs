@@ -99,7 +99,7 @@ fn hello(blob: &Blob, change: impl FnOnce(&mut Hello<'_>) + 'static) -> Answer {
     let crc = blob.model().header().crc;
     let mut change = Some(change);
     Box::new(move |seq, request| {
-        assert_eq!(request, Request::Hello);
+        assert_eq!(request, Request::Hello { protocol: PROTOCOL });
         let mut hello = Hello {
             protocol: PROTOCOL,
             board: "bench",
@@ -145,6 +145,11 @@ fn another_model_protocol_or_arithmetic_is_refused() {
     let error = greeting(|hello| hello.protocol = 9).to_string();
     let wanted = format!("speaks version 9 of the link, wanted {PROTOCOL}");
     assert!(error.contains(&wanted), "{error}");
+    let blob = blob();
+    let unknown: Answer = Box::new(|seq, _| wire(seq, &Response::Error(ErrorCode::UnknownRequest)));
+    let greeted = Linked::greet(Scripted::new(vec![unknown]), &blob.model());
+    let error = greeted.err().expect("it must be refused").to_string();
+    assert!(error.contains("an older version of the link"), "{error}");
     let error = greeting(|hello| hello.math = "tables").to_string();
     let wanted = format!("has the functions \"tables\" of f32, this mote \"{MATH}\"");
     assert!(error.contains(&wanted), "{error}");

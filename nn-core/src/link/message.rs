@@ -39,7 +39,11 @@ pub enum LabelBytes<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Request<'a> {
     /// Who are you? → [`Response::Hello`]. Begins a session: the device forgets the last `seq`.
-    Hello,
+    Hello {
+        /// The host's [`PROTOCOL`](super::PROTOCOL): a device of another one refuses, by [`ErrorCode::Protocol`]; one
+        /// of before version 3 by [`ErrorCode::UnknownRequest`].
+        protocol: u16,
+    },
     /// Run the model → [`Response::Output`].
     Infer {
         /// The model's input 0.
@@ -308,6 +312,17 @@ pub enum ErrorCode {
     StoreFailed,
     /// The model learns in int8: by plain stochastic gradient descent.
     PlainOnly,
+    /// Host and device speak different versions of this protocol.
+    Protocol {
+        /// The device's.
+        wanted: u16,
+        /// The host's.
+        found: u16,
+    },
+    /// An agent without a model.
+    NoModel,
+    /// An agent whose weights were written, and are not signed yet.
+    Uncommitted,
 }
 
 impl core::fmt::Display for ErrorCode {
@@ -364,6 +379,20 @@ impl core::fmt::Display for ErrorCode {
             ErrorCode::PlainOnly => f.write_str(
                 "the model learns in int8: without momentum and weight decay",
             ),
+            ErrorCode::Protocol { wanted, found } if wanted > found => write!(
+                f,
+                "the device speaks version {wanted} of the protocol, this program {found}: take a newer mote"
+            ),
+            ErrorCode::Protocol { wanted, found } => write!(
+                f,
+                "the device speaks version {wanted} of the protocol, this program {found}: build its image anew"
+            ),
+            ErrorCode::NoModel => f.write_str(
+                "the device has no model yet: `mote device load MODEL --on PLACE`",
+            ),
+            ErrorCode::Uncommitted => f.write_str(
+                "weights were written that are not signed yet: commit them, or reset",
+            ),
         }
     }
 }
@@ -402,7 +431,10 @@ pub fn decode_inference_request(message: &[u8]) -> Result<Request<'_>, Undecodab
     // Postcard writes the number of a variant, then its fields.
     let (kind, fields) = message.split_first().ok_or(Undecodable)?;
     let request = match kind {
-        0 => Request::Hello,
+        0 => {
+            let protocol = decode(fields)?;
+            return Ok(Request::Hello { protocol });
+        }
         1 => {
             let (form, rest) = fields.split_first().ok_or(Undecodable)?;
             let bytes = decode(rest).map(Bytes)?;
@@ -430,7 +462,7 @@ pub fn decode_response(message: &[u8]) -> Result<Response<'_>, Undecodable> {
     decode(message)
 }
 
-fn decode<'m, M: de::Deserialize<'m>>(message: &'m [u8]) -> Result<M, Undecodable> {
+pub(super) fn decode<'m, M: de::Deserialize<'m>>(message: &'m [u8]) -> Result<M, Undecodable> {
     match postcard::take_from_bytes(message) {
         Ok((message, [])) => Ok(message),
         _ => Err(Undecodable),

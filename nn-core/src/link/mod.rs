@@ -35,10 +35,12 @@
 //! assert_eq!(decode_request(frame.message).unwrap(), Request::Digest);
 //! ```
 
+pub mod agent;
 mod decoder;
 mod encoder;
 mod input;
 mod message;
+pub mod package;
 #[cfg(test)]
 mod tests;
 
@@ -54,7 +56,7 @@ pub use message::{
 ///
 /// It changes whenever an older peer could misread a message; a host refuses a device of another
 /// version and says which image to build.
-pub const PROTOCOL: u16 = 2;
+pub const PROTOCOL: u16 = 3;
 
 /// Bytes of a decoded frame that are not payload, at most: `seq`, the longest message head
 /// ([`Request::Train`]: two variants and two lengths, or [`Request::WriteWeights`]), CRC-32.

@@ -98,7 +98,7 @@ const GOLDEN_INFER_CRC: u32 = 0xD7B9_5AB8;
 
 fn requests(payload: &[u8]) -> Vec<Request<'_>> {
     vec![
-        Request::Hello,
+        Request::Hello { protocol: 3 },
         Request::Infer {
             input: Input::Plain(Bytes(payload)),
         },
@@ -238,12 +238,12 @@ fn a_frame_beyond_the_buffer_is_refused_and_the_next_taken() {
     let long = Request::Infer {
         input: Input::Plain(Bytes(&payload)),
     };
-    let stream = [wire(1, &long), wire(2, &Request::Hello)].concat();
+    let stream = [wire(1, &long), wire(2, &Request::Hello { protocol: 3 })].concat();
     let mut buffer = [0; 50];
     let all = frames(&stream, 9, &mut buffer);
     assert_eq!(
         all,
-        [Err(FrameError::TooLong { max: 50 }), Ok((2, vec![0]))]
+        [Err(FrameError::TooLong { max: 50 }), Ok((2, vec![0, 3]))]
     );
     // Exactly full is not too long: seq, two variants, length, 100 bytes, CRC-32.
     let mut buffer = [0; 108];
@@ -299,4 +299,56 @@ fn responses_come_back() {
     }
     assert_eq!(decode_response(&[99]), Err(Undecodable));
     assert_eq!(decode_response(&[5, 0]), Err(Undecodable), "left over");
+}
+
+#[test]
+fn an_agents_messages_come_back_as_they_were() {
+    use agent::*;
+    let manifest = package::Manifest::default().encode();
+    let input = Input::Plain(Bytes(&[1, 0, 2]));
+    let requests = [
+        AgentRequest::Info,
+        AgentRequest::Slot { slot: 1 },
+        AgentRequest::Begin {
+            manifest: Bytes(&manifest),
+        },
+        AgentRequest::Chunk {
+            offset: 1 << 20,
+            bytes: Bytes(&[0, 9, 0]),
+        },
+        AgentRequest::Abort,
+        AgentRequest::Activate,
+        AgentRequest::Rollback,
+        AgentRequest::Restore,
+        AgentRequest::Profile { first: 300 },
+        AgentRequest::Eval {
+            input,
+            target: LabelBytes::Class(3),
+        },
+        AgentRequest::Status,
+        AgentRequest::Commit {
+            counter: 4,
+            signature: Bytes(&[7; package::HASH_LEN]),
+        },
+        AgentRequest::Restart,
+    ];
+    for request in requests {
+        let mut buffer = [0; 512];
+        let wire = wire(9, &Tagged(&request));
+        let all = frames(&wire, 64, &mut buffer);
+        let [Ok((9, message))] = all.as_slice() else {
+            panic!("{all:?}");
+        };
+        assert!(is_agents(message));
+        assert_eq!(decode_agent_request(message), Ok(request));
+        assert_eq!(decode_request(message), Err(Undecodable));
+        assert_eq!(decode_inference_request(message), Err(Undecodable));
+    }
+    let refused = AgentResponse::Refused(AgentError::Blob {
+        reason: LoadReason::Kernel,
+    });
+    let mut room = [0; 8];
+    let message = postcard::to_slice(&Tagged(&refused), &mut room).unwrap();
+    assert_eq!(decode_agent_response(message), Ok(refused));
+    assert_eq!(decode_response(message), Err(Undecodable));
 }

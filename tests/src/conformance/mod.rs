@@ -1,14 +1,14 @@
 //! The cases in which devices are held to the host: every operator in every number format that it has, small enough
 //! for a board of 16 KB.
 //!
-//! A device runs all of them in one image: see `firmware::conformance`.
+//! A device runs all of them in one image: see `nn_core::conformance`.
 
 mod draft;
 mod int8;
 mod real;
 
-use firmware::conformance::{NoMeter, Outcome, check};
 use host::export::AlignedBytes;
+use nn_core::conformance::{NoMeter, Outcome, check};
 use nn_core::model::Model;
 use nn_core::ops::AllOps;
 use nn_core::tensor::{DType, Source};

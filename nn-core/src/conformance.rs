@@ -3,14 +3,14 @@
 //! A case is a blob. Its inputs are drawn at random, from the same seed everywhere; it runs several times, so that
 //! what recurrent layers keep shows, and where it has a training plan it takes training steps towards random targets.
 
-use nn_core::{
+use crate::{
     SetupError,
     digest::Fnv1a,
     model::{LoadError, Model},
     ops::OpSet,
     session::{RunError, Session},
     tensor::DType,
-    train::{Loss, StepReport, Target, TrainError, Trainer},
+    train::{Loss, MAX_HEADS, StepReport, Target, TrainError, Trainer},
 };
 
 /// Runs of each case, before and after it is trained.
@@ -42,7 +42,7 @@ pub struct Stack {
 
 /// Why a case fails.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[cfg_attr(all(target_os = "none", feature = "image"), derive(defmt::Format))]
+#[cfg_attr(feature = "defmt", derive(defmt::Format))]
 pub enum Fault {
     /// The blob is refused.
     Load(LoadError),
@@ -119,6 +119,48 @@ pub fn check<K: OpSet>(
     ))
 }
 
+/// As [`check`]; training steps are taken only where `trains`, and no stack is measured. What a package carries, so that a
+/// device can show that it computes what the host did.
+///
+/// # Errors
+///
+/// The first [`Fault`].
+pub fn self_test<K: OpSet>(
+    blob: &[u8],
+    arena: &mut [u8],
+    room: &mut [f32],
+    trains: bool,
+) -> Result<Outcome, Fault> {
+    let model = load::<K>(blob)?;
+    let mut draw = Draw::new();
+    let (mut stack, mut meter) = (Stack::default(), NoMeter);
+    let (mut inference, mut training) = (Fnv1a::new(), Fnv1a::new());
+    infer::<K>(
+        model,
+        arena,
+        &mut draw,
+        &mut inference,
+        &mut stack,
+        &mut meter,
+    )?;
+    let learns = trains && K::TRAIN && model.learns();
+    if learns {
+        learn::<K>(
+            model,
+            arena,
+            room,
+            &mut draw,
+            &mut training,
+            &mut stack,
+            &mut meter,
+        )?;
+    }
+    Ok(Outcome {
+        inference: inference.finish(),
+        training: if learns { training.finish() } else { 0 },
+    })
+}
+
 #[inline(never)]
 fn load<K: OpSet>(blob: &[u8]) -> Result<Model<'_>, Fault> {
     Model::load_with::<K>(blob).map_err(Fault::Load)
@@ -192,7 +234,7 @@ fn learn<K: OpSet>(
             draw.fill(tensor.dtype, trainer.input_mut(index).ok_or(Fault::Room)?);
         }
         if step < STEPS {
-            let mut targets = [Target::Class(0); nn_core::train::MAX_HEADS];
+            let mut targets = [Target::Class(0); MAX_HEADS];
             let heads = draw.targets(&model, room, &mut targets)?;
             let targets = targets.get(..heads).ok_or(Fault::Room)?;
             meter.start();
