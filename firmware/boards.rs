@@ -36,6 +36,32 @@ pub struct Board {
     pub store: Option<Region>,
     /// probe-rs' name of the chip, for a board that one can hold.
     pub chip: Option<&'static str>,
+    /// Where an agent keeps models, for a board that has room for them.
+    pub agent: Option<AgentFlash>,
+}
+
+/// The flash of an agent: a journal, two slots, two stores, one behind the other. Lengths are in bytes, whole pages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AgentFlash {
+    /// Where it begins. Within the board's flash it takes the end of it from the code.
+    pub origin: u32,
+    /// What is erased at once.
+    pub page: u32,
+    /// Of the journal: at least two pages.
+    pub journal: u32,
+    /// Of each slot: a package.
+    pub slot: u32,
+    /// Of the store of each slot: at least two pages.
+    pub store: u32,
+    /// The operators that the image holds: bit n for code n of the format.
+    pub ops: u64,
+}
+
+impl AgentFlash {
+    /// All of it.
+    pub fn len(&self) -> u32 {
+        self.journal + 2 * self.slot + 2 * self.store
+    }
 }
 
 /// How QEMU gives a core more RAM than its board has.
@@ -55,6 +81,23 @@ impl Board {
             origin: self.flash.origin,
             len: self.flash.len - kept,
         }
+    }
+
+    /// Memory for the code of an agent.
+    pub fn agents_code(&self) -> Region {
+        let end = self.flash.origin + self.flash.len;
+        let before = self.agent.map(|agent| agent.origin);
+        let before = before.filter(|origin| (self.flash.origin..end).contains(origin));
+        Region {
+            origin: self.flash.origin,
+            len: before.unwrap_or(end) - self.flash.origin,
+        }
+    }
+
+    /// It has room for an agent's models.
+    const fn with_agent(mut self, agent: AgentFlash) -> Self {
+        self.agent = Some(agent);
+        self
     }
 
     /// In QEMU its core can have so much RAM, by this property.
@@ -78,10 +121,13 @@ const KIB: u32 = 1024;
 pub const BOARDS: &[Board] = &[
     board("microbit",     "Cortex-M0",  "thumbv6m-none-eabi",    (0x0000_0000, 256 * KIB),  (0x2000_0000, 16 * KIB),   5 * KIB,  0,         Some("microbit"),   None)
         .or_ram(128 * KIB, "nrf51-soc.sram-size"),
-    board("an385",        "Cortex-M3",  "thumbv7m-none-eabi",    (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an385"), None),
-    board("an386",        "Cortex-M4F", "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an386"), None),
+    board("an385",        "Cortex-M3",  "thumbv7m-none-eabi",    (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an385"), None)
+        .with_agent(MPS2_AGENT),
+    board("an386",        "Cortex-M4F", "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an386"), None)
+        .with_agent(MPS2_AGENT),
     board("nucleo-f446re","Cortex-M4F", "thumbv7em-none-eabihf", (0x0800_0000, 512 * KIB),  (0x2000_0000, 128 * KIB),  8 * KIB,  256 * KIB, None,               Some("STM32F446RETx")),
-    board("an500",        "Cortex-M7",  "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an500"), None),
+    board("an500",        "Cortex-M7",  "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an500"), None)
+        .with_agent(MPS2_AGENT),
     board("an547",        "Cortex-M55", "thumbv8m.main-none-eabihf", (0x0000_0000, 512 * KIB), (0x2000_0000, 512 * KIB), 16 * KIB, 0,        Some("mps3-an547"), None),
 ];
 
@@ -120,5 +166,16 @@ const fn board(
             }),
         },
         chip,
+        agent: None,
     }
 }
+
+/// The upper three quarters of the MPS2's code memory, which QEMU lets its core write.
+const MPS2_AGENT: AgentFlash = AgentFlash {
+    origin: 1024 * KIB,
+    page: 4 * KIB,
+    journal: 8 * KIB,
+    slot: 1024 * KIB,
+    store: 508 * KIB,
+    ops: u64::MAX,
+};

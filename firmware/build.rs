@@ -23,7 +23,9 @@ use nn_core::{
     reason = "the host's library, which reads it too, hands it on"
 )]
 mod boards;
-use boards::{BOARDS, Board};
+use boards::{BOARDS, Board, Region};
+#[path = "build/agent.rs"]
+mod agent;
 #[path = "src/archive.rs"]
 #[expect(unreachable_pub, reason = "a module of the library, too")]
 mod archive;
@@ -37,6 +39,7 @@ const DEFAULT_MODEL: &str = "../models/mnist-cnn-i8.mote";
 
 fn main() -> ExitCode {
     println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-changed=build");
     println!("cargo::rerun-if-changed=boards.rs");
     println!("cargo::rerun-if-changed=src/archive.rs");
     println!("cargo::rerun-if-env-changed=MOTE_MODEL");
@@ -44,6 +47,8 @@ fn main() -> ExitCode {
     println!("cargo::rerun-if-env-changed=MOTE_TRAIN");
     println!("cargo::rerun-if-env-changed=MOTE_FRAME");
     println!("cargo::rerun-if-env-changed=MOTE_RAM");
+    println!("cargo::rerun-if-env-changed=MOTE_KEY");
+    println!("cargo::rerun-if-env-changed=MOTE_OPS");
     // On a workstation the library builds without board and model, for its tests.
     if env::var("CARGO_CFG_TARGET_OS").as_deref() != Ok("none") {
         return ExitCode::SUCCESS;
@@ -65,6 +70,16 @@ fn lay_out() -> Result<(), String> {
     let write = |name: &str, bytes: &[u8]| {
         fs::write(out.join(name), bytes).map_err(|error| format!("cannot write {name}: {error}"))
     };
+    link(&out);
+    if env::var_os("CARGO_FEATURE_EMULATED").is_some() {
+        // cortex-m-rt includes it; boards with a crate of their own have that one's.
+        write("device.x", b"/* No interrupt is served. */\n")?;
+    }
+    if env::var_os("CARGO_FEATURE_AGENT").is_some() {
+        write("agent.rs", agent::constants(board)?.as_bytes())?;
+        write("memory.x", memory(board, board.agents_code()).as_bytes())?;
+        return Ok(());
+    }
     // An app embeds one of the two. Without cases the model is the only one; without a model the first case is it.
     let cases = file("MOTE_CASES", "an archive of blobs")?.map(|(path, archive)| {
         let blobs = archive::blobs(&archive).map(<[u8]>::to_vec);
@@ -88,16 +103,16 @@ fn lay_out() -> Result<(), String> {
     archive::pack(&cases, |bytes| archive.extend_from_slice(bytes));
     write("cases.bin", &archive)?;
     write("cases.rs", case_constants(board, &path, &cases)?.as_bytes())?;
-    write("memory.x", memory(board, keeps).as_bytes())?;
-    if env::var_os("CARGO_FEATURE_EMULATED").is_some() {
-        // cortex-m-rt includes it; boards with a crate of their own have that one's.
-        write("device.x", b"/* No interrupt is served. */\n")?;
-    }
+    write("memory.x", memory(board, board.code(keeps)).as_bytes())?;
+    Ok(())
+}
+
+/// How images are linked, by the scripts in `out`.
+fn link(out: &Path) {
     println!("cargo::rustc-link-search={}", out.display());
     for script in ["-Tlink.x", "-Tdefmt.x", "--nmagic"] {
         println!("cargo::rustc-link-arg-bins={script}");
     }
-    Ok(())
 }
 
 /// The board; MOTE_RAM is the RAM that it has, where that is not its own.
@@ -422,9 +437,8 @@ fn kernels(models: &[Model]) -> String {
 
 /// The stack lies at the low end of RAM, below everything else: one that overflows runs out of RAM
 /// and faults, where it would otherwise run into the arena.
-fn memory(board: &Board, learns: bool) -> String {
+fn memory(board: &Board, flash: Region) -> String {
     let Board { ram, stack, .. } = board;
-    let flash = board.code(learns);
     format!(
         "MEMORY {{\n  FLASH : ORIGIN = {:#x}, LENGTH = {}\n  RAM : ORIGIN = {:#x}, LENGTH = {}\n}}\n\
          _stack_start = ORIGIN(RAM);\n_stack_end = ORIGIN(RAM) - {stack};\n",

@@ -7,8 +7,11 @@
 #[cfg(all(target_os = "none", not(feature = "image")))]
 compile_error!("an image wants one board: pass `--features board-NAME`, see firmware/boards.rs");
 
+#[cfg(any(not(target_os = "none"), feature = "agent"))]
+pub mod agent;
 pub mod archive;
 pub mod engine;
+pub mod flash;
 mod log;
 pub mod server;
 pub mod soak;
@@ -26,14 +29,20 @@ pub mod marks;
 #[cfg(all(target_os = "none", feature = "image"))]
 pub mod stack;
 
+/// What an agent's image is built around.
+#[cfg(all(target_os = "none", feature = "agent"))]
+pub mod layout {
+    include!(concat!(env!("OUT_DIR"), "/agent.rs"));
+}
+
 /// The model in this image, and what follows from it: sizes, kernels, whether it learns.
-#[cfg(all(target_os = "none", feature = "image"))]
+#[cfg(all(target_os = "none", feature = "image", not(feature = "agent")))]
 pub mod model {
     include!(concat!(env!("OUT_DIR"), "/model.rs"));
 }
 
 /// The cases of the app `conformance`, and what follows from them.
-#[cfg(all(target_os = "none", feature = "image"))]
+#[cfg(all(target_os = "none", feature = "image", not(feature = "agent")))]
 pub mod cases {
     include!(concat!(env!("OUT_DIR"), "/cases.rs"));
 }

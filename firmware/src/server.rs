@@ -24,13 +24,13 @@ const ABSENT: StoreReport = StoreReport {
 
 /// What the device says about itself.
 #[derive(Debug, Clone, Copy)]
-pub struct Card {
+pub struct Card<'a> {
     /// The board's name.
     pub board: &'static str,
     /// Its core.
     pub core: &'static str,
     /// The model in the image.
-    pub model: ModelCard,
+    pub model: ModelCard<'a>,
     /// Bytes of arena in the image.
     pub arena: usize,
     /// Bytes of the longest frame that it takes.
@@ -41,9 +41,9 @@ pub struct Card {
 
 /// What the device says about its model.
 #[derive(Debug, Clone, Copy)]
-pub struct ModelCard {
+pub struct ModelCard<'a> {
     /// Its name.
-    pub name: &'static str,
+    pub name: &'a str,
     /// The CRC-32 of its blob.
     pub crc32: u32,
     /// Bytes of arena for inference and for training, as its header states them.
@@ -57,7 +57,7 @@ pub struct ModelCard {
 /// A model on a device, answering requests.
 pub struct Server<'a, E> {
     engine: &'a mut E,
-    card: Card,
+    card: Card<'a>,
     /// Room for a target given as values.
     values: &'a mut [f32],
     /// The number of the last training request, and what came of it: should the host ask again
@@ -72,7 +72,7 @@ where
     'm: 'a,
 {
     /// A server of `engine`. `values` takes targets given as values, as many numbers as the model has outputs.
-    pub fn new(engine: &'a mut E, values: &'a mut [f32], card: Card) -> Self {
+    pub fn new(engine: &'a mut E, values: &'a mut [f32], card: Card<'a>) -> Self {
         Server {
             engine,
             card,
@@ -87,6 +87,18 @@ where
     pub fn with_store(mut self, store: Option<&'a mut dyn Keep>) -> Self {
         self.store = store;
         self
+    }
+
+    /// The same after this training request, and what came of it.
+    #[must_use]
+    pub(crate) fn after(mut self, last_step: Option<(u8, StepReport)>) -> Self {
+        self.last_step = last_step;
+        self
+    }
+
+    /// The number of the last training request, and what came of it.
+    pub(crate) fn last_step(&self) -> Option<(u8, StepReport)> {
+        self.last_step
     }
 
     /// Serves until the host says [`Request::Bye`], or the port ends. `frame` takes
@@ -154,7 +166,8 @@ where
         }
     }
 
-    fn answer(&mut self, seq: u8, request: &Request) -> Result<Response<'_>, ErrorCode> {
+    /// Does what `request` asks for.
+    pub(crate) fn answer(&mut self, seq: u8, request: &Request) -> Result<Response<'_>, ErrorCode> {
         Ok(match request {
             Request::Hello { protocol } => {
                 if *protocol != PROTOCOL {
@@ -329,6 +342,43 @@ fn refusal(error: TrainError) -> ErrorCode {
         TrainError::Int8 { .. } => ErrorCode::PlainOnly,
         _ => ErrorCode::Internal,
     }
+}
+
+/// Sends a response.
+pub(crate) fn respond<P: Write>(
+    port: &mut P,
+    seq: u8,
+    response: &Response,
+) -> Result<(), P::Error> {
+    let sent = encode(seq, response, |bytes| port.write_all(bytes));
+    self::sent(port, sent)
+}
+
+/// Ends a response.
+pub(crate) fn sent<P: Write>(
+    port: &mut P,
+    sent: Result<(), EncodeError<P::Error>>,
+) -> Result<(), P::Error> {
+    port.flush()?;
+    match sent {
+        Err(EncodeError::Sink(error)) => Err(error),
+        // Cannot happen (see there); the host will run out of patience.
+        Err(EncodeError::Message) => {
+            log!(error, "a response cannot be encoded");
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Answers what is no frame.
+pub(crate) fn refuse<P: Write>(port: &mut P, error: FrameError) -> Result<(), P::Error> {
+    let code = match error {
+        FrameError::TooLong { max } => ErrorCode::FrameTooLong { max: word(max) },
+        _ => ErrorCode::BadFrame,
+    };
+    // Number 0: which request it was is not known.
+    respond(port, 0, &Response::Error(code))
 }
 
 /// Sizes on a device fit 32 bits.

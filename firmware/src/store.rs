@@ -5,12 +5,7 @@
 //! digest of all weights. A new generation is written beside the one that counts, under other keys; then the record is
 //! replaced, which is one item: power that fails at any moment leaves the old state or the new one.
 
-use core::{
-    future::Future,
-    ops::Range,
-    pin::pin,
-    task::{Context, Poll, Waker},
-};
+use core::ops::Range;
 
 use embedded_storage::nor_flash as blocking;
 use nn_core::{
@@ -22,6 +17,8 @@ use sequential_storage::{
     cache::{Cache, Uncached},
     map::{MapConfig, MapStorage},
 };
+
+use crate::flash::{Blocking, block_on};
 
 /// Bytes of weights in an item.
 const PART: usize = 128;
@@ -137,6 +134,21 @@ impl<F: blocking::NorFlash> Store<F> {
             trainer.reset();
         }
         self.report()
+    }
+
+    /// Keeps nothing for this model any more; what another one has learnt stays.
+    ///
+    /// # Errors
+    ///
+    /// As [`forget`](Keep::forget).
+    pub fn discard(&mut self) -> Result<(), ErrorCode> {
+        let Self { map, buffer, .. } = self;
+        let words = block_on(map.fetch_item::<[u32; WORDS]>(&mut buffer.0, &RECORD));
+        self.record = words.ok().flatten().map(Record::from_words);
+        match self.record {
+            Some(record) if record.model == self.model => self.forget().map(|_| ()),
+            _ => Ok(()),
+        }
     }
 
     fn try_restore(&mut self, trainer: &mut Trainer<'_>) -> Result<StoreState, Error<F::Error>> {
@@ -273,49 +285,6 @@ impl<F: blocking::NorFlash> Keep for Store<F> {
             generation: self.record.map_or(0, |record| record.generation),
             model_crc32: self.record.map_or(0, |record| record.model),
             capacity: self.capacity,
-        }
-    }
-}
-
-/// A flash that is done when it returns, for a library that waits.
-struct Blocking<F>(F);
-
-impl<F: blocking::ErrorType> blocking::ErrorType for Blocking<F> {
-    type Error = F::Error;
-}
-
-impl<F: blocking::ReadNorFlash> embedded_storage_async::nor_flash::ReadNorFlash for Blocking<F> {
-    const READ_SIZE: usize = F::READ_SIZE;
-
-    async fn read(&mut self, offset: u32, bytes: &mut [u8]) -> Result<(), F::Error> {
-        self.0.read(offset, bytes)
-    }
-
-    fn capacity(&self) -> usize {
-        self.0.capacity()
-    }
-}
-
-impl<F: blocking::NorFlash> embedded_storage_async::nor_flash::NorFlash for Blocking<F> {
-    const WRITE_SIZE: usize = F::WRITE_SIZE;
-    const ERASE_SIZE: usize = F::ERASE_SIZE;
-
-    async fn erase(&mut self, from: u32, to: u32) -> Result<(), F::Error> {
-        self.0.erase(from, to)
-    }
-
-    async fn write(&mut self, offset: u32, bytes: &[u8]) -> Result<(), F::Error> {
-        self.0.write(offset, bytes)
-    }
-}
-
-/// Runs a future that never waits.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    let mut future = pin!(future);
-    let mut context = Context::from_waker(Waker::noop());
-    loop {
-        if let Poll::Ready(value) = future.as_mut().poll(&mut context) {
-            return value;
         }
     }
 }

@@ -83,6 +83,9 @@ pub fn take() -> Parts {
     }
 }
 
+/// The core's clock, in Hz.
+pub const CLOCK: u32 = 16_000_000;
+
 /// Ends the emulation with status 0 or 1.
 pub fn exit(success: bool) -> ! {
     semihosting::process::exit(i32::from(!success))

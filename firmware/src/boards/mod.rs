@@ -25,6 +25,8 @@ mod board;
 mod file_flash;
 #[cfg(feature = "emulated")]
 mod interrupts;
+#[cfg(all(feature = "emulated", feature = "agent"))]
+mod memory_flash;
 #[cfg(feature = "emulated")]
 mod register;
 #[cfg(any(
@@ -35,11 +37,13 @@ mod register;
 ))]
 mod wait;
 
+pub use board::{CLOCK, Led, Parts, Uart, exit, take};
 #[cfg(not(feature = "emulated"))]
 pub use board::{Flash, StorePort};
-pub use board::{Led, Parts, Uart, exit, take};
 #[cfg(feature = "emulated")]
 pub use file_flash::{Flash, StorePort};
+#[cfg(all(feature = "emulated", feature = "agent"))]
+pub use memory_flash::AgentFlash;
 
 /// The board's name, as `mote --on` takes it.
 pub const NAME: &str = env!("MOTE_BOARD");

@@ -60,6 +60,51 @@ pub fn take() -> Parts {
     }
 }
 
+/// The core's clock, in Hz.
+#[cfg(not(feature = "board-an547"))]
+pub const CLOCK: u32 = 25_000_000;
+/// The core's clock, in Hz.
+#[cfg(feature = "board-an547")]
+pub const CLOCK: u32 = 32_000_000;
+
+/// The memory of an agent's flash: plain memory, in which writing clears bits and erasing sets them, as in flash.
+#[cfg(feature = "agent")]
+pub(super) struct AgentMemory(());
+
+#[cfg(feature = "agent")]
+impl AgentMemory {
+    pub(super) fn new() -> Self {
+        Self(())
+    }
+
+    fn place(at: usize) -> *mut u8 {
+        core::ptr::with_exposed_provenance_mut(crate::layout::ORIGIN + at)
+    }
+
+    /// What a start finds there.
+    pub(super) fn fill(&mut self, at: usize, bytes: &[u8]) {
+        for (index, byte) in bytes.iter().enumerate() {
+            // SAFETY: the board's memory, set apart for this; the driver keeps within it.
+            unsafe { Self::place(at + index).write_volatile(*byte) };
+        }
+    }
+
+    pub(super) fn erase(&mut self, at: usize, len: usize) {
+        for index in at..at + len {
+            // SAFETY: as above.
+            unsafe { Self::place(index).write_volatile(0xFF) };
+        }
+    }
+
+    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) {
+        for (index, byte) in bytes.iter().enumerate() {
+            let place = Self::place(at + index);
+            // SAFETY: as above.
+            unsafe { place.write_volatile(place.read_volatile() & byte) };
+        }
+    }
+}
+
 /// Ends the emulation with status 0 or 1.
 pub fn exit(success: bool) -> ! {
     semihosting::process::exit(i32::from(!success))

@@ -53,6 +53,9 @@ pub fn take() -> Parts {
     }
 }
 
+/// The core's clock, in Hz.
+pub const CLOCK: u32 = 168_000_000;
+
 /// Stops; a debugger that is attached sees it, and the log has said why.
 pub fn exit(success: bool) -> ! {
     if success {

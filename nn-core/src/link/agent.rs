@@ -47,7 +47,7 @@ pub enum AgentRequest<'a> {
     Rollback,
     /// What was learnt and saved last, or the blob's weights where nothing was → [`AgentResponse::Done`]
     Restore,
-    /// Run the model on its last input, and say what each layer takes → [`AgentResponse::Profile`]
+    /// Run the model on an input drawn at random, and say what each layer takes → [`AgentResponse::Profile`]
     Profile {
         /// The first node that is reported.
         first: u16,
@@ -314,6 +314,8 @@ pub enum AgentError {
     Sample,
     /// The model could not be run.
     Internal,
+    /// What the active model has learnt cannot be saved, and would be lost.
+    Unsaved,
 }
 
 /// Why a blob is refused, in kinds.
@@ -460,6 +462,9 @@ impl core::fmt::Display for AgentError {
             AgentError::NoTrainPlan => f.write_str("the model does not learn"),
             AgentError::Sample => f.write_str("the input or the target is none of the model's"),
             AgentError::Internal => f.write_str("the model could not be run"),
+            AgentError::Unsaved => f.write_str(
+                "what the active model has learnt cannot be saved, and would be lost: read its weights back, then reset it",
+            ),
         }
     }
 }

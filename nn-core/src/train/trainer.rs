@@ -257,6 +257,19 @@ impl<'a> Trainer<'a> {
         self.forward(None).ok_or(RunError::Memory)
     }
 
+    /// As [`run`](Self::run), and shows the bytes of each node's output as soon as they are there.
+    pub fn run_observed(&mut self, mut observe: impl FnMut(usize, &[u8])) -> Result<(), RunError> {
+        let mut memory = Memory {
+            flash: self.model.weights(),
+            ram: &mut *self.memory,
+        };
+        self.passes
+            .forward(&mut memory, None, |index, frame, memory| {
+                observe(index, memory.ram.get(frame.y().range()).unwrap_or(&[]));
+            })
+            .ok_or(RunError::Memory)
+    }
+
     /// The bytes of the `index`th output of the last run; a step overwrites them.
     pub fn output(&self, index: usize) -> Option<&[u8]> {
         let span = *self.outputs.get(index).filter(|span| !span.is_empty())?;

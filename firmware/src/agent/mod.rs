@@ -1,0 +1,432 @@
+//! The agent: takes models over the link, keeps two in flash, serves one. See docs/agent.md.
+
+mod answers;
+mod desk;
+mod journal;
+mod memo;
+mod plain;
+mod slots;
+mod verify;
+
+use core::{cell::RefCell, marker::PhantomData, ops::Range};
+
+use embedded_hal::digital::OutputPin;
+use embedded_io::{Read, Write};
+use nn_core::{
+    link::{
+        Decoder, ErrorCode, Frame, PROTOCOL, Request, Response, StackUse,
+        agent::{AgentError, AgentResponse, Slot, SlotState, Status, Tagged, Unit, is_agents},
+        decode_request, encode,
+        package::{MANIFEST_LEN, Manifest},
+    },
+    ops::OpSet,
+    train::Optimizer,
+};
+
+use crate::{
+    engine::Engine as _,
+    flash::{Mapped, Shared},
+    log::log,
+    server::{self, Card},
+    store::Store,
+};
+use desk::{Desk, DeskOver, Weights};
+use journal::{Held, Journal};
+use memo::Memo;
+use slots::Loading;
+use verify::{Package, Rules, word};
+
+pub use verify::{Key, key_id};
+
+/// Where an agent keeps what, from the start of its flash: whole pages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Places {
+    /// The journal: at least two pages.
+    pub journal: Range<u32>,
+    /// The slots.
+    pub slots: [Range<u32>; 2],
+    /// What the model of each slot learns: at least two pages each.
+    pub stores: [Range<u32>; 2],
+}
+
+impl Places {
+    /// One behind the other: a journal, two slots, two stores of these lengths.
+    pub const fn in_turn(journal: u32, slot: u32, store: u32) -> Self {
+        let [a, b, c, d] = [
+            journal,
+            journal + slot,
+            journal + 2 * slot,
+            journal + 2 * slot + store,
+        ];
+        Self {
+            journal: 0..a,
+            slots: [a..b, b..c],
+            stores: [c..d, d..d + store],
+        }
+    }
+}
+
+/// What an agent says about itself.
+#[derive(Debug, Clone)]
+pub struct Site {
+    /// The board's name.
+    pub board: &'static str,
+    /// Its core.
+    pub core: &'static str,
+    /// The core's clock in Hz; 0 where nobody knows.
+    pub clock: u32,
+    /// Where it keeps what.
+    pub places: Places,
+    /// The key that it trusts; none: it takes all.
+    pub key: Option<Key>,
+    /// What it has used of its stack.
+    pub stack: fn() -> StackUse,
+}
+
+/// Counts what a run takes.
+pub trait Lap {
+    /// What it counts.
+    const UNIT: Unit;
+
+    /// What was counted since the last call.
+    fn lap(&mut self) -> u32;
+}
+
+/// How serving ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The host said [`Request::Bye`].
+    Bye,
+    /// It wants a start anew.
+    Restart,
+    /// The port ended.
+    Closed,
+}
+
+/// An agent over the flash `F`, with the operators of `K`.
+pub struct Agent<'f, F: Mapped, K, C> {
+    flash: Shared<'f, F>,
+    journal: Journal<Shared<'f, F>>,
+    site: Site,
+    clock: C,
+    loading: Option<Loading>,
+    memo: Memo,
+    kernels: PhantomData<K>,
+}
+
+/// What comes after a request.
+enum Next {
+    Request,
+    End(End),
+    /// Another model is to be served: that of this slot.
+    Switch(u8),
+}
+
+/// The other slot.
+fn other(slot: u8) -> u8 {
+    1 - slot.min(1)
+}
+
+/// What the host is told of a slot that holds a package.
+fn report(slot: u8, state: SlotState, manifest: &Manifest) -> Slot {
+    Slot {
+        slot,
+        state,
+        version: manifest.version,
+        blob_len: manifest.blob_len,
+        blob_crc32: manifest.blob_crc32,
+        // It is not active unless these were its own.
+        inference: manifest.inference,
+        training: manifest.training,
+    }
+}
+
+impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
+    /// An agent that finds in `flash` what it left there; none where the places are no pages of it.
+    pub fn new(flash: &'f RefCell<F>, site: Site, clock: C) -> Option<Self> {
+        let flash = Shared::new(flash);
+        Some(Self {
+            journal: Journal::open(flash, site.places.journal.clone())?,
+            flash,
+            site,
+            clock,
+            loading: None,
+            memo: Memo::default(),
+            kernels: PhantomData,
+        })
+    }
+
+    /// Serves until the host ends it. `frame` takes the longest frame; `ram`, on a 16-byte boundary, is the model's arena
+    /// and its targets'; `led` is lit while a request is worked on.
+    ///
+    /// # Errors
+    ///
+    /// Those of the port.
+    pub fn serve<P, L>(
+        &mut self,
+        port: &mut P,
+        led: &mut L,
+        frame: &mut [u8],
+        ram: &mut [u8],
+    ) -> Result<End, P::Error>
+    where
+        P: Read + Write,
+        L: OutputPin,
+    {
+        let limits = Limits {
+            frame: word(frame.len()),
+            ram: word(ram.len()),
+        };
+        let mut decoder = Decoder::new(frame);
+        let mut desk = self.open(ram);
+        let mut chunk = [0; 64];
+        loop {
+            let len = port.read(&mut chunk)?;
+            if len == 0 {
+                return Ok(End::Closed);
+            }
+            let mut rest = chunk.get(..len).unwrap_or_default();
+            while !rest.is_empty() {
+                let (used, frame) = decoder.push(rest);
+                rest = rest.get(used..).unwrap_or_default();
+                let Some(frame) = frame else { continue };
+                // A light that fails is no reason to stop.
+                led.set_high().ok();
+                let (seq, next) = match frame {
+                    Ok(Frame { seq, message }) => {
+                        self.memo.begin(seq, message);
+                        let next = match is_agents(message) {
+                            true => self.answer(seq, message, desk.as_mut(), &limits, port)?,
+                            false => {
+                                self.answer_plain(seq, message, desk.as_mut(), &limits, port)?
+                            }
+                        };
+                        (seq, next)
+                    }
+                    Err(error) => {
+                        server::refuse(port, error)?;
+                        (0, Next::Request)
+                    }
+                };
+                match next {
+                    Next::Request => {}
+                    Next::End(end) => {
+                        led.set_low().ok();
+                        return Ok(end);
+                    }
+                    Next::Switch(slot) => {
+                        let aside = desk.as_mut().map(Aside::of);
+                        // From here on its arena is another's.
+                        let switched = self.switch(slot, ram);
+                        desk = self.open(ram);
+                        if let (Err(_), Some(desk), Some(aside)) = (switched, &mut desk, aside) {
+                            aside.put_back(desk);
+                        }
+                        let response = match (switched, &desk) {
+                            (Ok(()), Some(desk)) => AgentResponse::Slot(desk.report()),
+                            (Ok(()), None) => AgentResponse::Refused(AgentError::Internal),
+                            (Err(error), _) => AgentResponse::Refused(error),
+                        };
+                        self.memo.keep(response);
+                        respond(port, seq, &response)?;
+                    }
+                }
+                led.set_low().ok();
+            }
+        }
+    }
+
+    /// The package in `slot`.
+    fn package<'m>(&self, slot: u8) -> Result<Package<'m>, AgentError> {
+        let place = self.place(slot)?;
+        // SAFETY: a slot is erased and written only while it is not the one that is served, and no package that was read
+        // from it outlives the request that asks for it.
+        let bytes = unsafe { self.flash.bytes(place) };
+        Package::read(bytes.ok_or(AgentError::Internal)?)
+    }
+
+    fn place(&self, slot: u8) -> Result<Range<u32>, AgentError> {
+        let place = self.site.places.slots.get(usize::from(slot));
+        place.cloned().ok_or(AgentError::NoSlot)
+    }
+
+    fn rules(&self) -> Rules {
+        let [slot, _] = &self.site.places.slots;
+        Rules {
+            slot: (slot.end - slot.start).saturating_sub(MANIFEST_LEN as u32),
+            floor: self.journal.record().floor,
+            key: self.site.key,
+        }
+    }
+
+    /// The model that is active, set up; that of the other slot where its blob is damaged and the other was served once.
+    fn open<'m>(&mut self, ram: &'m mut [u8]) -> Option<DeskOver<'m, 'f, F>> {
+        let record = self.journal.record();
+        let active = record.active?;
+        let mut found = None;
+        for slot in [active, other(active)] {
+            if record.held(slot) != Held::Served {
+                continue;
+            }
+            let package = self.package(slot).and_then(|package| {
+                // As at its activation, but for the hash: the CRC-32 tells of damage.
+                if slot != active {
+                    self.rules().check(&package.manifest)?;
+                }
+                package.model::<K>(ram.len())?;
+                Ok(package)
+            });
+            match package {
+                Ok(package) => {
+                    found = Some((slot, package));
+                    break;
+                }
+                Err(_error) => log!(error, "slot {=u8}: {}", slot, _error),
+            }
+        }
+        let (slot, package) = found?;
+        if slot != active {
+            let mut record = record.with(active, Held::Empty);
+            record.active = Some(slot);
+            // It is served even where the journal cannot say so.
+            self.journal.set(record).ok();
+        }
+        let store = self.site.places.stores.get(usize::from(slot))?.clone();
+        let desk = Desk::set_up::<K>(slot, package, ram, self.flash, store);
+        desk.inspect_err(|_error| log!(error, "slot {=u8}: {}", slot, _error))
+            .ok()
+    }
+
+    /// Whether what `slot` holds may be served: all checks that want no arena.
+    fn check(&self, slot: u8, ram: usize) -> Result<(), AgentError> {
+        let package = self.package(slot)?;
+        self.rules().check(&package.manifest)?;
+        package.check_hash()?;
+        package.model::<K>(ram).map(|_| ())
+    }
+
+    /// Tests the model of `slot`, which was checked, and makes it the one that is served.
+    fn switch(&mut self, slot: u8, ram: &mut [u8]) -> Result<(), AgentError> {
+        let package = self.package(slot)?;
+        package.test::<K>(ram)?;
+        let record = self.journal.record();
+        if record.held(slot) == Held::Begun {
+            self.discard(slot, package.manifest.blob_crc32)?;
+        }
+        let mut record = record.with(slot, Held::Served);
+        record.active = Some(slot);
+        record.floor = record.floor.max(package.manifest.floor);
+        self.journal.set(record)?;
+        self.loading = None;
+        log!(info, "slot {=u8} is served", slot);
+        Ok(())
+    }
+
+    /// What a model of the same CRC-32 learnt in this slot, before it was loaded anew, does not count for this one.
+    fn discard(&self, slot: u8, model: u32) -> Result<(), AgentError> {
+        let Some(place) = self.site.places.stores.get(usize::from(slot)) else {
+            return Ok(());
+        };
+        let offset = place.start;
+        match Store::new(self.flash, place.clone(), model) {
+            Some(mut store) => store.discard().map_err(|_| AgentError::Flash { offset }),
+            None => Ok(()),
+        }
+    }
+
+    /// Answers what other images answer, too.
+    #[inline(never)]
+    fn answer_plain<P: Write>(
+        &mut self,
+        seq: u8,
+        message: &[u8],
+        desk: Option<&mut DeskOver<'_, 'f, F>>,
+        limits: &Limits,
+        port: &mut P,
+    ) -> Result<Next, P::Error> {
+        let Ok(request) = decode_request(message) else {
+            server::respond(port, seq, &Response::Error(ErrorCode::UnknownRequest))?;
+            return Ok(Next::Request);
+        };
+        if let Request::Hello { .. } = request {
+            self.memo = Memo::default();
+        }
+        match desk {
+            Some(desk) => {
+                let card = Card {
+                    board: self.site.board,
+                    core: self.site.core,
+                    model: desk.card,
+                    arena: limits.ram as usize,
+                    frame_max: limits.frame as usize,
+                    stack: self.site.stack,
+                };
+                desk.serve(seq, &request, card, self.site.key.is_some(), port)?;
+            }
+            None => {
+                let response = match request {
+                    Request::Hello { protocol } if protocol != PROTOCOL => {
+                        let (wanted, found) = (PROTOCOL, protocol);
+                        Response::Error(ErrorCode::Protocol { wanted, found })
+                    }
+                    Request::Bye => Response::Done,
+                    Request::Stack => Response::Stack((self.site.stack)()),
+                    _ => Response::Error(ErrorCode::NoModel),
+                };
+                server::respond(port, seq, &response)?;
+            }
+        }
+        Ok(match request {
+            Request::Bye => Next::End(End::Bye),
+            _ => Next::Request,
+        })
+    }
+}
+
+/// What the port and the RAM take, in bytes.
+struct Limits {
+    frame: u32,
+    ram: u32,
+}
+
+/// What a model that is served on loses while another one is tested.
+struct Aside {
+    weights: Weights,
+    status: Status,
+    optimizer: Option<(Optimizer, f32)>,
+}
+
+impl Aside {
+    fn of<F: Mapped>(desk: &mut DeskOver<'_, '_, F>) -> Self {
+        let trainer = desk.engine.trainer().ok();
+        Self {
+            weights: desk.weights,
+            status: desk.status,
+            optimizer: trainer.map(|trainer| (trainer.optimizer(), trainer.learning_rate())),
+        }
+    }
+
+    fn put_back<F: Mapped>(self, desk: &mut DeskOver<'_, '_, F>) {
+        desk.status = self.status;
+        if let Ok(trainer) = desk.engine.trainer() {
+            if self.weights == Weights::Blobs {
+                trainer.reset();
+                desk.weights = Weights::Blobs;
+            }
+            if let Some((optimizer, rate)) = self.optimizer {
+                // They were its own.
+                trainer.set_optimizer(optimizer).ok();
+                trainer.set_learning_rate(rate).ok();
+            }
+        }
+    }
+}
+
+/// Sends an agent's response.
+fn respond<P: Write>(port: &mut P, seq: u8, response: &AgentResponse) -> Result<(), P::Error> {
+    if let AgentResponse::Refused(_error) = response {
+        log!(warn, "request {=u8}: {}", seq, _error);
+    }
+    let sent = encode(seq, &Tagged(response), |bytes| port.write_all(bytes));
+    server::sent(port, sent)
+}
