@@ -33,7 +33,7 @@ pub use idx::{Idx, IdxError};
 pub use idx_files::IdxFiles;
 pub use mat::MatError;
 pub use places::folder;
-pub(crate) use places::{has, holding};
+pub(crate) use places::{has, holding, place};
 pub use rng::Stream;
 pub use samples::{Column, DataSet, Split, Values};
 pub use series::{Series, SeriesFile};
@@ -46,81 +46,54 @@ pub use windows::Windows;
 /// The data sets that a recipe can name.
 pub const SETS: &[&SetInfo] = &[&mnist::MNIST, &fashion::FASHION, &usps::FRAMED, &usps::FULL];
 
-/// Prices day by day, of any CSV file: a recipe's `[data.series]` says which.
+/// The sets that a recipe describes itself, in a section `[data.NAME]`.
+pub const OF_RECIPES: &[&SetInfo] = &[&SERIES, &TABLE, &TEXT, &DESCRIBED, &IDX, &FOLDERS];
+
+/// Prices day by day, of any CSV file.
 pub const SERIES: SetInfo = SetInfo {
-    name: "series",
-    folder: "series",
-    title: "prices day by day, from a CSV file",
     shape: [0, 1, 1],
-    classes: &[],
-    samples: [0, 0],
-    source: "any CSV file with a date and a close in each row",
-    fetch: "",
-    files: &[],
-    load: |_, _, _| Err(DataError::NoRecipe("series")),
+    ..SetInfo::of_recipe(
+        "series",
+        "prices day by day, from a CSV file",
+        "any CSV file with a date and a close in each row",
+    )
 };
 
-/// A sample in each row, of any CSV file: a recipe's `[data.table]` says which.
-pub const TABLE: SetInfo = SetInfo {
-    name: "table",
-    folder: "table",
-    title: "a sample in each row, from a CSV file",
-    shape: [1, 1, 0],
-    classes: &[],
-    samples: [0, 0],
-    source: "any CSV file",
-    fetch: "",
-    files: &[],
-    load: |_, _, _| Err(DataError::NoRecipe("table")),
-};
+/// A sample in each row, of any CSV file.
+pub const TABLE: SetInfo = SetInfo::of_recipe(
+    "table",
+    "a sample in each row, from a CSV file",
+    "any CSV file",
+);
+
+/// Letters and the one that comes next, of any text.
+pub const TEXT: SetInfo =
+    SetInfo::of_recipe("text", "the next letter, from a text", "any text in UTF-8");
 
 /// Samples that are described, not read: of networks that are too large to be trained here.
 pub const DESCRIBED: SetInfo = SetInfo {
-    name: "described",
-    folder: "described",
-    title: "no samples: a network that is described only",
     shape: [0, 0, 0],
-    classes: &[],
-    samples: [0, 0],
-    source: "none",
-    fetch: "",
-    files: &[],
     load: |_, _, _| Err(DataError::Described),
+    ..SetInfo::of_recipe(
+        "described",
+        "no samples: a network that is described only",
+        "none",
+    )
 };
 
-/// Letters and the one that comes next, of any text: a recipe's `[data.text]` says which.
-pub const TEXT: SetInfo = SetInfo {
-    name: "text",
-    folder: "text",
-    title: "the next letter, from a text",
-    shape: [1, 1, 0],
-    classes: &[],
-    samples: [0, 0],
-    source: "any text in UTF-8",
-    fetch: "",
-    files: &[],
-    load: |_, _, _| Err(DataError::NoRecipe("text")),
-};
+/// Labelled images of any IDX files.
+pub const IDX: SetInfo = SetInfo::of_recipe(
+    "idx",
+    "labelled images, from IDX files",
+    "any IDX files of unsigned bytes",
+);
 
-/// Labelled images of any IDX files: a recipe's `[data.idx]` says which.
-pub const IDX: SetInfo = SetInfo {
-    name: "idx",
-    folder: "idx",
-    title: "labelled images, from IDX files",
-    source: "any IDX files of unsigned bytes",
-    load: |_, _, _| Err(DataError::NoRecipe("idx")),
-    ..TABLE
-};
-
-/// Images in a folder for each class: a recipe's `[data.folders]` says which.
-pub const FOLDERS: SetInfo = SetInfo {
-    name: "folders",
-    folder: "folders",
-    title: "images in a folder for each class",
-    source: "any PNG and JPEG files",
-    load: |_, _, _| Err(DataError::NoRecipe("folders")),
-    ..TABLE
-};
+/// Images in a folder for each class.
+pub const FOLDERS: SetInfo = SetInfo::of_recipe(
+    "folders",
+    "images in a folder for each class",
+    "any PNG and JPEG files",
+);
 
 /// The environment variable that says where data sets lie, as `--data` does.
 pub const DATA_VARIABLE: &str = "MOTE_DATA";
@@ -314,21 +287,32 @@ impl From<TableError> for DataError {
 /// # Errors
 /// [`DataError::UnknownSet`], with the names that there are.
 pub fn set(name: &str) -> Result<&'static SetInfo, DataError> {
-    SETS.iter()
+    let all = || SETS.iter().chain(OF_RECIPES).copied();
+    all()
         .find(|set| set.name == name)
-        .copied()
         .ok_or_else(|| DataError::UnknownSet {
             found: name.to_owned(),
-            wanted: SETS
-                .iter()
-                .map(|set| set.name)
-                .chain([SERIES, TABLE, TEXT, DESCRIBED, IDX, FOLDERS].map(|set| set.name))
-                .collect::<Vec<_>>()
-                .join(", "),
+            wanted: all().map(|set| set.name).collect::<Vec<_>>().join(", "),
         })
 }
 
 impl SetInfo {
+    /// A set whose files and shape a recipe says; its samples are a row of numbers, unless said otherwise.
+    const fn of_recipe(name: &'static str, title: &'static str, source: &'static str) -> Self {
+        Self {
+            name,
+            folder: name,
+            title,
+            shape: [1, 1, 0],
+            classes: &[],
+            samples: [0, 0],
+            source,
+            fetch: "",
+            files: &[],
+            load: |set, _, _| Err(DataError::NoRecipe(set.name)),
+        }
+    }
+
     /// Reads one part of the set; `directory` as for [`SetInfo::directory`].
     ///
     /// # Errors

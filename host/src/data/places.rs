@@ -33,6 +33,13 @@ pub(crate) fn holding(given: Option<&Path>, file: &Path) -> PathBuf {
     usual.find(holds).unwrap_or_else(|| folder(None))
 }
 
+/// The folder in which `file` lies, and what takes its place where `given` is no folder.
+pub(crate) fn place<'a>(given: Option<&'a Path>, file: &Path) -> (PathBuf, Option<&'a Path>) {
+    let folder = holding(given, file);
+    let instead = given.filter(|_| !folder.is_dir());
+    (folder, instead)
+}
+
 /// Whether `file`, which may be a folder, lies in `base`, as it is or as a `.gz`.
 pub(crate) fn has(base: &Path, file: &Path) -> bool {
     let path = base.join(file);
