@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, bail};
-use host::data::{self, FileCheck, FileState, SetInfo};
+use host::data::{self, DataError, FileCheck, FileState, SetInfo};
 use host::{paths, ui::Ui};
 
 const EXAMPLES: &str = "\
@@ -41,10 +41,10 @@ enum Action {
 /// Runs `mote data`.
 pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     if let Some(Action::Fetch { set }) = &args.action {
-        return fetch(data::set(set)?, ui);
+        return fetch(known(set)?, ui);
     }
     let sets = match &args.set {
-        Some(name) => vec![data::set(name)?],
+        Some(name) => vec![known(name)?],
         None => data::SETS.to_vec(),
     };
     let mut checked = Vec::new();
@@ -65,6 +65,15 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         list(&checked, ui);
     }
     Ok(())
+}
+
+/// A set whose files are known; those of recipes are any files.
+fn known(name: &str) -> Result<&'static SetInfo, DataError> {
+    let set = data::set(name)?;
+    match set.files {
+        [] => Err(DataError::NoRecipe(set.name)),
+        _ => Ok(set),
+    }
 }
 
 /// `good`, or what is wrong and what mends it.
