@@ -59,7 +59,7 @@ pub struct AgentFlash {
 
 impl AgentFlash {
     /// All of it.
-    pub fn len(&self) -> u32 {
+    pub fn total(&self) -> u32 {
         self.journal + 2 * self.slot + 2 * self.store
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn constants(board: &Board) -> Result<String, String> {
     check(board, &agent)?;
     let frame = (board.ram.len / 8).min(FRAME);
     let ram = (board.ram.len - board.stack - STATICS - frame) / 16 * 16;
-    let (len, ops, key) = (agent.len(), ops(&agent)?, key()?);
+    let (len, ops, key) = (agent.total(), ops(&agent)?, key()?);
     let AgentFlash {
         origin,
         page,
@@ -68,7 +68,7 @@ fn check(board: &Board, agent: &AgentFlash) -> Result<(), String> {
         return wrong("a journal and a store want two pages, a slot one");
     }
     let flash = board.flash.origin..board.flash.origin + board.flash.len;
-    let end = origin + agent.len();
+    let end = origin + agent.total();
     if flash.contains(&origin) && end > flash.end {
         return wrong(&format!(
             "its flash ends at {end:#x}, the board's at {:#x}",
