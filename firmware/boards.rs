@@ -53,8 +53,30 @@ pub struct AgentFlash {
     pub slot: u32,
     /// Of the store of each slot: at least two pages.
     pub store: u32,
-    /// The operators that the image holds: bit n for code n of the format.
+    /// The image's stack, where that of other images is too small: it plans, and checks signatures.
+    pub stack: u32,
+    /// What the image can compute.
+    pub kernels: Kernels,
+}
+
+/// The operators and number types that an agent's image holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kernels {
+    /// Bit n for the operator of code n of the format.
     pub ops: u64,
+    /// Whether it computes in f32, in Q16, in int8.
+    pub types: [bool; 3],
+    /// Whether models learn.
+    pub train: bool,
+}
+
+impl Kernels {
+    /// All.
+    const ALL: Kernels = Kernels {
+        ops: u64::MAX,
+        types: [true; 3],
+        train: true,
+    };
 }
 
 impl AgentFlash {
@@ -120,7 +142,8 @@ const KIB: u32 = 1024;
 #[rustfmt::skip]
 pub const BOARDS: &[Board] = &[
     board("microbit",     "Cortex-M0",  "thumbv6m-none-eabi",    (0x0000_0000, 256 * KIB),  (0x2000_0000, 16 * KIB),   5 * KIB,  0,         Some("microbit"),   None)
-        .or_ram(128 * KIB, "nrf51-soc.sram-size"),
+        .or_ram(128 * KIB, "nrf51-soc.sram-size")
+        .with_agent(MICROBIT_AGENT),
     board("an385",        "Cortex-M3",  "thumbv7m-none-eabi",    (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an385"), None)
         .with_agent(MPS2_AGENT),
     board("an386",        "Cortex-M4F", "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an386"), None)
@@ -128,7 +151,8 @@ pub const BOARDS: &[Board] = &[
     board("nucleo-f446re","Cortex-M4F", "thumbv7em-none-eabihf", (0x0800_0000, 512 * KIB),  (0x2000_0000, 128 * KIB),  8 * KIB,  256 * KIB, None,               Some("STM32F446RETx")),
     board("an500",        "Cortex-M7",  "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an500"), None)
         .with_agent(MPS2_AGENT),
-    board("an547",        "Cortex-M55", "thumbv8m.main-none-eabihf", (0x0000_0000, 512 * KIB), (0x2000_0000, 512 * KIB), 16 * KIB, 0,        Some("mps3-an547"), None),
+    board("an547",        "Cortex-M55", "thumbv8m.main-none-eabihf", (0x0000_0000, 512 * KIB), (0x2000_0000, 512 * KIB), 16 * KIB, 0,        Some("mps3-an547"), None)
+        .with_agent(MPS3_AGENT),
 ];
 
 #[expect(clippy::too_many_arguments, reason = "a row of the table above")]
@@ -177,5 +201,30 @@ const MPS2_AGENT: AgentFlash = AgentFlash {
     journal: 8 * KIB,
     slot: 1024 * KIB,
     store: 508 * KIB,
-    ops: u64::MAX,
+    stack: 16 * KIB,
+    kernels: Kernels::ALL,
+};
+
+/// The MPS3's static RAM, which an image does not use.
+const MPS3_AGENT: AgentFlash = AgentFlash {
+    origin: 0x2100_0000,
+    ..MPS2_AGENT
+};
+
+/// The end of the micro:bit's flash. What its image can compute is what fits: int8 networks of dense layers, convolutions
+/// and LSTMs, which do not learn.
+const MICROBIT_AGENT: AgentFlash = AgentFlash {
+    origin: 202 * KIB,
+    page: KIB,
+    journal: 2 * KIB,
+    slot: 24 * KIB,
+    store: 2 * KIB,
+    stack: 8 * KIB,
+    kernels: Kernels {
+        // Dense, convolution, largest and mean pooling, flatten, ReLU; softmax, quantize, dequantize, LSTM, reshape;
+        // requantize, packed dense, convolution and LSTM.
+        ops: 0b11_1100_0001_0000_0000_1000_0111_0011_1111,
+        types: [true, false, true],
+        train: false,
+    },
 };

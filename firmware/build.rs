@@ -76,6 +76,7 @@ fn lay_out() -> Result<(), String> {
         write("device.x", b"/* No interrupt is served. */\n")?;
     }
     if env::var_os("CARGO_FEATURE_AGENT").is_some() {
+        let board = &agent::board(board)?;
         write("agent.rs", agent::constants(board)?.as_bytes())?;
         write("memory.x", memory(board, board.agents_code()).as_bytes())?;
         return Ok(());

@@ -2,25 +2,55 @@
 
 use std::env;
 
-use super::boards::{AgentFlash, Board};
+use super::boards::{AgentFlash, Board, Kernels};
 
 /// What an agent holds in RAM besides frame, stack and what it gives to models: the log's buffer and the drivers.
 const STATICS: u32 = 2048;
 /// The longest frame that is worth its RAM.
 const FRAME: u32 = 64 * 1024;
 
-/// The constants of an image for `board`.
-pub(super) fn constants(board: &Board) -> Result<String, String> {
-    let agent = board.agent.ok_or_else(|| {
+/// The board with the stack of an agent.
+pub(super) fn board(board: &Board) -> Result<Board, String> {
+    let agent = agent(board)?;
+    check(board, &agent)?;
+    let stack = board.stack.max(agent.stack);
+    Ok(Board { stack, ..*board })
+}
+
+fn agent(board: &Board) -> Result<AgentFlash, String> {
+    board.agent.ok_or_else(|| {
         format!(
             "board {} has no flash set apart for an agent: see `agent` in firmware/boards.rs",
             board.name
         )
-    })?;
-    check(board, &agent)?;
+    })
+}
+
+/// The stack of an agent that checks signatures: ed25519 alone takes 6 KiB.
+const SIGNATURES: u32 = 12 * 1024;
+
+/// The constants of an image for `board`.
+pub(super) fn constants(board: &Board) -> Result<String, String> {
+    let agent = agent(board)?;
     let frame = (board.ram.len / 8).min(FRAME);
-    let ram = (board.ram.len - board.stack - STATICS - frame) / 16 * 16;
+    let taken = board.stack + STATICS + frame;
+    let ram = board.ram.len.checked_sub(taken).ok_or_else(|| {
+        format!(
+            "an agent wants more than {taken} bytes of RAM (stack {}, frame {frame}, other {STATICS}), {} has {}",
+            board.stack, board.name, board.ram.len
+        )
+    })?;
+    // Arenas are aligned.
+    let ram = ram / 16 * 16;
+    let Kernels { types, train, .. } = agent.kernels;
+    let [f32, q16, i8] = types;
     let (len, ops, key) = (agent.total(), ops(&agent)?, key()?);
+    if key.is_some() && board.stack < SIGNATURES {
+        return Err(format!(
+            "board {}: its agent's stack has {} bytes, checking signatures wants {SIGNATURES}: build it without MOTE_KEY",
+            board.name, board.stack
+        ));
+    }
     let AgentFlash {
         origin,
         page,
@@ -42,8 +72,8 @@ pub(super) fn constants(board: &Board) -> Result<String, String> {
          #[derive(Debug)]\npub struct Kernels;\n\
          impl nn_core::ops::OpSet for Kernels {{\n\
          const OPS: u64 = {ops:#x};\n\
-         const F32: bool = true;\nconst Q16: bool = true;\nconst I8: bool = true;\n\
-         const TRAIN: bool = true;\n}}\n"
+         const F32: bool = {f32};\nconst Q16: bool = {q16};\nconst I8: bool = {i8};\n\
+         const TRAIN: bool = {train};\n}}\n"
     ))
 }
 
@@ -85,7 +115,7 @@ fn check(board: &Board, agent: &AgentFlash) -> Result<(), String> {
 /// The board's operators, or those of MOTE_OPS, in hexadecimal.
 fn ops(agent: &AgentFlash) -> Result<u64, String> {
     let Some(ops) = env::var_os("MOTE_OPS") else {
-        return Ok(agent.ops);
+        return Ok(agent.kernels.ops);
     };
     let digits = ops.to_str().map(|ops| ops.trim_start_matches("0x"));
     digits

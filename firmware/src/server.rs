@@ -89,18 +89,6 @@ where
         self
     }
 
-    /// The same after this training request, and what came of it.
-    #[must_use]
-    pub(crate) fn after(mut self, last_step: Option<(u8, StepReport)>) -> Self {
-        self.last_step = last_step;
-        self
-    }
-
-    /// The number of the last training request, and what came of it.
-    pub(crate) fn last_step(&self) -> Option<(u8, StepReport)> {
-        self.last_step
-    }
-
     /// Serves until the host says [`Request::Bye`], or the port ends. `frame` takes
     /// [`Card::frame_max`] bytes; `led` is lit while a request is worked on.
     ///
@@ -141,24 +129,15 @@ where
                     Ok((seq, Ok(request))) => (*seq, self.answer(*seq, request)),
                     Ok((seq, Err(_))) => (*seq, Err(ErrorCode::UnknownRequest)),
                     // Number 0: which request it was is not known.
-                    Err(FrameError::TooLong { max }) => {
-                        (0, Err(ErrorCode::FrameTooLong { max: word(*max) }))
-                    }
-                    Err(_) => (0, Err(ErrorCode::BadFrame)),
+                    Err(error) => (0, Err(no_frame(*error))),
                 };
                 let response = response.unwrap_or_else(|code| {
                     log!(warn, "request {=u8}: {}", seq, code);
                     Response::Error(code)
                 });
-                let sent = encode(seq, &response, |bytes| port.write_all(bytes));
-                port.flush()?;
+                let sent = respond(port, seq, &response);
                 led.set_low().ok();
-                match sent {
-                    Err(EncodeError::Sink(error)) => return Err(error),
-                    // Cannot happen (see there); the host will run out of patience.
-                    Err(EncodeError::Message) => log!(error, "a response cannot be encoded"),
-                    Ok(()) => {}
-                }
+                sent?;
                 if matches!(request, Ok((_, Ok(Request::Bye)))) {
                     return Ok(());
                 }
@@ -326,6 +305,22 @@ where
     }
 }
 
+/// For an agent, which makes a server of its model for each request.
+#[cfg(any(not(target_os = "none"), feature = "agent"))]
+impl<E> Server<'_, E> {
+    /// The same after this training request, and what came of it.
+    #[must_use]
+    pub(crate) fn after(mut self, last_step: Option<(u8, StepReport)>) -> Self {
+        self.last_step = last_step;
+        self
+    }
+
+    /// The number of the last training request, and what came of it.
+    pub(crate) fn last_step(&self) -> Option<(u8, StepReport)> {
+        self.last_step
+    }
+}
+
 fn refusal(error: TrainError) -> ErrorCode {
     match error {
         TrainError::Diverged => ErrorCode::Diverged,
@@ -371,14 +366,12 @@ pub(crate) fn sent<P: Write>(
     }
 }
 
-/// Answers what is no frame.
-pub(crate) fn refuse<P: Write>(port: &mut P, error: FrameError) -> Result<(), P::Error> {
-    let code = match error {
+/// What is answered to what is no frame.
+pub(crate) fn no_frame(error: FrameError) -> ErrorCode {
+    match error {
         FrameError::TooLong { max } => ErrorCode::FrameTooLong { max: word(max) },
         _ => ErrorCode::BadFrame,
-    };
-    // Number 0: which request it was is not known.
-    respond(port, 0, &Response::Error(code))
+    }
 }
 
 /// Sizes on a device fit 32 bits.

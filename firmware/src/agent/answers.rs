@@ -23,7 +23,7 @@ use super::{
     journal::Held,
     key_id, other, report, respond,
     slots::Loading,
-    verify::{Package, hash, is_signed},
+    verify::{hash, is_signed},
 };
 use crate::{engine::Engine as _, flash::Mapped, server};
 
@@ -37,7 +37,7 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
         &mut self,
         seq: u8,
         message: &[u8],
-        mut desk: Option<&mut DeskOver<'_, 'f, F>>,
+        mut desk: Option<&mut DeskOver<'_, 'f, F, K>>,
         limits: &Limits,
         port: &mut P,
     ) -> Result<Next, P::Error> {
@@ -125,7 +125,11 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
     }
 
     /// What `slot` holds.
-    fn slot(&self, slot: u8, desk: Option<&mut DeskOver<'_, 'f, F>>) -> Result<Slot, AgentError> {
+    fn slot(
+        &self,
+        slot: u8,
+        desk: Option<&mut DeskOver<'_, 'f, F, K>>,
+    ) -> Result<Slot, AgentError> {
         self.place(slot)?;
         if let Some(desk) = desk.filter(|desk| desk.slot == slot) {
             return Ok(desk.report());
@@ -240,7 +244,7 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
     fn prepare(
         &mut self,
         held: Held,
-        desk: Option<&mut DeskOver<'_, 'f, F>>,
+        desk: Option<&mut DeskOver<'_, 'f, F, K>>,
         limits: &Limits,
     ) -> Result<u8, AgentError> {
         let prepared = self.try_prepare(held, desk, limits);
@@ -253,7 +257,7 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
     fn try_prepare(
         &mut self,
         held: Held,
-        desk: Option<&mut DeskOver<'_, 'f, F>>,
+        desk: Option<&mut DeskOver<'_, 'f, F, K>>,
         limits: &Limits,
     ) -> Result<u8, AgentError> {
         let slot = self.inactive(desk.as_ref().map(|desk| desk.slot));
@@ -266,7 +270,12 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
         if held == Held::Begun {
             self.check_whole(slot)?;
         }
-        self.check(slot, limits.ram as usize)?;
+        let checked = self.check(slot, limits.ram as usize);
+        if let (Held::Begun, Err(AgentError::Hash | AgentError::Manifest)) = (held, checked) {
+            // The bytes will not become right: the next load begins at the first.
+            self.abort()?;
+        }
+        checked?;
         if let Some(desk) = desk {
             desk.forget_uncommitted();
             desk.save()?;
@@ -277,17 +286,20 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
     /// Whether the package that was begun in `slot` has come as a whole.
     fn check_whole(&self, slot: u8) -> Result<(), AgentError> {
         let progress = self.journal.progress();
-        // Without the first page there is no manifest.
-        let Package { manifest, .. } = match progress {
-            0 => Err(AgentError::NotLoading),
-            _ => self.package(slot),
-        }?;
+        let loading = self.loading.as_ref().filter(|loading| loading.slot == slot);
+        let (manifest, found) = match (loading, progress) {
+            (Some(loading), _) => (loading.manifest, loading.wanted()),
+            // Without the first page there is no manifest.
+            (None, 0) => return Err(AgentError::NotLoading),
+            (None, _) => {
+                let there = progress.saturating_sub(MANIFEST_LEN as u32);
+                (self.package(slot)?.manifest, there)
+            }
+        };
+        let wanted = manifest.blob_len;
         match progress as usize == manifest.package_len() {
             true => Ok(()),
-            false => Err(AgentError::Incomplete {
-                wanted: manifest.blob_len,
-                found: progress.saturating_sub(MANIFEST_LEN as u32),
-            }),
+            false => Err(AgentError::Incomplete { wanted, found }),
         }
     }
 
@@ -295,7 +307,7 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
         &mut self,
         counter: u32,
         signature: &[u8],
-        desk: Option<&mut DeskOver<'_, 'f, F>>,
+        desk: Option<&mut DeskOver<'_, 'f, F, K>>,
     ) -> Result<AgentResponse<'static>, AgentError> {
         let desk = desk.ok_or(AgentError::NoModel)?;
         let Some(key) = &self.site.key else {
@@ -340,7 +352,7 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
         &mut self,
         seq: u8,
         first: u16,
-        desk: Option<&mut DeskOver<'_, 'f, F>>,
+        desk: Option<&mut DeskOver<'_, 'f, F, K>>,
         port: &mut P,
     ) -> Result<(), P::Error> {
         let mut counts = [[0; 4]; LAYERS];
@@ -361,7 +373,7 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
     fn count(
         &mut self,
         first: u16,
-        desk: Option<&mut DeskOver<'_, 'f, F>>,
+        desk: Option<&mut DeskOver<'_, 'f, F, K>>,
         counts: &mut [[u8; 4]],
     ) -> Result<(u16, usize), AgentError> {
         let desk = desk.ok_or(AgentError::NoModel)?;
@@ -405,8 +417,8 @@ fn progress(loading: &Loading) -> AgentResponse<'static> {
     }
 }
 
-fn restore<F: Mapped>(
-    desk: Option<&mut DeskOver<'_, '_, F>>,
+fn restore<F: Mapped, K: OpSet>(
+    desk: Option<&mut DeskOver<'_, '_, F, K>>,
 ) -> Result<AgentResponse<'static>, AgentError> {
     match desk.ok_or(AgentError::NoModel)?.restore() {
         true => Ok(AgentResponse::Done),
@@ -416,10 +428,10 @@ fn restore<F: Mapped>(
 
 /// Runs the model on a sample, and compares.
 #[inline(never)]
-fn judge<F: Mapped>(
+fn judge<F: Mapped, K: OpSet>(
     input: &Input,
     target: &LabelBytes,
-    desk: Option<&mut DeskOver<'_, '_, F>>,
+    desk: Option<&mut DeskOver<'_, '_, F, K>>,
 ) -> Result<AgentResponse<'static>, AgentError> {
     let desk = desk.ok_or(AgentError::NoModel)?;
     if desk.weights == Weights::Uncommitted {

@@ -1,13 +1,15 @@
 //! The model that is served: planned in the arena, with what it has learnt and where that is kept.
 
-use core::ops::Range;
+use core::{marker::PhantomData, ops::Range};
 
 use embedded_storage::nor_flash::NorFlash;
 use nn_core::{
+    SetupError,
     link::{
         ErrorCode,
         agent::{AgentError, SlotState, Status},
     },
+    model::Model,
     ops::OpSet,
     session::{RunError, Session},
     tensor::DType,
@@ -22,21 +24,21 @@ use crate::{
     store::{Keep, Store},
 };
 
-/// A model that was planned on the device.
+/// A model that was planned on the device. Where no operator set of `K` learns, no code that does is linked in.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
     reason = "there is one, and nothing allocates"
 )]
-pub(super) enum Planned<'m> {
+pub(super) enum Planned<'m, K> {
     /// It has no training plan, or the agent lets none learn.
-    Runs(Session<'m>),
+    Runs(Session<'m>, PhantomData<K>),
     /// It learns.
     Learns(Trainer<'m>),
 }
 
-impl<'m> Engine<'m> for Planned<'m> {
-    const TRAINS: bool = true;
+impl<'m, K: OpSet> Engine<'m> for Planned<'m, K> {
+    const TRAINS: bool = K::TRAIN;
 
     fn input_mut(&mut self) -> Option<&mut [u8]> {
         self.input_mut(0)
@@ -44,37 +46,49 @@ impl<'m> Engine<'m> for Planned<'m> {
 
     fn run(&mut self) -> Result<(), RunError> {
         match self {
-            Planned::Runs(session) => session.run(),
-            Planned::Learns(trainer) => trainer.run(),
+            Planned::Runs(session, _) => session.run(),
+            Planned::Learns(trainer) if K::TRAIN => trainer.run(),
+            Planned::Learns(_) => Err(RunError::Memory),
         }
     }
 
     fn output(&self) -> Option<&[u8]> {
         match self {
-            Planned::Runs(session) => session.output(0),
+            Planned::Runs(session, _) => session.output(0),
             Planned::Learns(trainer) => trainer.output(0),
         }
     }
 
+    #[inline]
     fn trainer(&mut self) -> Result<&mut Trainer<'m>, ErrorCode> {
         match self {
-            Planned::Runs(_) => Err(ErrorCode::NoTrainPlan),
-            Planned::Learns(trainer) => Ok(trainer),
+            Planned::Learns(trainer) if K::TRAIN => Ok(trainer),
+            _ => Err(ErrorCode::NoTrainPlan),
         }
     }
 }
 
-impl Planned<'_> {
+impl<'m, K: OpSet> Planned<'m, K> {
+    /// Plans `model` in `arena`.
+    fn new(model: Model<'m>, arena: &'m mut [u8]) -> Result<Self, SetupError> {
+        if K::TRAIN && model.learns() {
+            Trainer::with::<K>(model, arena).map(Planned::Learns)
+        } else {
+            let session = Session::with::<K>(model, arena)?;
+            Ok(Planned::Runs(session, PhantomData))
+        }
+    }
+
     pub(super) fn input_mut(&mut self, index: usize) -> Option<&mut [u8]> {
         match self {
-            Planned::Runs(session) => session.input_mut(index),
+            Planned::Runs(session, _) => session.input_mut(index),
             Planned::Learns(trainer) => trainer.input_mut(index),
         }
     }
 
-    pub(super) fn model(&self) -> nn_core::model::Model<'_> {
+    pub(super) fn model(&self) -> Model<'m> {
         match self {
-            Planned::Runs(session) => session.model(),
+            Planned::Runs(session, _) => session.model(),
             Planned::Learns(trainer) => trainer.model(),
         }
     }
@@ -82,8 +96,9 @@ impl Planned<'_> {
     /// Runs it, and calls `observe` after each node.
     pub(super) fn run_observed(&mut self, mut observe: impl FnMut(usize)) -> Result<(), RunError> {
         match self {
-            Planned::Runs(session) => session.run_observed(|node, _| observe(node)),
-            Planned::Learns(trainer) => trainer.run_observed(|node, _| observe(node)),
+            Planned::Runs(session, _) => session.run_observed(|node, _| observe(node)),
+            Planned::Learns(trainer) if K::TRAIN => trainer.run_observed(|node, _| observe(node)),
+            Planned::Learns(_) => Err(RunError::Memory),
         }
     }
 
@@ -128,10 +143,10 @@ pub(super) enum Weights {
 }
 
 /// The model that is served.
-pub(super) struct Desk<'m, F: NorFlash> {
+pub(super) struct Desk<'m, F: NorFlash, K> {
     pub(super) slot: u8,
     pub(super) package: Package<'m>,
-    pub(super) engine: Planned<'m>,
+    pub(super) engine: Planned<'m, K>,
     /// Room for a target.
     pub(super) room: &'m mut [f32],
     pub(super) card: ModelCard<'m>,
@@ -144,33 +159,29 @@ pub(super) struct Desk<'m, F: NorFlash> {
     pub(super) status: Status,
 }
 
-impl<'m, F: NorFlash<Error = Worn>> Desk<'m, F> {
-    /// Plans the model of `package` in `ram`, with what it has learnt and kept.
+impl<'m, F: NorFlash<Error = Worn>, K: OpSet> Desk<'m, F, K> {
+    /// Plans the model of `package` in `ram`, with what it has learnt and kept, and puts it in its place.
     #[inline(never)]
-    pub(super) fn set_up<K: OpSet>(
+    pub(super) fn set_up(
         slot: u8,
         package: Package<'m>,
         ram: &'m mut [u8],
         flash: F,
         store: Range<u32>,
-    ) -> Result<Self, AgentError> {
+        place: &mut Option<Self>,
+    ) -> Result<(), AgentError> {
         let (model, need) = package.model::<K>(ram.len())?;
         let (arena, room) = need.divide(ram).ok_or(AgentError::Internal)?;
-        let engine = if K::TRAIN && model.learns() {
-            Trainer::with::<K>(model, arena).map(Planned::Learns)
-        } else {
-            Session::with::<K>(model, arena).map(Planned::Runs)
-        };
         let [input, output] = [model.input(0), model.output(0)];
         // The room of output 0.
         let len = output.map_or(0, |tensor| tensor.elements());
         let bytes = |tensor: Option<nn_core::tensor::Tensor>| {
             word(tensor.map_or(0, |tensor| tensor.bytes()))
         };
-        let mut desk = Self {
+        let desk = place.insert(Self {
             slot,
             package,
-            engine: engine.map_err(set_up_refusal)?,
+            engine: Planned::new(model, arena).map_err(set_up_refusal)?,
             room: room.get_mut(..len).unwrap_or_default(),
             card: ModelCard {
                 name: model.name(),
@@ -184,14 +195,14 @@ impl<'m, F: NorFlash<Error = Worn>> Desk<'m, F> {
             last_step: None,
             done: None,
             status: Status::default(),
-        };
+        });
         desk.restore();
-        Ok(desk)
+        Ok(())
     }
 
     /// The weights that are kept, or the blob's where none are. `false` where nothing learns.
     pub(super) fn restore(&mut self) -> bool {
-        let Planned::Learns(trainer) = &mut self.engine else {
+        let Ok(trainer) = self.engine.trainer() else {
             return false;
         };
         trainer.reset();
@@ -210,7 +221,7 @@ impl<'m, F: NorFlash<Error = Worn>> Desk<'m, F> {
         if self.weights != Weights::Unsaved {
             return Ok(());
         }
-        let (Planned::Learns(trainer), Some(store)) = (&self.engine, &mut self.store) else {
+        let (Ok(trainer), Some(store)) = (self.engine.trainer(), &mut self.store) else {
             return Err(AgentError::Unsaved);
         };
         store.save(trainer).map_err(|_| AgentError::Unsaved)?;
@@ -242,4 +253,4 @@ impl<'m, F: NorFlash<Error = Worn>> Desk<'m, F> {
 }
 
 /// The desk of an agent over `F`.
-pub(super) type DeskOver<'m, 'f, F> = Desk<'m, Shared<'f, F>>;
+pub(super) type DeskOver<'m, 'f, F, K> = Desk<'m, Shared<'f, F>, K>;

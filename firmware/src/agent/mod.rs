@@ -16,7 +16,7 @@ use nn_core::{
     link::{
         Decoder, ErrorCode, Frame, PROTOCOL, Request, Response, StackUse,
         agent::{AgentError, AgentResponse, Slot, SlotState, Status, Tagged, Unit, is_agents},
-        decode_request, encode,
+        decode_inference_request, decode_request, encode,
         package::{MANIFEST_LEN, Manifest},
     },
     ops::OpSet,
@@ -178,7 +178,8 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
             ram: word(ram.len()),
         };
         let mut decoder = Decoder::new(frame);
-        let mut desk = self.open(ram);
+        let mut desk = None;
+        self.open(ram, &mut desk);
         let mut chunk = [0; 64];
         loop {
             let len = port.read(&mut chunk)?;
@@ -204,7 +205,9 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
                         (seq, next)
                     }
                     Err(error) => {
-                        server::refuse(port, error)?;
+                        // Number 0: which request it was is not known.
+                        let response = Response::Error(server::no_frame(error));
+                        server::respond(port, 0, &response)?;
                         (0, Next::Request)
                     }
                 };
@@ -218,7 +221,8 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
                         let aside = desk.as_mut().map(Aside::of);
                         // From here on its arena is another's.
                         let switched = self.switch(slot, ram);
-                        desk = self.open(ram);
+                        desk = None;
+                        self.open(ram, &mut desk);
                         if let (Err(_), Some(desk), Some(aside)) = (switched, &mut desk, aside) {
                             aside.put_back(desk);
                         }
@@ -259,45 +263,53 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
         }
     }
 
-    /// The model that is active, set up; that of the other slot where its blob is damaged and the other was served once.
-    fn open<'m>(&mut self, ram: &'m mut [u8]) -> Option<DeskOver<'m, 'f, F>> {
+    /// Puts the model that is active in its place; that of the other slot where its blob is damaged and the other was served
+    /// once. A function of its own, as those that it calls: what they need of the stack is free again afterwards.
+    #[inline(never)]
+    fn open<'m>(&mut self, ram: &'m mut [u8], place: &mut Option<DeskOver<'m, 'f, F, K>>) {
         let record = self.journal.record();
-        let active = record.active?;
-        let mut found = None;
-        for slot in [active, other(active)] {
-            if record.held(slot) != Held::Served {
-                continue;
-            }
-            let package = self.package(slot).and_then(|package| {
-                // As at its activation, but for the hash: the CRC-32 tells of damage.
-                if slot != active {
-                    self.rules().check(&package.manifest)?;
-                }
-                package.model::<K>(ram.len())?;
-                Ok(package)
-            });
-            match package {
-                Ok(package) => {
-                    found = Some((slot, package));
-                    break;
-                }
-                Err(_error) => log!(error, "slot {=u8}: {}", slot, _error),
-            }
-        }
-        let (slot, package) = found?;
+        let Some(active) = record.active else { return };
+        let mut slots = [active, other(active)].into_iter();
+        let Some(slot) = slots.find(|slot| self.is_sound(*slot, active, ram.len())) else {
+            return;
+        };
         if slot != active {
             let mut record = record.with(active, Held::Empty);
             record.active = Some(slot);
             // It is served even where the journal cannot say so.
             self.journal.set(record).ok();
         }
-        let store = self.site.places.stores.get(usize::from(slot))?.clone();
-        let desk = Desk::set_up::<K>(slot, package, ram, self.flash, store);
-        desk.inspect_err(|_error| log!(error, "slot {=u8}: {}", slot, _error))
-            .ok()
+        let stores = &self.site.places.stores;
+        let (Ok(package), Some(store)) = (self.package(slot), stores.get(usize::from(slot))) else {
+            return;
+        };
+        let desk = Desk::set_up(slot, package, ram, self.flash, store.clone(), place);
+        if let Err(_error) = desk {
+            log!(error, "slot {=u8}: {}", slot, _error);
+        }
+    }
+
+    /// Whether a start can serve what `slot` holds.
+    #[inline(never)]
+    fn is_sound(&self, slot: u8, active: u8, ram: usize) -> bool {
+        if self.journal.record().held(slot) != Held::Served {
+            return false;
+        }
+        let sound = self.package(slot).and_then(|package| {
+            // As at its activation, but for the hash: the CRC-32 tells of damage.
+            if slot != active {
+                self.rules().check(&package.manifest)?;
+            }
+            package.model::<K>(ram).map(|_| ())
+        });
+        if let Err(_error) = sound {
+            log!(error, "slot {=u8}: {}", slot, _error);
+        }
+        sound.is_ok()
     }
 
     /// Whether what `slot` holds may be served: all checks that want no arena.
+    #[inline(never)]
     fn check(&self, slot: u8, ram: usize) -> Result<(), AgentError> {
         let package = self.package(slot)?;
         self.rules().check(&package.manifest)?;
@@ -306,6 +318,7 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
     }
 
     /// Tests the model of `slot`, which was checked, and makes it the one that is served.
+    #[inline(never)]
     fn switch(&mut self, slot: u8, ram: &mut [u8]) -> Result<(), AgentError> {
         let package = self.package(slot)?;
         package.test::<K>(ram)?;
@@ -340,11 +353,15 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
         &mut self,
         seq: u8,
         message: &[u8],
-        desk: Option<&mut DeskOver<'_, 'f, F>>,
+        desk: Option<&mut DeskOver<'_, 'f, F, K>>,
         limits: &Limits,
         port: &mut P,
     ) -> Result<Next, P::Error> {
-        let Ok(request) = decode_request(message) else {
+        let decode = match K::TRAIN {
+            true => decode_request,
+            false => decode_inference_request,
+        };
+        let Ok(request) = decode(message) else {
             server::respond(port, seq, &Response::Error(ErrorCode::UnknownRequest))?;
             return Ok(Next::Request);
         };
@@ -397,7 +414,7 @@ struct Aside {
 }
 
 impl Aside {
-    fn of<F: Mapped>(desk: &mut DeskOver<'_, '_, F>) -> Self {
+    fn of<F: Mapped, K: OpSet>(desk: &mut DeskOver<'_, '_, F, K>) -> Self {
         let trainer = desk.engine.trainer().ok();
         Self {
             weights: desk.weights,
@@ -406,7 +423,7 @@ impl Aside {
         }
     }
 
-    fn put_back<F: Mapped>(self, desk: &mut DeskOver<'_, '_, F>) {
+    fn put_back<F: Mapped, K: OpSet>(self, desk: &mut DeskOver<'_, '_, F, K>) {
         desk.status = self.status;
         if let Ok(trainer) = desk.engine.trainer() {
             if self.weights == Weights::Blobs {

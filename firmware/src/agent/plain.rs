@@ -1,7 +1,10 @@
 //! What an agent answers as every other image does, for the model that is active.
 
 use embedded_io::Write;
-use nn_core::link::{Bytes, ErrorCode, LabelBytes, PROTOCOL, Request, Response};
+use nn_core::{
+    link::{Bytes, ErrorCode, LabelBytes, PROTOCOL, Request, Response},
+    ops::OpSet,
+};
 
 use super::desk::{DeskOver, Weights};
 use crate::{
@@ -23,7 +26,7 @@ enum Outcome {
     Refused,
 }
 
-impl<'m, F: Mapped> DeskOver<'m, '_, F> {
+impl<'m, F: Mapped, K: OpSet> DeskOver<'m, '_, F, K> {
     /// Answers a request. On a `locked` agent weights that a host writes do not count yet.
     #[inline(never)]
     pub(super) fn serve<P: Write>(

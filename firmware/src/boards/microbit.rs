@@ -11,6 +11,8 @@ use embedded_hal::digital;
 use embedded_io::{ErrorType, Read, Write};
 
 use super::{file_flash::StorePort, register::Register};
+#[cfg(feature = "agent")]
+use crate::layout::{ORIGIN, PAGE};
 
 const UART: usize = 0x4000_2000;
 const GPIO: usize = 0x5000_0000;
@@ -80,6 +82,57 @@ pub fn take() -> Parts {
         },
         led,
         store: StorePort(()),
+    }
+}
+
+/// The chip's flash as an agent's: the non-volatile memory controller (chapter 6) writes words and erases pages.
+#[cfg(feature = "agent")]
+pub(super) struct AgentMemory {
+    config: Register,
+    erase_page: Register,
+}
+
+#[cfg(feature = "agent")]
+impl AgentMemory {
+    const READ: u32 = 0;
+    const WRITE: u32 = 1;
+    const ERASE: u32 = 2;
+
+    pub(super) fn new() -> Self {
+        // SAFETY: nothing else in the image names these registers.
+        let [config, erase_page] =
+            [0x504, 0x508].map(|offset| unsafe { Register::new(0x4001_E000 + offset) });
+        Self { config, erase_page }
+    }
+
+    /// What a start finds there: whole words.
+    pub(super) fn fill(&mut self, at: usize, bytes: &[u8]) {
+        if at.is_multiple_of(PAGE) {
+            self.erase(at, PAGE);
+        }
+        self.write(at, bytes);
+    }
+
+    /// Erases the page, wherever power is said to fail: its file has the half.
+    pub(super) fn erase(&mut self, at: usize, _done: usize) {
+        self.config.write(Self::ERASE);
+        // Addresses have 32 bits here.
+        self.erase_page.write((ORIGIN + at) as u32);
+        self.config.write(Self::READ);
+    }
+
+    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) {
+        self.config.write(Self::WRITE);
+        for (place, bytes) in (ORIGIN + at..).step_by(4).zip(bytes.chunks(4)) {
+            let mut word = [0xFF; 4];
+            for (to, from) in word.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            let place = core::ptr::with_exposed_provenance_mut::<u32>(place);
+            // SAFETY: flash set apart for this, which takes writes now; the driver keeps within it.
+            unsafe { place.write_volatile(u32::from_le_bytes(word)) };
+        }
+        self.config.write(Self::READ);
     }
 }
 
