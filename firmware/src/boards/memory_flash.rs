@@ -105,23 +105,23 @@ impl AgentFlash {
 
     /// Puts what the file holds into memory; what it lacks is erased flash.
     fn fill(&mut self) {
-        let mut at = 0;
+        // A page of the board with the smallest.
         let mut piece = [0; 1024];
-        while at < LEN {
-            let found = match &mut self.file {
-                Some(file) => file.read(&mut piece).unwrap_or(0),
-                None => 0,
-            };
-            if found == 0 {
-                piece.fill(0xFF);
-                self.memory.fill(at, &piece);
-                if let Some(file) = &mut self.file {
-                    file.write_all(&piece).ok();
+        for at in (0..LEN).step_by(piece.len()) {
+            piece.fill(0xFF);
+            let mut found = 0;
+            while let Some(file) = &mut self.file
+                && let Some(rest) = piece.get_mut(found..).filter(|rest| !rest.is_empty())
+            {
+                match file.read(rest) {
+                    Ok(len @ 1..) => found += len,
+                    _ => break,
                 }
-                at += piece.len();
-            } else {
-                self.memory.fill(at, piece.get(..found).unwrap_or_default());
-                at += found;
+            }
+            self.memory.fill(at, &piece);
+            let lacks = piece.get(found..).unwrap_or_default();
+            if let Some(file) = self.file.as_mut().filter(|_| !lacks.is_empty()) {
+                file.write_all(lacks).ok();
             }
         }
     }

@@ -83,10 +83,8 @@ impl AgentMemory {
 
     /// What a start finds there.
     pub(super) fn fill(&mut self, at: usize, bytes: &[u8]) {
-        for (index, byte) in bytes.iter().enumerate() {
-            // SAFETY: the board's memory, set apart for this; the driver keeps within it.
-            unsafe { Self::place(at + index).write_volatile(*byte) };
-        }
+        // SAFETY: the board's memory, set apart for this; the driver keeps within it, and nothing borrows it at the start.
+        unsafe { Self::place(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 
     pub(super) fn erase(&mut self, at: usize, len: usize) {

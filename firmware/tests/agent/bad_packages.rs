@@ -15,8 +15,9 @@ use nn_core::{
 use sha2::{Digest, Sha512};
 
 use crate::{
+    bench::{LEN, SLOT, start_with},
     flash::Flash,
-    host::{Host, LEN, SLOT, own, start_with},
+    host::{Host, own},
     packages::{blob, crc, key, manifest, pack, package, sign},
 };
 
@@ -196,7 +197,7 @@ fn every_bad_package_has_its_reason() {
 #[test]
 fn wrong_bytes_are_loaded_anew() {
     let flash = RefCell::new(Flash::new(LEN));
-    crate::host::start(&flash, async |host| {
+    crate::bench::start(&flash, async |host| {
         host.install(&package(1, 1)).await.unwrap();
         let good = package(2, 2);
         let mut bad = good.clone();
@@ -347,7 +348,7 @@ fn the_floor_rises_and_stays() {
         };
         pack(&manifest, &blob(seed))
     };
-    crate::host::start(&flash, async |host| {
+    crate::bench::start(&flash, async |host| {
         host.install(&version(1, 3, 0)).await.unwrap();
         host.install(&version(2, 2, 0)).await.unwrap();
         host.install(&version(3, 6, 4)).await.unwrap();
@@ -355,7 +356,7 @@ fn the_floor_rises_and_stays() {
         assert_eq!(host.slot(AgentRequest::Rollback).await, floor(4, 2));
         assert_eq!(host.served().await.unwrap().0, crc(&blob(3)));
     });
-    crate::host::start(&flash, async |host| {
+    crate::bench::start(&flash, async |host| {
         assert_eq!(host.install(&version(1, 3, 0)).await, floor(4, 3));
         host.install(&version(1, 4, 0)).await.unwrap();
         assert_eq!(host.install(&version(2, 3, 0)).await, floor(4, 3));

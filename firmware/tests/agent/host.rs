@@ -1,4 +1,4 @@
-//! A host and an agent, and a line between them made of memory.
+//! A host, and its line, made of memory.
 //!
 //! The host is a future: it is polled whenever the agent waits for bytes, which is when a real one would run out of
 //! patience.
@@ -7,37 +7,18 @@ use std::{
     cell::{Cell, RefCell},
     collections::VecDeque,
     convert::Infallible,
-    future::{Future, poll_fn},
-    pin::Pin,
+    future::poll_fn,
     rc::Rc,
-    task::{Context, Poll, Waker},
+    task::Poll,
 };
 
-use embedded_hal::digital;
-use embedded_io::{ErrorType, Read, Write};
-use firmware::agent::{Agent, End, Key, Lap, Places, Site};
-use nn_core::{
-    link::{
-        Bytes, Decoder, Hello, Input, LabelBytes, PROTOCOL, Request, Response, StackUse,
-        agent::{
-            AgentError, AgentRequest, AgentResponse, Slot, Tagged, Unit, decode_agent_response,
-        },
-        decode_response, encode,
-        package::MANIFEST_LEN,
-    },
-    memory::Aligned,
-    ops::OpSet,
+use nn_core::link::{
+    Bytes, Decoder, Hello, Input, LabelBytes, PROTOCOL, Request, Response,
+    agent::{AgentError, AgentRequest, AgentResponse, Slot, Tagged, decode_agent_response},
+    decode_response, encode,
+    package::MANIFEST_LEN,
 };
 
-use crate::flash::{Flash, PAGE};
-
-pub(crate) const PLACES: Places = Places::in_turn(JOURNAL, SLOT, STORE);
-pub(crate) const JOURNAL: u32 = 2 * PAGE as u32;
-pub(crate) const SLOT: u32 = 4 * PAGE as u32;
-const STORE: u32 = 8 * PAGE as u32;
-pub(crate) const LEN: usize = (JOURNAL + 2 * SLOT + 2 * STORE) as usize;
-const RAM: usize = 8192;
-const FRAME: usize = 600;
 /// Requests that are sent again before the host gives up.
 const PATIENCE: usize = 8;
 
@@ -51,8 +32,8 @@ pub(crate) enum Fault {
 
 /// The line; bytes are counted in each direction.
 #[derive(Default)]
-struct Wires {
-    to: VecDeque<u8>,
+pub(crate) struct Wires {
+    pub(crate) to: VecDeque<u8>,
     back: Vec<u8>,
     sent: usize,
     received: usize,
@@ -71,6 +52,13 @@ fn pass(byte: u8, fault: Option<Fault>) -> impl Iterator<Item = u8> {
 }
 
 impl Wires {
+    /// A byte comes from the agent.
+    pub(crate) fn receive(&mut self, byte: u8) {
+        let fault = self.fault(false, self.received);
+        self.received += 1;
+        self.back.extend(pass(byte, fault));
+    }
+
     fn fault(&self, sent: bool, at: usize) -> Option<Fault> {
         let found = self
             .fault
@@ -90,7 +78,7 @@ impl Wires {
 /// The host's end.
 #[derive(Clone, Default)]
 pub(crate) struct Host {
-    wires: Rc<RefCell<Wires>>,
+    pub(crate) wires: Rc<RefCell<Wires>>,
     seq: Rc<Cell<u8>>,
 }
 
@@ -314,111 +302,4 @@ pub(crate) fn input(lesson: u32) -> Vec<u8> {
 pub(crate) fn floats(values: &[f32]) -> Vec<u8> {
     let bytes = values.iter().flat_map(|value| value.to_le_bytes());
     bytes.collect()
-}
-
-/// The agent's end.
-struct Port<'h> {
-    wires: Rc<RefCell<Wires>>,
-    host: Pin<&'h mut dyn Future<Output = ()>>,
-}
-
-impl ErrorType for Port<'_> {
-    type Error = Infallible;
-}
-
-impl Read for Port<'_> {
-    fn read(&mut self, buffer: &mut [u8]) -> Result<usize, Infallible> {
-        while self.wires.borrow().to.is_empty() {
-            let mut context = Context::from_waker(Waker::noop());
-            if self.host.as_mut().poll(&mut context).is_ready() {
-                return Ok(0);
-            }
-        }
-        let mut wires = self.wires.borrow_mut();
-        let len = wires.to.len().min(buffer.len());
-        for (to, from) in buffer.iter_mut().zip(wires.to.drain(..len)) {
-            *to = from;
-        }
-        Ok(len)
-    }
-}
-
-impl Write for Port<'_> {
-    fn write(&mut self, bytes: &[u8]) -> Result<usize, Infallible> {
-        let mut wires = self.wires.borrow_mut();
-        for byte in bytes {
-            let fault = wires.fault(false, wires.received);
-            wires.received += 1;
-            wires.back.extend(pass(*byte, fault));
-        }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-struct NoLight;
-
-impl digital::ErrorType for NoLight {
-    type Error = Infallible;
-}
-
-impl digital::OutputPin for NoLight {
-    fn set_low(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-
-    fn set_high(&mut self) -> Result<(), Infallible> {
-        Ok(())
-    }
-}
-
-/// Counts calls.
-struct Calls(u32);
-
-impl Lap for Calls {
-    const UNIT: Unit = Unit::Instructions;
-
-    fn lap(&mut self) -> u32 {
-        self.0 += 1;
-        self.0
-    }
-}
-
-/// Starts an agent with the operators of `K` on `flash`, and lets `work` talk to it until it is done.
-pub(crate) fn start_with<K: OpSet, T>(
-    flash: &RefCell<Flash>,
-    key: Option<Key>,
-    host: &Host,
-    work: impl AsyncFnOnce(&Host) -> T,
-) -> T {
-    let site = Site {
-        board: "bench",
-        core: "any",
-        clock: 1,
-        places: PLACES,
-        key,
-        stack: StackUse::default,
-    };
-    let outcome = Cell::new(None);
-    {
-        let mut future = std::pin::pin!(async { outcome.set(Some(work(host).await)) });
-        let mut port = Port {
-            wires: host.wires.clone(),
-            host: future.as_mut(),
-        };
-        let mut agent = Agent::<_, K, _>::new(flash, site, Calls(0)).unwrap();
-        let mut ram = Box::new(Aligned([0; RAM]));
-        let mut frame = [0; FRAME];
-        let Ok(end) = agent.serve(&mut port, &mut NoLight, &mut frame, &mut ram.0);
-        assert_eq!(end, End::Closed);
-    }
-    outcome.into_inner().unwrap()
-}
-
-/// An unlocked agent with all operators, and a line without faults.
-pub(crate) fn start<T>(flash: &RefCell<Flash>, work: impl AsyncFnOnce(&Host) -> T) -> T {
-    start_with::<nn_core::ops::AllOps, T>(flash, None, &Host::default(), work)
 }

@@ -13,8 +13,9 @@ use nn_core::{
 use sha2::{Digest, Sha512};
 
 use crate::{
+    bench::{LEN, start_with},
     flash::Flash,
-    host::{Host, LEN, floats, input, own, start_with},
+    host::{Host, floats, input, own},
     packages::{blob, crc, key, manifest, pack, sign},
 };
 

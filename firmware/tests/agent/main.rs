@@ -1,5 +1,6 @@
 //! The agent on a workstation: a flash and a line made of memory, and all that can go wrong with them.
 
+mod bench;
 mod flash;
 mod host;
 #[path = "../line/mod.rs"]
@@ -7,6 +8,7 @@ mod line;
 mod packages;
 
 mod bad_packages;
+mod damage;
 mod life;
 mod locked;
 mod power;

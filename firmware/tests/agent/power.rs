@@ -5,8 +5,9 @@ use std::cell::{Cell, RefCell};
 use nn_core::link::{ErrorCode, Response, agent::AgentError, agent::AgentRequest};
 
 use crate::{
+    bench::{LEN, start},
     flash::{Cut, Flash, PAGE},
-    host::{Host, LEN, start},
+    host::Host,
     packages::{blob, crc, package},
 };
 

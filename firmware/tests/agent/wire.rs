@@ -13,8 +13,9 @@ use nn_core::{
 };
 
 use crate::{
+    bench::{LEN, start, start_with},
     flash::Flash,
-    host::{Fault, Host, LEN, start, start_with, wire},
+    host::{Fault, Host, wire},
     packages::{blob, crc, package},
 };
 
