@@ -81,6 +81,8 @@ pub struct Site {
     pub key: Option<Key>,
     /// What it has used of its stack.
     pub stack: fn() -> StackUse,
+    /// Whether [`Request::Bye`] ends serving, as an emulator wants it; a board serves on, with what was learnt.
+    pub ends: bool,
 }
 
 /// Counts what a run takes.
@@ -95,7 +97,7 @@ pub trait Lap {
 /// How serving ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// The host said [`Request::Bye`].
+    /// The host said [`Request::Bye`], see [`Site::ends`].
     Bye,
     /// It wants a start anew.
     Restart,
@@ -287,7 +289,7 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
             }
         }
         Ok(match request {
-            Request::Bye => Next::End(End::Bye),
+            Request::Bye if self.site.ends => Next::End(End::Bye),
             _ => Next::Request,
         })
     }

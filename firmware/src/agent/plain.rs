@@ -40,6 +40,7 @@ impl<'m, F: Mapped, K: OpSet> DeskOver<'m, '_, F, K> {
         let repeated = self.done.take() == Some(seq);
         match request {
             Request::Hello { protocol } if *protocol == PROTOCOL => self.forget_uncommitted(),
+            Request::Bye => self.forget_uncommitted(),
             Request::Infer { .. } | Request::Train { .. } | Request::Save
                 if self.weights == Weights::Uncommitted =>
             {

@@ -36,6 +36,7 @@ fn main() -> ! {
         places: PLACES,
         key: KEY,
         stack: stack::report,
+        ends: cfg!(feature = "emulated"),
     };
     let Some(mut agent) = Agent::<_, Kernels, _>::new(flash, site, Laps::start(core.SYST)) else {
         defmt::error!("the flash has not the pages that the image names");
@@ -43,14 +44,10 @@ fn main() -> ! {
     };
     stack::setup_done();
     let ram = MOTE_ARENA.as_mut_slice();
-    loop {
-        let Ok(end) = agent.serve(&mut board.uart, &mut board.led, FRAME, ram);
-        match end {
-            End::Restart => SCB::sys_reset(),
-            // A board goes on; the emulator has served.
-            End::Bye | End::Closed if cfg!(feature = "emulated") => boards::exit(true),
-            End::Bye | End::Closed => {}
-        }
+    let Ok(end) = agent.serve(&mut board.uart, &mut board.led, FRAME, ram);
+    match end {
+        End::Restart => SCB::sys_reset(),
+        End::Bye | End::Closed => boards::exit(true),
     }
 }
 

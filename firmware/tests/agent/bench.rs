@@ -113,6 +113,7 @@ pub(crate) fn start_with<K: OpSet, T>(
         places: PLACES,
         key,
         stack: StackUse::default,
+        ends: false,
     };
     let outcome = Cell::new(None);
     {

@@ -57,8 +57,11 @@ fn a_model_is_loaded_served_taught_saved_and_there_after_a_start() {
             (report.state, report.model_crc32),
             (StoreState::Kept, crc32)
         );
-        // Not saved.
+        // Not saved; on a board the next host finds it.
         host.learn(2).await;
+        let unsaved = host.digest().await;
+        assert_eq!(host.plain(Request::Bye, own).await, Response::Done);
+        assert_eq!(host.served().await.unwrap().1, unsaved);
         assert_ne!(host.digest().await, learnt);
         (first, learnt)
     });

@@ -14,7 +14,7 @@ use sha2::{Digest, Sha512};
 
 use crate::{
     bench::{LEN, start_with},
-    flash::Flash,
+    flash::{Cut, Flash},
     host::{Host, floats, input, own},
     packages::{blob, crc, key, manifest, pack, sign},
 };
@@ -194,4 +194,59 @@ fn learning_needs_no_signature() {
         assert!(matches!(host.save().await, Response::Store(_)));
         assert_ne!(host.digest().await, kept);
     });
+}
+
+/// Power fails at each operation while written weights are committed and saved: the old ones or the new ones are there, and
+/// what was confirmed is not taken twice.
+#[test]
+fn power_that_fails_in_a_commit_leaves_the_old_weights_or_the_new() {
+    let (flash, kept) = with_model();
+    let contents = flash.borrow().contents();
+    let new = weights(0.25);
+    let signature = signature(&new, 1, &key(1));
+    let mut digest = None;
+    for half in [false, true] {
+        for at in 0.. {
+            let what = format!("cut at {at}, half done: {half}");
+            let flash = RefCell::new(Flash::holding(&contents));
+            flash.borrow_mut().power(Some(Cut { at, half }));
+            let (committed, saved) = locked(&flash, async |host| {
+                if host.served().await.is_none() {
+                    return (false, false);
+                }
+                write(host, &new).await;
+                let committed = commit(host, 1, &signature).await.is_ok();
+                if committed {
+                    digest = Some(host.digest().await);
+                }
+                let saved = committed && matches!(host.save().await, Response::Store(_));
+                (committed, saved)
+            });
+            let ended = flash.borrow().has_power().is_ok();
+            flash.borrow_mut().power(None);
+            let found = locked(&flash, async |host| {
+                let found = host.served().await.unwrap().1;
+                write(host, &new).await;
+                let again = commit(host, 1, &signature).await;
+                let counter = AgentError::Counter {
+                    wanted: 2,
+                    found: 1,
+                };
+                assert!(
+                    again == Err(counter) || !committed && again == Ok(()),
+                    "{what}"
+                );
+                found
+            });
+            if saved {
+                assert_eq!(Some(found), digest, "{what}");
+            } else {
+                assert!(found == kept || Some(found) == digest, "{what}");
+            }
+            if ended {
+                assert!(saved && at > 100, "{what}");
+                break;
+            }
+        }
+    }
 }
