@@ -129,15 +129,24 @@ where
                     Ok((seq, Ok(request))) => (*seq, self.answer(*seq, request)),
                     Ok((seq, Err(_))) => (*seq, Err(ErrorCode::UnknownRequest)),
                     // Number 0: which request it was is not known.
-                    Err(error) => (0, Err(no_frame(*error))),
+                    Err(FrameError::TooLong { max }) => {
+                        (0, Err(ErrorCode::FrameTooLong { max: word(*max) }))
+                    }
+                    Err(_) => (0, Err(ErrorCode::BadFrame)),
                 };
                 let response = response.unwrap_or_else(|code| {
                     log!(warn, "request {=u8}: {}", seq, code);
                     Response::Error(code)
                 });
-                let sent = respond(port, seq, &response);
+                let sent = encode(seq, &response, |bytes| port.write_all(bytes));
+                port.flush()?;
                 led.set_low().ok();
-                sent?;
+                match sent {
+                    Err(EncodeError::Sink(error)) => return Err(error),
+                    // Cannot happen (see there); the host will run out of patience.
+                    Err(EncodeError::Message) => log!(error, "a response cannot be encoded"),
+                    Ok(()) => {}
+                }
                 if matches!(request, Ok((_, Ok(Request::Bye)))) {
                     return Ok(());
                 }
@@ -336,41 +345,6 @@ fn refusal(error: TrainError) -> ErrorCode {
         TrainError::NoVelocities => ErrorCode::NoMomentum,
         TrainError::Int8 { .. } => ErrorCode::PlainOnly,
         _ => ErrorCode::Internal,
-    }
-}
-
-/// Sends a response.
-pub(crate) fn respond<P: Write>(
-    port: &mut P,
-    seq: u8,
-    response: &Response,
-) -> Result<(), P::Error> {
-    let sent = encode(seq, response, |bytes| port.write_all(bytes));
-    self::sent(port, sent)
-}
-
-/// Ends a response.
-pub(crate) fn sent<P: Write>(
-    port: &mut P,
-    sent: Result<(), EncodeError<P::Error>>,
-) -> Result<(), P::Error> {
-    port.flush()?;
-    match sent {
-        Err(EncodeError::Sink(error)) => Err(error),
-        // Cannot happen (see there); the host will run out of patience.
-        Err(EncodeError::Message) => {
-            log!(error, "a response cannot be encoded");
-            Ok(())
-        }
-        Ok(()) => Ok(()),
-    }
-}
-
-/// What is answered to what is no frame.
-pub(crate) fn no_frame(error: FrameError) -> ErrorCode {
-    match error {
-        FrameError::TooLong { max } => ErrorCode::FrameTooLong { max: word(max) },
-        _ => ErrorCode::BadFrame,
     }
 }
 

@@ -19,10 +19,10 @@ use super::{
     Agent, Lap, Limits, Next,
     desk::{DeskOver, Weights},
     journal::Held,
-    key_id, report, respond,
+    key_id, report, respond, respond_plain,
     verify::{hash, is_signed},
 };
-use crate::{engine::Engine as _, flash::Mapped, server};
+use crate::{engine::Engine as _, flash::Mapped};
 
 /// Nodes that are reported at once, at most.
 const LAYERS: usize = 32;
@@ -39,7 +39,7 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
         port: &mut P,
     ) -> Result<Next, P::Error> {
         let Ok(request) = decode_agent_request(message) else {
-            server::respond(port, seq, &Response::Error(ErrorCode::UnknownRequest))?;
+            respond_plain(port, seq, &Response::Error(ErrorCode::UnknownRequest))?;
             return Ok(Next::Request);
         };
         if let Some(desk) = &mut desk {

@@ -6,17 +6,20 @@ use embedded_storage::nor_flash::NorFlash;
 use nn_core::{
     SetupError,
     link::{
-        ErrorCode,
-        agent::{AgentError, SlotState, Status},
+        ErrorCode, StoreState,
+        agent::{AgentError, Slot, SlotState, Status},
     },
     model::Model,
     ops::OpSet,
     session::{RunError, Session},
-    tensor::DType,
+    tensor::{DType, Tensor},
     train::{StepReport, Trainer},
 };
 
-use super::verify::{Package, set_up_refusal, word};
+use super::{
+    report,
+    verify::{Package, set_up_refusal, word},
+};
 use crate::{
     engine::Engine,
     flash::{Shared, Worn},
@@ -24,7 +27,7 @@ use crate::{
     store::{Keep, Store},
 };
 
-/// A model that was planned on the device. Where no operator set of `K` learns, no code that does is linked in.
+/// A model that was planned on the device. Where `K` lets nothing learn, no code that does is linked in.
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
@@ -175,9 +178,7 @@ impl<'m, F: NorFlash<Error = Worn>, K: OpSet> Desk<'m, F, K> {
         let [input, output] = [model.input(0), model.output(0)];
         // The room of output 0.
         let len = output.map_or(0, |tensor| tensor.elements());
-        let bytes = |tensor: Option<nn_core::tensor::Tensor>| {
-            word(tensor.map_or(0, |tensor| tensor.bytes()))
-        };
+        let bytes = |tensor: Option<Tensor>| word(tensor.map_or(0, |tensor| tensor.bytes()));
         let desk = place.insert(Self {
             slot,
             package,
@@ -208,7 +209,7 @@ impl<'m, F: NorFlash<Error = Worn>, K: OpSet> Desk<'m, F, K> {
         trainer.reset();
         self.weights = match &mut self.store {
             Some(store) => match store.restore(trainer).state {
-                nn_core::link::StoreState::Kept => Weights::Kept,
+                StoreState::Kept => Weights::Kept,
                 _ => Weights::Blobs,
             },
             None => Weights::Blobs,
@@ -230,8 +231,8 @@ impl<'m, F: NorFlash<Error = Worn>, K: OpSet> Desk<'m, F, K> {
     }
 
     /// What the host is told of its slot.
-    pub(super) fn report(&self) -> nn_core::link::agent::Slot {
-        super::report(self.slot, SlotState::Active, &self.package.manifest)
+    pub(super) fn report(&self) -> Slot {
+        report(self.slot, SlotState::Active, &self.package.manifest)
     }
 
     /// What was served.

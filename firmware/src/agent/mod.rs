@@ -6,6 +6,7 @@ mod journal;
 mod load;
 mod memo;
 mod plain;
+mod send;
 mod slots;
 mod switch;
 mod verify;
@@ -16,9 +17,9 @@ use embedded_hal::digital::OutputPin;
 use embedded_io::{Read, Write};
 use nn_core::{
     link::{
-        Decoder, ErrorCode, Frame, PROTOCOL, Request, Response, StackUse,
-        agent::{AgentError, AgentResponse, Slot, SlotState, Tagged, Unit, is_agents},
-        decode_inference_request, decode_request, encode,
+        Decoder, ErrorCode, Frame, FrameError, PROTOCOL, Request, Response, StackUse,
+        agent::{AgentError, AgentResponse, Slot, SlotState, Unit, is_agents},
+        decode_inference_request, decode_request,
         package::Manifest,
     },
     ops::OpSet,
@@ -26,12 +27,12 @@ use nn_core::{
 
 use crate::{
     flash::{Mapped, Shared},
-    log::log,
-    server::{self, Card},
+    server::Card,
 };
 use desk::DeskOver;
 use journal::Journal;
 use memo::Memo;
+use send::{respond, respond_plain};
 use slots::Loading;
 use switch::Aside;
 use verify::word;
@@ -208,8 +209,13 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
                     }
                     Err(error) => {
                         // Number 0: which request it was is not known.
-                        let response = Response::Error(server::no_frame(error));
-                        server::respond(port, 0, &response)?;
+                        let code = match error {
+                            FrameError::TooLong { max } => {
+                                ErrorCode::FrameTooLong { max: word(max) }
+                            }
+                            _ => ErrorCode::BadFrame,
+                        };
+                        respond_plain(port, 0, &Response::Error(code))?;
                         (0, Next::Request)
                     }
                 };
@@ -257,7 +263,7 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
             false => decode_inference_request,
         };
         let Ok(request) = decode(message) else {
-            server::respond(port, seq, &Response::Error(ErrorCode::UnknownRequest))?;
+            respond_plain(port, seq, &Response::Error(ErrorCode::UnknownRequest))?;
             return Ok(Next::Request);
         };
         if let Request::Hello { .. } = request {
@@ -285,7 +291,7 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
                     Request::Stack => Response::Stack((self.site.stack)()),
                     _ => Response::Error(ErrorCode::NoModel),
                 };
-                server::respond(port, seq, &response)?;
+                respond_plain(port, seq, &response)?;
             }
         }
         Ok(match request {
@@ -299,13 +305,4 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
 struct Limits {
     frame: u32,
     ram: u32,
-}
-
-/// Sends an agent's response.
-fn respond<P: Write>(port: &mut P, seq: u8, response: &AgentResponse) -> Result<(), P::Error> {
-    if let AgentResponse::Refused(_error) = response {
-        log!(warn, "request {=u8}: {}", seq, _error);
-    }
-    let sent = encode(seq, &Tagged(response), |bytes| port.write_all(bytes));
-    server::sent(port, sent)
 }

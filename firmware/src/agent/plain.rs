@@ -6,12 +6,15 @@ use nn_core::{
     ops::OpSet,
 };
 
-use super::desk::{DeskOver, Weights};
+use super::{
+    desk::{DeskOver, Weights},
+    send::respond_plain,
+};
 use crate::{
     engine::Engine as _,
     flash::Mapped,
     log::log,
-    server::{Card, Server, respond},
+    server::{Card, Server},
     store::Keep,
 };
 
@@ -44,7 +47,7 @@ impl<'m, F: Mapped, K: OpSet> DeskOver<'m, '_, F, K> {
             Request::Infer { .. } | Request::Train { .. } | Request::Save
                 if self.weights == Weights::Uncommitted =>
             {
-                return respond(port, seq, &Response::Error(ErrorCode::Uncommitted));
+                return respond_plain(port, seq, &Response::Error(ErrorCode::Uncommitted));
             }
             // Once is enough: a recurrent model would go on, and flash would wear.
             Request::Infer { .. } if repeated => {
@@ -52,12 +55,12 @@ impl<'m, F: Mapped, K: OpSet> DeskOver<'m, '_, F, K> {
                 let output = self.engine.output().ok_or(ErrorCode::Internal);
                 let output =
                     output.map_or_else(Response::Error, |output| Response::Output(Bytes(output)));
-                return respond(port, seq, &output);
+                return respond_plain(port, seq, &output);
             }
             Request::Save if repeated => {
                 self.done = Some(seq);
                 if let Some(store) = &self.store {
-                    return respond(port, seq, &Response::Store(store.report()));
+                    return respond_plain(port, seq, &Response::Store(store.report()));
                 }
             }
             _ => {}
@@ -76,7 +79,7 @@ impl<'m, F: Mapped, K: OpSet> DeskOver<'m, '_, F, K> {
             Response::Error(_) => Outcome::Refused,
             _ => Outcome::Done,
         };
-        respond(port, seq, &response)?;
+        respond_plain(port, seq, &response)?;
         self.last_step = server.last_step();
         let again = last_step.is_some_and(|(last, _)| last == seq);
         self.note(seq, request, &outcome, again, locked);
