@@ -1,6 +1,7 @@
-//! Random layers through the packed and the plain int8 kernels, against naive loops over the plain weights: on a
-//! workstation by `cargo test -p firmware`, on a core by the app `kernels`.
+//! Random layers through the packed and the plain int8 kernels and through those of dense layers of f32, against naive
+//! loops over the plain weights: on a workstation by `cargo test -p firmware`, on a core by the app `kernels`.
 
+mod chain;
 mod conv2d;
 mod dense;
 mod depthwise;
@@ -35,6 +36,8 @@ pub const KERNELS: &[(&str, Trial)] = &[
     ("lookup", Trials::lookup),
     ("sigmoid", Trials::sigmoid),
     ("tanh", Trials::tanh),
+    ("rows", Trials::rows),
+    ("chain", Trials::chain),
 ];
 
 /// Numbers of the largest tensor of a trial; small where RAM is.

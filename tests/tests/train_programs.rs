@@ -229,6 +229,9 @@ fn a_chain_learns_as_its_layers_do() {
         let program = tables.program(&source, model.header().crc);
         let mut own = AlignedBytes::zeroed(program.forward.arena);
         let mut chain = Trainer::planned(model, &program, own.as_mut_slice()).unwrap();
+        // An activation at its end keeps its derivative for itself.
+        let is_chain = activations.last() == Some(&Activation::None);
+        assert_eq!(chain.has_chain(), is_chain, "{activations:?}");
         let mut arena = AlignedBytes::zeroed(model.arena_train());
         let mut trainer = Trainer::new(model, arena.as_mut_slice()).unwrap();
         let classes = model.output(0).unwrap().elements() as u32;

@@ -41,6 +41,12 @@ impl<'a> Passes<'a> {
         Some(())
     }
 
+    /// Whether there are steps below the first that learns.
+    #[inline]
+    pub(crate) fn has_nodes_below(&self) -> bool {
+        self.steps.len() > self.back_steps.len()
+    }
+
     /// The steps below the first that learns.
     pub(crate) fn below(&self) -> Self {
         let first = self.steps.len().saturating_sub(self.back_steps.len());

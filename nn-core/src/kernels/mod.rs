@@ -17,6 +17,7 @@ macro_rules! cpu {
 
 #[cfg(all(mote_armv7em, not(mote_helium)))]
 mod armv7em;
+mod chain;
 #[cfg(mote_armv7em)]
 pub(crate) mod fixed;
 #[cfg(mote_helium)]
@@ -35,6 +36,7 @@ mod sums;
 #[cfg(mote_vfp)]
 mod vfp;
 
+pub use chain::{Entered, Layers, Link};
 pub(crate) use largest::Windows;
 pub(crate) use lstm_unit::{LstmUnit, saturate_i16};
 pub(crate) use portable::{
@@ -51,7 +53,7 @@ pub(crate) use products::{
     sum_vector_f32,
 };
 pub use requant::Requant;
-pub(crate) use rows::{descend_bias_f32, descend_rows, descend_rows_f32, vector_matrix_f32};
+pub(crate) use rows::{descend_rows, descend_rows_f32, vector_matrix_f32};
 pub use scaled::ScaledRows;
 pub(crate) use scaled::{add_scaled_rows, add_scaled_rows_f32, add_scaled_rows_i8};
 pub(crate) use sums::LEFT_SHIFT;

@@ -239,12 +239,12 @@ pub(crate) fn sum_products_f32(products: &Products<'_, f32>, bias: &[f32], out: 
 /// [`sum_products_f32`] of a vector and a matrix.
 #[inline(never)]
 pub(crate) fn sum_vector_f32(x: &[f32], weight: &[f32], bias: &[f32], out: &mut [f32]) {
-    let products = Products::of_vector(x, weight, out.len());
     #[cfg(mote_vfp)]
-    let at = super::vfp::sum_vector(&products, bias, out);
+    let at = super::vfp::sum_vector(x, weight, bias, out);
     #[cfg(not(mote_vfp))]
     let at = 0;
     if at < out.len() {
+        let products = Products::of_vector(x, weight, out.len());
         sum_rest_f32(&products, bias, out, at);
     }
 }

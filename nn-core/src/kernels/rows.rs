@@ -1,5 +1,9 @@
 //! Rows of a dense layer's weights, each of which meets its input once: forward, where rows are short, and backward, for
 //! the gradient at the input and for what the row learns.
+#![cfg_attr(mote_vfp, allow(unsafe_code))]
+
+#[cfg(mote_vfp)]
+use core::slice::{from_raw_parts, from_raw_parts_mut};
 
 use super::{dot, subtract_products_f32};
 use crate::ops::Activation;
@@ -29,7 +33,128 @@ pub(crate) fn descend_rows<S: Scalar>(
     *rounder = local;
 }
 
+/// Rows of weights of f32, the inputs that they meet, and the gradient at the outputs.
+#[cfg(mote_vfp)]
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rows {
+    pub(super) x: *mut f32,
+    pub(super) inputs: usize,
+    pub(super) weight: *mut f32,
+    pub(super) delta: *const f32,
+    pub(super) outputs: usize,
+    pub(super) rate: f32,
+}
+
+#[cfg(mote_vfp)]
+impl Rows {
+    /// See [`descend_rows_f32`].
+    ///
+    /// # Safety
+    /// There are inputs and outputs; x, δ and weights lie apart behind the pointers, and nobody else uses them.
+    #[inline(always)]
+    unsafe fn descend(&self, below: Option<Activation>) {
+        // SAFETY: the caller's.
+        unsafe {
+            match below {
+                None | Some(Activation::Relu) if self.outputs <= FEW => {
+                    self.descend_few(below.is_some());
+                }
+                None if self.outputs >= 8 => super::vfp::rows::descend(self, 0),
+                Some(Activation::Relu) if self.outputs >= 8 => self.descend_relu(),
+                _ => self.descend_many(below),
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`descend`](Self::descend).
+    #[inline(never)]
+    unsafe fn descend_few(&self, is_relu: bool) {
+        // SAFETY: the caller's.
+        unsafe { super::vfp::few::descend(self, is_relu, 0) };
+    }
+
+    /// # Safety
+    /// As for [`descend`](Self::descend).
+    unsafe fn descend_relu(mut self) {
+        // SAFETY: the caller's, for fewer and fewer rows.
+        unsafe {
+            loop {
+                let left = super::vfp::rows::descend_relu(&self);
+                if left == 0 {
+                    return;
+                }
+                // What no ReLU gives.
+                self = self.after(self.inputs - left);
+                Self { inputs: 1, ..self }.descend_many(Some(Activation::Relu));
+                if left == 1 {
+                    return;
+                }
+                self = self.after(1);
+            }
+        }
+    }
+
+    /// All but the first rows.
+    ///
+    /// # Safety
+    /// There are as many rows.
+    unsafe fn after(self, rows: usize) -> Self {
+        // SAFETY: the caller's.
+        unsafe {
+            Self {
+                x: self.x.add(rows),
+                inputs: self.inputs - rows,
+                weight: self.weight.add(rows * self.outputs),
+                ..self
+            }
+        }
+    }
+
+    /// # Safety
+    /// As for [`descend`](Self::descend).
+    #[inline(never)]
+    unsafe fn descend_many(&self, below: Option<Activation>) {
+        // SAFETY: the caller's.
+        let (x, weight, delta) = unsafe {
+            (
+                from_raw_parts_mut(self.x, self.inputs),
+                from_raw_parts_mut(self.weight, self.inputs * self.outputs),
+                from_raw_parts(self.delta, self.outputs),
+            )
+        };
+        descend_many(x, below, weight, delta, self.rate);
+    }
+}
+
+/// [`descend_rows`] of f32.
+#[cfg(mote_vfp)]
+#[inline]
+pub(crate) fn descend_rows_f32(
+    x: &mut [f32],
+    below: Option<Activation>,
+    weight: &mut [f32],
+    delta: &[f32],
+    rate: f32,
+) {
+    let inputs = x.len().min(weight.len() / delta.len().max(1));
+    if inputs == 0 || delta.is_empty() {
+        return;
+    }
+    let rows = Rows {
+        x: x.as_mut_ptr(),
+        inputs,
+        weight: weight.as_mut_ptr(),
+        delta: delta.as_ptr(),
+        outputs: delta.len(),
+        rate,
+    };
+    // SAFETY: there are so many inputs, as many rows, and δ.
+    unsafe { rows.descend(below) };
+}
+
 /// [`descend_rows`] of f32; rows of up to four have functions of their own.
+#[cfg(not(mote_vfp))]
 #[inline(always)]
 pub(crate) fn descend_rows_f32(
     x: &mut [f32],
@@ -48,7 +173,7 @@ pub(crate) fn descend_rows_f32(
     }
 }
 
-#[inline(never)]
+#[cfg_attr(not(mote_vfp), inline(never))]
 fn descend_many(
     x: &mut [f32],
     below: Option<Activation>,
@@ -63,6 +188,7 @@ fn descend_many(
     });
 }
 
+#[cfg(not(mote_vfp))]
 #[inline(never)]
 fn descend_few<const N: usize>(
     x: &mut [f32],
@@ -139,7 +265,36 @@ fn is_positive(x: f32) -> bool {
     x.to_bits().wrapping_sub(1) < f32::INFINITY.to_bits()
 }
 
+/// Outputs of a layer that is short.
+#[cfg(mote_vfp)]
+const FEW: usize = 4;
+
 /// y = x · weight + bias; `weight` is `[x.len(), y.len()]`. Inputs of 0 are passed over.
+#[cfg(mote_vfp)]
+#[inline(never)]
+pub(crate) fn vector_matrix_f32(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
+    let (inputs, outputs) = (x.len(), y.len());
+    // Of numbers in memory: no product gets near the end of a word.
+    let is_there = bias.len() >= outputs && weight.len() >= inputs.wrapping_mul(outputs);
+    if inputs == 0 || outputs == 0 || outputs > FEW || !is_there {
+        return super::sum_vector_f32(x, weight, bias, y);
+    }
+    // SAFETY: all of these are there, and no input is written where they are not to be held at 0.
+    unsafe {
+        super::vfp::few::sum(
+            x.as_ptr().cast_mut(),
+            inputs,
+            weight.as_ptr(),
+            bias.as_ptr(),
+            y.as_mut_ptr(),
+            outputs,
+            false,
+        );
+    }
+}
+
+/// y = x · weight + bias; `weight` is `[x.len(), y.len()]`. Inputs of 0 are passed over.
+#[cfg(not(mote_vfp))]
 #[inline]
 pub(crate) fn vector_matrix_f32(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
     match y {
@@ -151,6 +306,7 @@ pub(crate) fn vector_matrix_f32(x: &[f32], weight: &[f32], bias: &[f32], y: &mut
     }
 }
 
+#[cfg(not(mote_vfp))]
 #[inline(never)]
 fn sum_few<const N: usize>(x: &[f32], weight: &[f32], bias: &[f32], y: &mut [f32]) {
     let mut sums = bias.first_chunk::<N>().copied().unwrap_or([0.0; N]);

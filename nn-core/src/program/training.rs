@@ -222,8 +222,7 @@ impl<'s, 'a> TrainSource<'s, 'a> {
         }
         let places = |span: Span| {
             let range = span.range();
-            let at = range.start.checked_sub(weights)?;
-            Some([at, range.len()].map(|bytes| (bytes / size_of::<f32>()) as u32))
+            Some([range.start, range.len()].map(|bytes| (bytes / size_of::<f32>()) as u32))
         };
         let first = passes.steps.len().checked_sub(passes.back_steps.len())?;
         let nodes = trainer.model().nodes();
@@ -252,6 +251,7 @@ impl<'s, 'a> TrainSource<'s, 'a> {
                         rows: 1,
                     },
                 ) if !last => {
+                    let weight = learnt / size_of::<f32>();
                     for parameter in 0..2 {
                         let span = frame.parameter(parameter);
                         let is_next = !span.is_flash() && span.range().start == learnt;
@@ -260,12 +260,14 @@ impl<'s, 'a> TrainSource<'s, 'a> {
                         }
                         learnt = span.range().end;
                     }
-                    each(Link {
-                        x: places(x)?,
-                        y: places(y)?,
+                    each(Link::new(
+                        // Of an arena, which a word counts.
+                        weight as u32,
+                        places(x)?,
+                        places(y)?,
                         activation,
-                        below: slot.below,
-                    });
+                        slot.below,
+                    ));
                     before = Some(y);
                 }
                 _ => return None,

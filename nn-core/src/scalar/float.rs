@@ -175,12 +175,7 @@ impl Scalar for f32 {
     }
 
     fn softmax(values: &mut [f32]) {
-        let max = largest(values);
-        let mut sum = 0.0;
-        for value in values.iter_mut() {
-            *value = Scalar::exp(*value - max);
-            sum += *value;
-        }
+        let sum = exponentials(values);
         for value in values {
             *value /= sum;
         }
@@ -223,6 +218,23 @@ impl Scalar for f32 {
     fn descend_row(weights: &mut [f32], rate: f32, x: f32, delta: &[f32], _: &mut Rounder) {
         kernels::subtract_products_f32(rate * x, delta, weights);
     }
+}
+
+/// e^(x − max) of each, in place; gives their sum, taken in order.
+#[inline(always)]
+pub(crate) fn exponentials(values: &mut [f32]) -> f32 {
+    let max = largest(values);
+    let mut sum = 0.0;
+    for value in values {
+        let x = *value - max;
+        // e^0 is 1, and the largest has it.
+        *value = match x.to_bits() {
+            0 => 1.0,
+            _ => Scalar::exp(x),
+        };
+        sum += *value;
+    }
+    sum
 }
 
 fn largest(values: &[f32]) -> f32 {

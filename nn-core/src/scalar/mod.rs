@@ -15,6 +15,7 @@ mod rate;
 mod rng;
 
 pub use bounds::{Bound, Bounds};
+pub(crate) use float::exponentials;
 pub use float::{BOUNDS, MATH};
 pub use rate::FixedRate;
 pub use rng::{Rounder, XorShift32, hash};

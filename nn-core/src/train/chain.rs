@@ -1,34 +1,15 @@
-//! Dense layers of f32 upon each other, a softmax and its cross-entropy: a training step by one function forward and one
-//! backward.
+//! Dense layers of f32 upon each other, a softmax and its cross-entropy: a training step by one function.
 //!
-//! Which layers are such a chain is known when an image is built; all that the engine looks up for each node, and checks
-//! of its memory, is then the same for every step. The operations are the engine's, in their order: so are the bits.
+//! Which layers are such a chain is known when an image is built, and that their places lie in its memory is seen once, when
+//! a trainer is set up: a step looks nothing up, and checks nothing, for each node. The operations are the engine's, in
+//! their order: so are the bits.
+
+use core::ops::Range;
 
 use crate::engine::Code;
-use crate::kernels;
-use crate::memory::numbers_mut;
-use crate::ops::Activation;
-use crate::scalar::{Scalar, ln};
-use crate::stored::stored;
-
-/// A dense layer of a chain.
-#[derive(Debug, Clone, Copy)]
-pub struct Link {
-    /// Where its input lies behind the learnt weights, and how long it is, in numbers.
-    pub(crate) x: [u32; 2],
-    /// The same of its output.
-    pub(crate) y: [u32; 2],
-    pub(crate) activation: Activation,
-    /// What made its input; `None` where no gradient is wanted there.
-    pub(crate) below: Option<Activation>,
-}
-
-stored!(Link {
-    x: [u32; 2],
-    y: [u32; 2],
-    activation: Activation,
-    below: (option Activation),
-});
+use crate::kernels::{Layers, Link};
+use crate::scalar::{Scalar, exponentials, ln};
+use crate::train::{Guard, is_large_few};
 
 /// All that learns, where it is a chain: its weights and biases lie in the order of the layers from the arena's start.
 #[derive(Debug, Clone, Copy)]
@@ -36,20 +17,75 @@ pub struct Chain<'p> {
     links: &'p [Link],
     /// What the loss counts.
     weight: f32,
-    forward: Code<Forward>,
-    backward: Code<Backward>,
+    place: Code<Place>,
 }
 
-type Forward = fn(&Chain, &mut [u8], usize, u16) -> Option<Outcome>;
-type Backward = fn(&Chain, &mut [u8], usize, u16, f32) -> Option<()>;
+type Place = for<'p> fn(&Chain<'p>, usize, &[u8], Range<usize>) -> Option<Placed<'p>>;
+type Step = fn(&Placed, &mut [u8], u16, Option<f32>) -> Outcome;
 
-/// What a pass forward gives.
+/// A chain that lies in a trainer's memory.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Outcome {
-    pub(crate) loss: f32,
-    pub(crate) prediction: u16,
-    /// Whether loss and outputs are finite.
-    pub(crate) is_finite: bool,
+pub(crate) struct Placed<'p> {
+    layers: Layers<'p>,
+    weight: f32,
+    step: Code<Step>,
+    /// Whether its input is the model's.
+    begins: bool,
+    classes: u32,
+}
+
+/// What a step gives: in two registers the bits of the loss and, from bit 32 on, the prediction and how it ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Outcome(u64);
+
+/// How a step ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// All layers have learnt.
+    Learnt,
+    /// The outputs are there, and nothing has learnt: the guard is to look at each layer.
+    Waits,
+    /// Nothing has learnt: the loss or an output is not finite.
+    Diverged,
+    /// The memory is another than the chain's.
+    Outside,
+}
+
+impl Outcome {
+    #[inline(always)]
+    fn new(loss: f32, prediction: u16, end: End) -> Self {
+        let high = u32::from(prediction) | (end as u32) << 16;
+        Self(u64::from(high) << 32 | u64::from(loss.to_bits()))
+    }
+
+    /// The loss before the step.
+    #[inline(always)]
+    pub(crate) fn loss(self) -> f32 {
+        // Its lower half.
+        f32::from_bits(self.0 as u32)
+    }
+
+    /// The class of the largest output, the first of equals.
+    #[inline(always)]
+    pub(crate) fn prediction(self) -> u16 {
+        // The 16 bits from there on.
+        (self.0 >> 32) as u16
+    }
+
+    #[inline(always)]
+    pub(crate) fn has_learnt(self) -> bool {
+        self.0 >> 48 == 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn end(self) -> End {
+        match self.0 >> 48 {
+            0 => End::Learnt,
+            1 => End::Waits,
+            2 => End::Diverged,
+            _ => End::Outside,
+        }
+    }
 }
 
 impl<'p> Chain<'p> {
@@ -58,106 +94,112 @@ impl<'p> Chain<'p> {
         Self {
             links,
             weight,
-            forward: Code(forward),
-            backward: Code(backward),
+            place: Code(place),
         }
     }
 
-    /// Whether it tells such a class from others.
-    #[inline]
-    pub(crate) fn tells(&self, class: u16) -> bool {
-        let last = self.links.last();
-        last.is_some_and(|link| u32::from(class) < link.y[1])
-    }
-
-    /// Runs the layers and the softmax; `weights` is how many bytes of `memory` learn. `None` where something lies outside:
-    /// what was checked when it was planned never does.
-    pub(crate) fn forward(&self, memory: &mut [u8], weights: usize, class: u16) -> Option<Outcome> {
-        (self.forward.0)(self, memory, weights, class)
-    }
-
-    /// Forms the gradient of the loss, and lets all layers learn at `rate`.
-    pub(crate) fn backward(
+    /// The chain in `memory`, `weights` bytes of which learn, and where the only input of f32 lies in `input`; `None` where
+    /// the chain does not lie there.
+    pub(crate) fn place(
         &self,
-        memory: &mut [u8],
         weights: usize,
-        class: u16,
-        rate: f32,
-    ) -> Option<()> {
-        (self.backward.0)(self, memory, weights, class, rate)
+        memory: &[u8],
+        input: Range<usize>,
+    ) -> Option<Placed<'p>> {
+        (self.place.0)(self, weights, memory, input)
     }
 }
 
-/// The learnt weights, and what lies behind them.
-#[inline(always)]
-fn split(memory: &mut [u8], weights: usize) -> Option<(&mut [f32], &mut [f32])> {
-    numbers_mut(memory)?.split_at_mut_checked(weights / size_of::<f32>())
+impl Placed<'_> {
+    /// Whether it tells such a class from others.
+    #[inline(always)]
+    pub(crate) fn tells(&self, class: u16) -> bool {
+        u32::from(class) < self.classes
+    }
+
+    /// Whether a step looks at the model's input itself.
+    #[inline(always)]
+    pub(crate) fn begins(&self) -> bool {
+        self.begins
+    }
+
+    /// Runs the layers and the softmax, and lets all layers learn at `rate`, unless there is none, or the loss or the model's
+    /// input is large.
+    #[inline(always)]
+    pub(crate) fn step(&self, memory: &mut [u8], class: u16, rate: Option<f32>) -> Outcome {
+        (self.step.0)(self, memory, class, rate)
+    }
 }
 
-/// Input and output of a layer.
-#[inline(always)]
-fn both<'m>(shared: &'m mut [f32], link: &Link) -> Option<(&'m mut [f32], &'m mut [f32])> {
-    let [x, y] = [link.x, link.y].map(|[at, len]| (at as usize, len as usize));
-    let part = |values: &'m mut [f32], at: usize, len: usize| {
-        let values = values.get_mut(at..)?;
-        values.get_mut(..len)
-    };
-    if x.0 < y.0 {
-        let (low, high) = shared.split_at_mut_checked(y.0)?;
-        Some((part(low, x.0, x.1)?, high.get_mut(..y.1)?))
-    } else {
-        let (low, high) = shared.split_at_mut_checked(x.0)?;
-        Some((high.get_mut(..x.1)?, part(low, y.0, y.1)?))
-    }
-}
-
-fn forward(chain: &Chain, memory: &mut [u8], weights: usize, class: u16) -> Option<Outcome> {
-    let (mut weights, shared) = split(memory, weights)?;
-    for link in chain.links {
-        let (x, y) = both(shared, link)?;
-        let (weight, rest) = weights.split_at_mut_checked(x.len() * y.len())?;
-        let (bias, rest) = rest.split_at_mut_checked(y.len())?;
-        weights = rest;
-        kernels::vector_matrix_f32(x, weight, bias, y);
-        link.activation.apply_all(y);
-    }
-    let [at, len] = chain.links.last()?.y;
-    let y = shared.get_mut(at as usize..)?.get_mut(..len as usize)?;
-    f32::softmax(y);
-    let p = *y.get(usize::from(class))?;
-    // Written so that a NaN counts as the least, too.
-    let loss = 0.0 - chain.weight * ln(if p > f32::LEAST { p } else { f32::LEAST });
-    let (mut best, mut prediction) = (f32::NEG_INFINITY, 0);
-    for (index, &y) in (0u16..).zip(y.iter()) {
-        if y > best {
-            (best, prediction) = (y, index);
-        }
-    }
-    Some(Outcome {
-        loss,
-        prediction,
-        // One sum divides all: where one is no number, none is.
-        is_finite: loss.is_finite() && y.first().is_some_and(|y| y.is_finite()),
+#[inline(never)]
+fn place<'p>(
+    chain: &Chain<'p>,
+    weights: usize,
+    memory: &[u8],
+    input: Range<usize>,
+) -> Option<Placed<'p>> {
+    // So that no gradient of the loss is −0: see `backward`.
+    let counts = chain.weight > 0.0;
+    let layers = Layers::new(chain.links, weights, memory).filter(|_| counts)?;
+    Some(Placed {
+        layers,
+        weight: chain.weight,
+        step: Code(step),
+        begins: layers.begins_at(input),
+        classes: layers.outputs(),
     })
 }
 
-fn backward(chain: &Chain, memory: &mut [u8], weights: usize, class: u16, rate: f32) -> Option<()> {
-    let (mut weights, shared) = split(memory, weights)?;
-    let [at, len] = chain.links.last()?.y;
-    let delta = shared.get_mut(at as usize..)?.get_mut(..len as usize)?;
-    for p in delta.iter_mut() {
-        *p *= chain.weight;
+#[inline(never)]
+fn step(chain: &Placed, memory: &mut [u8], class: u16, rate: Option<f32>) -> Outcome {
+    let outside = Outcome::new(0.0, 0, End::Outside);
+    let Some(mut layers) = chain.layers.enter(memory) else {
+        return outside;
+    };
+    let is_large = chain.begins && is_large_few(layers.input());
+    let rate = rate.filter(|_| !is_large);
+    layers.forward();
+    let y = layers.outputs();
+    let sum = exponentials(y);
+    let (mut best, mut prediction) = (i32::MIN, 0);
+    for (index, y) in y.iter_mut().enumerate() {
+        *y /= sum;
+        // Of what is not below 0: in the order of the numbers.
+        let bits = y.to_bits().cast_signed();
+        if bits > best {
+            (best, prediction) = (bits, index);
+        }
     }
-    *delta.get_mut(usize::from(class))? -= chain.weight;
-    for link in chain.links.iter().rev() {
-        let (x, delta) = both(shared, link)?;
-        let at = weights.len().checked_sub(delta.len())?;
-        let (rest, bias) = weights.split_at_mut_checked(at)?;
-        let at = rest.len().checked_sub(x.len() * delta.len())?;
-        let (rest, weight) = rest.split_at_mut_checked(at)?;
-        weights = rest;
-        kernels::descend_rows_f32(x, link.below, weight, delta, rate);
-        kernels::descend_bias_f32(bias, delta, rate);
+    // A target can name no class beyond.
+    let prediction = prediction as u16;
+    let Some(p) = y.get_mut(usize::from(class)) else {
+        return outside;
+    };
+    // Of a number that is not below 0: in the order of the numbers.
+    let p_bits = p.to_bits();
+    let least = p_bits.max(f32::LEAST.to_bits());
+    let loss = 0.0 - chain.weight * ln(f32::from_bits(least));
+    // Of an output that is no number the loss is none, and not small; and one sum divides all outputs: where one is no
+    // number, none is.
+    let Some(rate) = rate.filter(|_| Guard::is_small(loss)) else {
+        let is_finite = p_bits < f32::INFINITY.to_bits() && loss.is_finite();
+        let end = match is_finite {
+            true => End::Waits,
+            false => End::Diverged,
+        };
+        return Outcome::new(loss, prediction, end);
+    };
+    // The gradient of the loss.
+    if chain.weight.to_bits() == 1f32.to_bits() {
+        *p -= 1.0;
+    } else {
+        for p in y.iter_mut() {
+            *p *= chain.weight;
+        }
+        if let Some(p) = y.get_mut(usize::from(class)) {
+            *p -= chain.weight;
+        }
     }
-    Some(())
+    layers.backward(rate);
+    Outcome::new(loss, prediction, End::Learnt)
 }

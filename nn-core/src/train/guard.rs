@@ -26,6 +26,18 @@ pub(crate) struct Guard {
 }
 
 impl Guard {
+    /// Whether a step of this loss, which is not below 0, may be small; told from its bits.
+    #[inline(always)]
+    pub(crate) fn is_small(loss: f32) -> bool {
+        loss.to_bits() <= LOSS.to_bits()
+    }
+
+    /// Whether a step at this rate, which is not below 0, may be small; told from its bits.
+    #[inline(always)]
+    pub(crate) fn is_slow(rate: f32) -> bool {
+        rate.to_bits() <= RATE.to_bits()
+    }
+
     /// Before a step, with whether its input is large.
     #[inline]
     pub(crate) fn of_input(large_input: bool) -> Self {
@@ -65,7 +77,7 @@ impl Guard {
         back: &BackFrame,
         memory: &mut Memory,
     ) -> Option<()> {
-        if !self.is_small(frame, back, memory) {
+        if !self.is_bounded(frame, back, memory) {
             self.stopped = true;
             return None;
         }
@@ -74,7 +86,7 @@ impl Guard {
 
     /// Whether a step of a layer is not absurd: rate · max(|x|, 1) · Σ|δ| is at most 2²⁰. No weight of a dense layer, of a
     /// convolution or of their biases moves by more than that.
-    fn is_small(&self, frame: &Frame, back: &BackFrame, memory: &mut Memory) -> bool {
+    fn is_bounded(&self, frame: &Frame, back: &BackFrame, memory: &mut Memory) -> bool {
         // What saturates needs no guard, and its gradient is no f32.
         if back.back.dtype != DType::F32 {
             return true;
@@ -95,15 +107,31 @@ impl Guard {
     }
 }
 
+/// The highest bit of the exponent is that of numbers from 2 on: most inputs have none.
+const FROM_TWO: u32 = 1 << 30;
+
+/// [`is_large`] of few numbers.
+#[inline(always)]
+pub(crate) fn is_large_few(input: &[f32]) -> bool {
+    let bits = input.iter().fold(0, |bits, x| bits | x.to_bits());
+    bits & FROM_TWO != 0 && reaches_far(input)
+}
+
 /// Whether a number is larger than 2¹⁶, or not finite.
 #[inline(never)]
 pub(crate) fn is_large(input: &[f32]) -> bool {
-    // The highest bit of the exponent is that of numbers from 2 on: most inputs have none.
-    const FROM_TWO: u32 = 1 << 30;
     let (fours, rest) = input.as_chunks::<4>();
-    let mut bits = rest.iter().fold(0, |bits, x| bits | x.to_bits());
+    let mut bits = 0;
     for [a, b, c, d] in fours {
         bits |= a.to_bits() | b.to_bits() | c.to_bits() | d.to_bits();
     }
-    bits & FROM_TWO != 0 && !input.iter().all(|x| x.abs() <= INPUT)
+    for x in rest {
+        bits |= x.to_bits();
+    }
+    bits & FROM_TWO != 0 && reaches_far(input)
+}
+
+#[inline(never)]
+fn reaches_far(input: &[f32]) -> bool {
+    !input.iter().all(|x| x.abs() <= INPUT)
 }

@@ -23,11 +23,12 @@ mod tests;
 mod trainer;
 mod update;
 
-pub(crate) use chain::Outcome;
-pub use chain::{Chain, Link};
+pub use crate::kernels::Link;
+pub use chain::Chain;
+pub(crate) use chain::{End, Placed};
 pub use channels::{ChannelMask, mask_words, select_top, update_norms};
 pub use error::{SpecError, TrainError};
-pub(crate) use guard::{Guard, is_large};
+pub(crate) use guard::{Guard, is_large, is_large_few};
 pub use list::List;
 pub use loss::{Criterion, Ending, Loss, Target};
 pub use optimizer::{Clip, Method, Optimizer, Rounding};

@@ -13,7 +13,7 @@ use crate::scalar::hash;
 use crate::session::RunError;
 use crate::tensor::DType;
 use crate::train::{
-    Chain, Clip, Guard, Method, Optimizer, Outcome, Pace, Rates, Schedule, Sgd, Target, TrainError,
+    Clip, End, Guard, Method, Optimizer, Pace, Placed, Rates, Schedule, Sgd, Target, TrainError,
     is_large,
 };
 
@@ -39,7 +39,7 @@ pub struct Trainer<'a> {
     f32_inputs: u8,
     heads: &'a [HeadStep],
     learnt: &'a [Learnt],
-    chain: Option<&'a Chain<'a>>,
+    chain: Option<Placed<'a>>,
     weights_len: usize,
     copies: u8,
     optimizer: Optimizer,
@@ -106,6 +106,14 @@ impl<'a> Trainer<'a> {
         let memory = core::mem::take(&mut parts.memory);
         let (weights_len, copies) = (parts.weights, parts.copies);
         restore(&model, memory, weights_len, copies);
+        let f32_inputs = f32_inputs(&model);
+        let has_nodes_below = parts.passes.has_nodes_below();
+        let input = match (f32_inputs, parts.inputs) {
+            (1, [first, ..]) if !has_nodes_below => first.range(),
+            _ => 0..0,
+        };
+        let chain = parts.chain;
+        let chain = chain.and_then(|chain| chain.place(weights_len, memory, input));
         // Made where it is returned: it is too large for copies on a device's stack.
         Ok(Self {
             model,
@@ -113,10 +121,10 @@ impl<'a> Trainer<'a> {
             memory,
             inputs: parts.inputs,
             outputs: parts.outputs,
-            f32_inputs: f32_inputs(&model),
+            f32_inputs,
             heads: parts.heads,
             learnt: parts.learnt,
-            chain: parts.chain,
+            chain,
             weights_len,
             // Checked by the planner to be few.
             copies: copies as u8,
@@ -158,6 +166,11 @@ impl<'a> Trainer<'a> {
     /// Whether gradients are summed first.
     pub(crate) fn accumulates(&self) -> bool {
         self.accumulates
+    }
+
+    /// Whether a step may go through a [`Chain`](crate::train::Chain) at once.
+    pub fn has_chain(&self) -> bool {
+        self.chain.is_some()
     }
 
     /// The model.
@@ -288,16 +301,17 @@ impl<'a> Trainer<'a> {
     /// [`step`](Self::step).
     #[inline(never)]
     pub fn step_heads(&mut self, targets: &[Target]) -> Result<StepReport, TrainError> {
-        match (self.chain, targets) {
+        match (&self.chain, targets) {
             (Some(chain), &[Target::Class(class)]) if chain.tells(class) => {
-                self.step_chain(chain, class, targets)
+                self.step_chain(class, targets)
             }
             _ => self.step_nodes(targets),
         }
     }
 
-    // In the frame of its caller, as what follows: the stack below is deep.
-    #[inline(always)]
+    // In the frame of its caller, as what follows: the stack below is deep. Where the caller can jump to it, it takes none.
+    #[cfg_attr(mote_armv6m, inline(always))]
+    #[cfg_attr(not(mote_armv6m), inline(never))]
     fn step_nodes(&mut self, targets: &[Target]) -> Result<StepReport, TrainError> {
         let (wanted, found) = (self.heads.len(), targets.len());
         if wanted != found {
@@ -328,41 +342,40 @@ impl<'a> Trainer<'a> {
     /// As [`step_nodes`](Self::step_nodes) through the chain; node by node from where descent is not plain, or the guard has
     /// to look at each layer.
     #[inline(never)]
-    fn step_chain(
-        &mut self,
-        chain: &Chain,
-        class: u16,
-        targets: &[Target],
-    ) -> Result<StepReport, TrainError> {
+    fn step_chain(&mut self, class: u16, targets: &[Target]) -> Result<StepReport, TrainError> {
         self.form_rates();
-        self.look_at_inputs();
-        if self.has_nodes_below() {
+        let begins = self.chain.as_ref().is_some_and(Placed::begins);
+        // What begins at the model's input looks at it itself.
+        let is_large = !begins && self.has_large_input();
+        if !begins && self.passes.has_nodes_below() {
             self.forward_below().ok_or(TrainError::Memory)?;
         }
-        let outcome = chain.forward(self.memory, self.weights_len, class);
-        let Outcome {
-            loss,
-            prediction,
-            is_finite,
-        } = outcome.ok_or(TrainError::Memory)?;
-        if !is_finite {
-            return Err(self.diverged());
-        }
-        self.learning.guard.set(self.learning_rate, loss);
-        match self.learning.plain_rate() {
-            Some(rate) if !self.learning.guard.has_looked() => {
-                let learnt = chain.backward(self.memory, self.weights_len, class, rate);
-                learnt.ok_or(TrainError::Memory)?;
-                self.finish()?;
+        let rate = self.learning.plain_rate();
+        let rate = rate.filter(|_| !is_large && Guard::is_slow(self.learning_rate));
+        let Some(chain) = &self.chain else {
+            return Err(TrainError::Memory);
+        };
+        let outcome = chain.step(self.memory, class, rate);
+        let (loss, prediction) = (outcome.loss(), outcome.prediction());
+        if outcome.has_learnt() {
+            self.samples = self.samples.wrapping_add(1);
+            self.steps = self.steps.wrapping_add(1);
+            // Plain descent has no corrections.
+            if self.schedule != Schedule::CONSTANT {
+                self.stale = true;
             }
-            _ => self.learn_nodes(targets, hash(self.seed, self.samples))?,
+            return Ok(StepReport { loss, prediction });
+        }
+        match outcome.end() {
+            End::Diverged => return Err(self.diverged()),
+            End::Outside => return Err(TrainError::Memory),
+            End::Learnt | End::Waits => {
+                self.look_at_inputs();
+                self.learning.guard.set(self.learning_rate, loss);
+                self.learn_nodes(targets, hash(self.seed, self.samples))?;
+            }
         }
         Ok(StepReport { loss, prediction })
-    }
-
-    /// Whether nodes below the first that learns run first.
-    fn has_nodes_below(&self) -> bool {
-        self.passes.steps.len() > self.passes.back_steps.len()
     }
 
     #[inline(never)]
@@ -389,20 +402,20 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 
+    /// Whether an input in f32 is large.
+    #[inline(never)]
+    fn has_large_input(&self) -> bool {
+        let inputs = self.inputs.iter().enumerate();
+        let mut inputs = inputs.filter(|(index, _)| self.f32_inputs >> index & 1 == 1);
+        inputs.any(|(_, span)| {
+            let bytes = self.memory.get(span.range()).unwrap_or(&[]);
+            numbers(bytes).is_some_and(is_large)
+        })
+    }
+
     #[inline(never)]
     fn look_at_inputs(&mut self) {
-        let (mut are_large, mut f32_inputs) = (false, self.f32_inputs);
-        for span in &self.inputs {
-            if f32_inputs == 0 {
-                break;
-            }
-            if f32_inputs & 1 == 1 {
-                let bytes = self.memory.get(span.range()).unwrap_or(&[]);
-                are_large |= numbers(bytes).is_some_and(is_large);
-            }
-            f32_inputs >>= 1;
-        }
-        self.learning.guard = Guard::of_input(are_large);
+        self.learning.guard = Guard::of_input(self.has_large_input());
     }
 
     /// Why the backward pass did not end.
