@@ -124,7 +124,8 @@ impl<'p> Layers<'p> {
                 let is_there = len > 0 && at >= weights / size_of::<f32>() && end <= numbers;
                 is_there.then_some(end)
             };
-            let is_apart = end(x)? <= y[0] || end(y)? <= x[0];
+            let [x_end, y_end] = [end(x)?, end(y)?];
+            let is_apart = x_end <= y[0] || y_end <= x[0];
             let follows = match before {
                 Some(before) => before.y == link.x && link.below == Some(before.activation),
                 None => link.below.is_none(),
