@@ -99,3 +99,32 @@ fn a_journal_of_noise_is_begun_anew() {
     let served = start(&flash, async |host| host.served().await);
     assert_eq!(served.unwrap().0, crc(&blob(1)));
 }
+
+/// Bits of the journal change: a model that was served is, or none, and the next one can be loaded.
+#[test]
+fn a_damaged_journal_does_no_harm() {
+    let flash = with_model();
+    start(&flash, async |host| {
+        host.install(&package(2, 2)).await.unwrap();
+    });
+    let contents = flash.borrow().contents();
+    let known = [crc(&blob(1)), crc(&blob(2))];
+    let mut lost = 0;
+    for at in (0..JOURNAL as usize).filter(|at| contents[*at] != 0xFF) {
+        for bits in [0x01, 0x80, 0xFF] {
+            let flash = RefCell::new(Flash::holding(&contents));
+            flash.borrow_mut().plant(at, &[contents[at] ^ bits]);
+            start(&flash, async |host| {
+                match host.served().await {
+                    Some((served, _)) => assert!(known.contains(&served), "byte {at}"),
+                    None => lost += 1,
+                }
+                host.install(&package(3, 3)).await.unwrap();
+            });
+            let served = start(&flash, async |host| host.served().await.unwrap().0);
+            assert_eq!(served, crc(&blob(3)), "byte {at}");
+        }
+    }
+    // The item before it counts, mostly.
+    assert!(lost < 10, "{lost} times no model was left");
+}
