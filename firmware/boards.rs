@@ -214,10 +214,10 @@ const MPS3_AGENT: AgentFlash = AgentFlash {
 /// The end of the micro:bit's flash. What its image can compute is what fits: int8 networks of dense layers, convolutions
 /// and LSTMs, which do not learn.
 const MICROBIT_AGENT: AgentFlash = AgentFlash {
-    origin: 202 * KIB,
+    origin: 206 * KIB,
     page: KIB,
     journal: 2 * KIB,
-    slot: 24 * KIB,
+    slot: 22 * KIB,
     store: 2 * KIB,
     stack: 8 * KIB,
     kernels: Kernels {
