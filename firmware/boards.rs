@@ -23,6 +23,8 @@ pub struct Board {
     pub target: &'static str,
     /// Memory for code, constants and the model.
     pub flash: Region,
+    /// Bytes at the start of `flash` for what the chip's ROM starts, section `.boot`; the vector table comes behind it.
+    pub boot: u32,
     /// Memory for everything else.
     pub ram: Region,
     /// The share of `ram`, at its low end, that is the stack: it grows down towards the end of
@@ -38,6 +40,8 @@ pub struct Board {
     pub chip: Option<&'static str>,
     /// Where an agent keeps models, for a board that has room for them.
     pub agent: Option<AgentFlash>,
+    /// What that chip says of itself, so that no other is written by mistake.
+    pub identity: Option<Identity>,
 }
 
 /// The flash of an agent: a journal, two slots, two stores, one behind the other. Lengths are in bytes, whole pages.
@@ -86,6 +90,17 @@ impl AgentFlash {
     }
 }
 
+/// How a chip says what it is: a register that others of its family have, too.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// Where the register is.
+    pub address: u32,
+    /// The bits that count: revisions differ in others.
+    pub mask: u32,
+    /// What it holds.
+    pub value: u32,
+}
+
 /// How QEMU gives a core more RAM than its board has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MoreRam {
@@ -100,8 +115,8 @@ impl Board {
     pub fn code(&self, learns: bool) -> Region {
         let kept = self.store.filter(|_| learns).map_or(0, |store| store.len);
         Region {
-            origin: self.flash.origin,
-            len: self.flash.len - kept,
+            origin: self.flash.origin + self.boot,
+            len: self.flash.len - self.boot - kept,
         }
     }
 
@@ -111,14 +126,30 @@ impl Board {
         let before = self.agent.map(|agent| agent.origin);
         let before = before.filter(|origin| (self.flash.origin..end).contains(origin));
         Region {
-            origin: self.flash.origin,
-            len: before.unwrap_or(end) - self.flash.origin,
+            origin: self.flash.origin + self.boot,
+            len: before.unwrap_or(end) - self.flash.origin - self.boot,
         }
     }
 
     /// It has room for an agent's models.
     const fn with_agent(mut self, agent: AgentFlash) -> Self {
         self.agent = Some(agent);
+        self
+    }
+
+    /// The chip's ROM starts so many bytes at the start of its flash, which start the image.
+    const fn boots(mut self, bytes: u32) -> Self {
+        self.boot = bytes;
+        self
+    }
+
+    /// At this address its chip holds this value, under this mask.
+    const fn known_by(mut self, address: u32, mask: u32, value: u32) -> Self {
+        self.identity = Some(Identity {
+            address,
+            mask,
+            value,
+        });
         self
     }
 
@@ -148,7 +179,15 @@ pub const BOARDS: &[Board] = &[
         .with_agent(MPS2_AGENT),
     board("an386",        "Cortex-M4F", "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an386"), None)
         .with_agent(MPS2_AGENT),
-    board("nucleo-f446re","Cortex-M4F", "thumbv7em-none-eabihf", (0x0800_0000, 512 * KIB),  (0x2000_0000, 128 * KIB),  8 * KIB,  256 * KIB, None,               Some("STM32F446RETx")),
+    board("nucleo-f446re","Cortex-M4F", "thumbv7em-none-eabihf", (0x0800_0000, 512 * KIB),  (0x2000_0000, 128 * KIB),  8 * KIB,  256 * KIB, None,               Some("STM32F446RETx"))
+        .known_by(0xE004_2000, 0xFFF, 0x421),
+    board("nrf52840-dk",  "Cortex-M4F", "thumbv7em-none-eabihf", (0x0000_0000, 1024 * KIB), (0x2000_0000, 256 * KIB),  16 * KIB, 256 * KIB, None,               Some("nRF52840_xxAA"))
+        .with_agent(NRF52840_AGENT)
+        .known_by(0x1000_0100, u32::MAX, 0x0005_2840),
+    board("pico",         "Cortex-M0+", "thumbv6m-none-eabi",    (0x1000_0000, 2048 * KIB), (0x2000_0000, 264 * KIB),  16 * KIB, 512 * KIB, None,               Some("RP2040"))
+        .boots(256)
+        .with_agent(PICO_AGENT)
+        .known_by(0x4000_0000, 0x0FFF_FFFF, 0x2927),
     board("an500",        "Cortex-M7",  "thumbv7em-none-eabihf", (0x0000_0000, 4096 * KIB), (0x2000_0000, 4096 * KIB), 16 * KIB, 0,        Some("mps2-an500"), None)
         .with_agent(MPS2_AGENT),
     board("an547",        "Cortex-M55", "thumbv8m.main-none-eabihf", (0x0000_0000, 512 * KIB), (0x2000_0000, 512 * KIB), 16 * KIB, 0,        Some("mps3-an547"), None)
@@ -175,6 +214,7 @@ const fn board(
             origin: flash.0,
             len: flash.1,
         },
+        boot: 0,
         ram: Region {
             origin: ram.0,
             len: ram.1,
@@ -191,6 +231,7 @@ const fn board(
         },
         chip,
         agent: None,
+        identity: None,
     }
 }
 
@@ -227,4 +268,26 @@ const MICROBIT_AGENT: AgentFlash = AgentFlash {
         types: [true, false, true],
         train: false,
     },
+};
+
+/// The upper half of the nRF52840's flash.
+const NRF52840_AGENT: AgentFlash = AgentFlash {
+    origin: 512 * KIB,
+    page: 4 * KIB,
+    journal: 8 * KIB,
+    slot: 160 * KIB,
+    store: 92 * KIB,
+    stack: 16 * KIB,
+    kernels: Kernels::ALL,
+};
+
+/// The upper 1.25 MiB of the Pico's flash: room for the digits' network of f32.
+const PICO_AGENT: AgentFlash = AgentFlash {
+    origin: 0x1000_0000 + 768 * KIB,
+    page: 4 * KIB,
+    journal: 8 * KIB,
+    slot: 448 * KIB,
+    store: 188 * KIB,
+    stack: 16 * KIB,
+    kernels: Kernels::ALL,
 };

@@ -71,6 +71,7 @@ fn lay_out() -> Result<(), String> {
         fs::write(out.join(name), bytes).map_err(|error| format!("cannot write {name}: {error}"))
     };
     link(&out);
+    write("board.rs", module(board)?.as_bytes())?;
     if env::var_os("CARGO_FEATURE_EMULATED").is_some() {
         // cortex-m-rt includes it; boards with a crate of their own have that one's.
         write("device.x", b"/* No interrupt is served. */\n")?;
@@ -148,6 +149,21 @@ fn board() -> Result<Board, String> {
             .ok_or("MOTE_RAM wants a number of bytes, more than the stack's")?;
     }
     Ok(board)
+}
+
+/// What the library includes: the module of the board's file, which is named after it.
+fn module(board: &Board) -> Result<String, String> {
+    let root = env::var_os("CARGO_MANIFEST_DIR").ok_or("cargo sets CARGO_MANIFEST_DIR")?;
+    let name = format!("{}.rs", board.name.replace('-', "_"));
+    let path = PathBuf::from(root).join("src/boards").join(name);
+    if !path.exists() {
+        let path = path.display();
+        return Err(format!(
+            "board {} wants a file {path}: docs/porting.md",
+            board.name
+        ));
+    }
+    Ok(format!("#[path = {path:?}]\nmod board;\n"))
 }
 
 /// The file that an environment variable names.
@@ -439,10 +455,22 @@ fn kernels(models: &[Model]) -> String {
 /// The stack lies at the low end of RAM, below everything else: one that overflows runs out of RAM
 /// and faults, where it would otherwise run into the arena.
 fn memory(board: &Board, flash: Region) -> String {
-    let Board { ram, stack, .. } = board;
+    let Board {
+        ram, stack, boot, ..
+    } = board;
+    let (regions, sections) = match boot {
+        0 => (String::new(), ""),
+        boot => (
+            format!(
+                "  BOOT : ORIGIN = {:#x}, LENGTH = {boot}\n",
+                board.flash.origin
+            ),
+            "SECTIONS { .boot ORIGIN(BOOT) : { KEEP(*(.boot)) } > BOOT } INSERT BEFORE .text;\n",
+        ),
+    };
     format!(
-        "MEMORY {{\n  FLASH : ORIGIN = {:#x}, LENGTH = {}\n  RAM : ORIGIN = {:#x}, LENGTH = {}\n}}\n\
-         _stack_start = ORIGIN(RAM);\n_stack_end = ORIGIN(RAM) - {stack};\n",
+        "MEMORY {{\n{regions}  FLASH : ORIGIN = {:#x}, LENGTH = {}\n  RAM : ORIGIN = {:#x}, LENGTH = {}\n}}\n\
+         _stack_start = ORIGIN(RAM);\n_stack_end = ORIGIN(RAM) - {stack};\n{sections}",
         flash.origin,
         flash.len,
         ram.origin + stack,

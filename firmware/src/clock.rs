@@ -6,8 +6,6 @@ use cortex_m::peripheral::{SYST, syst::SystClkSource};
 
 /// Instructions of the loop that the clock is measured by.
 const LOOP: u32 = 1 << 20;
-/// SysTick counts down, 24 bits.
-const MASK: u32 = 0x00FF_FFFF;
 
 /// The clock, running.
 #[derive(Debug)]
@@ -16,9 +14,20 @@ pub struct Clock {
     ticks: u32,
 }
 
+/// SysTick counts down, 24 bits.
+const MASK: u32 = Clock::MASK;
+
 impl Clock {
+    /// The most ticks that SysTick counts.
+    pub const MASK: u32 = 0x00FF_FFFF;
+
     /// Starts it, and measures how many instructions a tick is: boards differ in that.
     pub fn start(mut timer: SYST) -> Self {
+        Self::measure(&mut timer)
+    }
+
+    /// As [`start`](Self::start), for one that goes on to use the timer otherwise.
+    pub fn measure(timer: &mut SYST) -> Self {
         timer.set_clock_source(SystClkSource::Core);
         timer.set_reload(MASK);
         timer.clear_current();

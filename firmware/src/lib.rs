@@ -17,6 +17,7 @@ pub mod server;
 pub mod soak;
 pub mod store;
 pub mod trial;
+pub mod watchdog;
 
 #[cfg(all(target_os = "none", feature = "image"))]
 pub mod boards;

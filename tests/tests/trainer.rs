@@ -153,6 +153,18 @@ fn weights_that_do_not_fit() {
     });
 }
 
+#[test]
+fn weights_are_taken_over_from_a_trainer_of_the_same_model() {
+    with_trainer(0.5, |learner| {
+        with_trainer(0.5, |answers| {
+            learner.write_weights(8, &2.5f32.to_le_bytes()).unwrap();
+            assert_ne!(answers.weights(), learner.weights());
+            answers.take_weights(learner).unwrap();
+            assert_eq!(answers.weights(), learner.weights());
+        });
+    });
+}
+
 /// Fixed point saturates: a rate above 1 is not looked at, and least of all as if its bits were those of an f32.
 #[test]
 fn fixed_point_learns_at_any_rate() -> Result<(), Box<dyn std::error::Error>> {

@@ -18,9 +18,14 @@ const COMMAND: usize = 512;
 const PAGE: usize = 4096;
 
 /// Opens the flash, once; none where QEMU was given none.
-pub struct StorePort(pub(super) ());
+pub struct StorePort(());
 
 impl StorePort {
+    /// One that can be opened: the board's only one.
+    pub(super) fn new() -> Self {
+        StorePort(())
+    }
+
     /// The flash, and what of it is for the store.
     #[inline(never)]
     pub fn open(self) -> Option<(Flash, Range<u32>)> {

@@ -1,7 +1,7 @@
 //! The BBC micro:bit of 2015 as QEMU emulates it: nRF51822, Cortex-M0, 16 KiB of RAM.
 //!
-//! Source of the addresses: Nordic's nRF51 Series Reference Manual 3.0, chapters 14 (GPIO) and
-//! 29 (UART).
+//! Source of the addresses: Nordic's nRF51 Series Reference Manual 3.0, chapters 14 (GPIO),
+//! 24 (watchdog) and 29 (UART).
 
 use core::convert::Infallible;
 
@@ -10,11 +10,14 @@ use defmt_semihosting as _;
 use embedded_hal::digital;
 use embedded_io::{ErrorType, Read, Write};
 
-use super::{file_flash::StorePort, register::Register};
+pub use super::file_flash::{Flash, StorePort};
+use super::register::Register;
 #[cfg(feature = "agent")]
 use crate::layout::{ORIGIN, PAGE};
+use crate::watchdog;
 
 const UART: usize = 0x4000_2000;
+const WDT: usize = 0x4001_0000;
 const GPIO: usize = 0x5000_0000;
 
 /// Pins of the USB bridge, and the corner of the light matrix.
@@ -31,6 +34,8 @@ pub struct Parts {
     pub led: Led,
     /// The flash for what is learnt.
     pub store: StorePort,
+    /// What resets the chip when it hangs; not started.
+    pub watchdog: Watchdog,
 }
 
 /// Sets the board up; called once.
@@ -81,7 +86,11 @@ pub fn take() -> Parts {
             txd,
         },
         led,
-        store: StorePort(()),
+        store: StorePort::new(),
+        watchdog: Watchdog(
+            // SAFETY: as above.
+            [0x000, 0x504, 0x600].map(|offset| unsafe { Register::new(WDT + offset) }),
+        ),
     }
 }
 
@@ -205,5 +214,25 @@ impl digital::OutputPin for Led {
         self.clear.write(1 << COLUMN_1);
         self.set.write(1 << ROW_1);
         Ok(())
+    }
+}
+
+/// The nRF51's watchdog, which QEMU does not emulate. It runs at 32,768 Hz.
+pub struct Watchdog([Register; 3]);
+
+/// What feeds it.
+const RELOAD: u32 = 0x6E52_4635;
+
+impl watchdog::Watchdog for Watchdog {
+    fn start(&mut self, milliseconds: u32) {
+        let [start, counts, _] = &mut self.0;
+        // 125 milliseconds are 4096 counts.
+        counts.write(milliseconds.saturating_mul(4096) / 125);
+        start.write(1);
+    }
+
+    fn feed(&mut self) {
+        let [_, _, reload] = &mut self.0;
+        reload.write(RELOAD);
     }
 }

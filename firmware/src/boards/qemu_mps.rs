@@ -1,8 +1,9 @@
-//! Arm's MPS boards as QEMU emulates them: MPS2 with AN385 (Cortex-M3), AN386 (Cortex-M4F) or AN500 (Cortex-M7), MPS3 with
-//! AN547 (Cortex-M55).
+//! What Arm's MPS boards have in common as QEMU emulates them; where it lies is in each board's file.
 //!
-//! Source of the addresses: Arm DAI 0385, DAI 0386, DAI 0500 and DAI 0547; of the UART: Arm DDI 0479
-//! (Cortex-M System Design Kit), chapter 4.5.
+//! Source: Arm DDI 0479 (Cortex-M System Design Kit), chapters 4.5 (UART) and 4.7 (watchdog).
+
+#[path = "wait.rs"]
+mod wait;
 
 use core::convert::Infallible;
 
@@ -11,18 +12,26 @@ use defmt_semihosting as _;
 use embedded_hal::digital;
 use embedded_io::{ErrorType, Read, Write};
 
-use super::{file_flash::StorePort, register::Register, wait::Wake};
+pub use crate::boards::file_flash::{Flash, StorePort};
+use crate::{boards::register::Register, watchdog};
 
-/// UART0, and the interrupt of what it receives; the FPGA's LEDs.
-#[cfg(not(feature = "board-an547"))]
-const PLACES: (usize, u16, usize) = (0x4000_4000, 0, 0x4002_8000);
-/// The same, by their addresses in the Secure world, where the core starts. The interrupt is that of both directions:
-/// QEMU up to 9.1 swaps those of one.
-#[cfg(feature = "board-an547")]
-const PLACES: (usize, u16, usize) = (0x5930_3000, 43, 0x5930_2000);
-const UART0: usize = PLACES.0;
-const UART0_INTERRUPT: u16 = PLACES.1;
-const FPGAIO_LED: usize = PLACES.2;
+use self::wait::Wake;
+use super::PLACES;
+
+/// Where a board has what.
+pub(super) struct Places {
+    /// The core's clock, in Hz.
+    pub(super) clock: u32,
+    /// UART0's registers.
+    pub(super) uart: usize,
+    /// The interrupt of what it receives.
+    pub(super) received: u16,
+    /// The FPGA's register of LEDs.
+    pub(super) led: usize,
+    /// The watchdog's registers, where QEMU emulates it.
+    pub(super) watchdog: Option<usize>,
+}
+
 const TX_FULL: u32 = 1;
 const RX_FULL: u32 = 2;
 /// Transmitter and receiver on, an interrupt for each byte that comes.
@@ -37,13 +46,15 @@ pub struct Parts {
     pub led: Led,
     /// The flash for what is learnt.
     pub store: StorePort,
+    /// What resets the chip when it hangs; not started.
+    pub watchdog: Watchdog,
 }
 
 /// Sets the board up; called once.
 pub fn take() -> Parts {
     // SAFETY: these are UART0's registers, and nothing else in the image names them.
     let [data, state, mut control, interrupts, mut divider] =
-        [0, 4, 8, 12, 16].map(|offset| unsafe { Register::new(UART0 + offset) });
+        [0, 4, 8, 12, 16].map(|offset| unsafe { Register::new(PLACES.uart + offset) });
     // The smallest divider that the UART takes: 25 MHz / 16. QEMU keeps no time for it.
     divider.write(16);
     control.write(CONTROL);
@@ -52,28 +63,28 @@ pub fn take() -> Parts {
             data,
             state,
             interrupts,
-            wake: Wake::new(UART0_INTERRUPT),
+            wake: Wake::new(PLACES.received),
         },
         // SAFETY: as above, for the FPGA's LED register.
-        led: Led(unsafe { Register::new(FPGAIO_LED) }),
-        store: StorePort(()),
+        led: Led(unsafe { Register::new(PLACES.led) }),
+        store: StorePort::new(),
+        watchdog: Watchdog(PLACES.watchdog.map(|base| {
+            // SAFETY: as above, for the watchdog's registers.
+            [0x000, 0x008, 0x00C, 0xC00].map(|offset| unsafe { Register::new(base + offset) })
+        })),
     }
 }
 
 /// The core's clock, in Hz.
-#[cfg(not(feature = "board-an547"))]
-pub const CLOCK: u32 = 25_000_000;
-/// The core's clock, in Hz.
-#[cfg(feature = "board-an547")]
-pub const CLOCK: u32 = 32_000_000;
+pub const CLOCK: u32 = PLACES.clock;
 
 /// The memory of an agent's flash: plain memory, in which writing clears bits and erasing sets them, as in flash.
 #[cfg(feature = "agent")]
-pub(super) struct AgentMemory(());
+pub(in crate::boards) struct AgentMemory(());
 
 #[cfg(feature = "agent")]
 impl AgentMemory {
-    pub(super) fn new() -> Self {
+    pub(in crate::boards) fn new() -> Self {
         Self(())
     }
 
@@ -82,19 +93,19 @@ impl AgentMemory {
     }
 
     /// What a start finds there.
-    pub(super) fn fill(&mut self, at: usize, bytes: &[u8]) {
+    pub(in crate::boards) fn fill(&mut self, at: usize, bytes: &[u8]) {
         // SAFETY: the board's memory, set apart for this; the driver keeps within it, and nothing borrows it at the start.
         unsafe { Self::place(at).copy_from_nonoverlapping(bytes.as_ptr(), bytes.len()) };
     }
 
-    pub(super) fn erase(&mut self, at: usize, len: usize) {
+    pub(in crate::boards) fn erase(&mut self, at: usize, len: usize) {
         for index in at..at + len {
             // SAFETY: as above.
             unsafe { Self::place(index).write_volatile(0xFF) };
         }
     }
 
-    pub(super) fn write(&mut self, at: usize, bytes: &[u8]) {
+    pub(in crate::boards) fn write(&mut self, at: usize, bytes: &[u8]) {
         for (index, byte) in bytes.iter().enumerate() {
             let place = Self::place(at + index);
             // SAFETY: as above.
@@ -168,5 +179,32 @@ impl digital::OutputPin for Led {
     fn set_high(&mut self) -> Result<(), Infallible> {
         self.0.write(1);
         Ok(())
+    }
+}
+
+/// CMSDK watchdog: it counts down from what it loads, twice. After the first time it raises an interrupt that cannot be masked,
+/// in whose handler an image stays; after the second it resets.
+pub struct Watchdog(Option<[Register; 4]>);
+
+/// Its counts in a millisecond.
+const WATCHDOG_COUNTS: u32 = 25_000;
+/// What lets its registers be written.
+const WATCHDOG_KEY: u32 = 0x1ACC_E551;
+/// Interrupt and reset on.
+const WATCHDOG_ON: u32 = 0b11;
+
+impl watchdog::Watchdog for Watchdog {
+    fn start(&mut self, milliseconds: u32) {
+        if let Some([load, control, _, lock]) = &mut self.0 {
+            lock.write(WATCHDOG_KEY);
+            load.write(milliseconds.saturating_mul(WATCHDOG_COUNTS) / 2);
+            control.write(WATCHDOG_ON);
+        }
+    }
+
+    fn feed(&mut self) {
+        if let Some([_, _, clear, _]) = &mut self.0 {
+            clear.write(1);
+        }
     }
 }

@@ -38,6 +38,72 @@ pub fn emulated() -> String {
 mod tests {
     use super::*;
 
+    /// Bytes as the table writes them: `256 KiB` or `1 MiB`.
+    fn bytes(text: &str) -> u32 {
+        let (number, unit) = text.split_once(' ').unwrap();
+        let unit = if unit == "MiB" { 1024 * KIB } else { KIB };
+        number.parse::<u32>().unwrap() * unit
+    }
+
+    #[test]
+    fn the_page_about_porting_has_the_boards_that_there_are() {
+        let page = include_str!("../../../docs/porting.md");
+        let (_, table) = page.split_once("| board | core |").unwrap();
+        let (table, _) = table.split_once("\n\n").unwrap();
+        let rows = table.lines().skip(2).map(|line| {
+            let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let [name, core, target, memory, ..] = cells[..] else {
+                panic!("{line}");
+            };
+            let (memory, _) = memory.split_once(" (").unwrap_or((memory, ""));
+            let (flash, ram) = memory.split_once(", ").unwrap();
+            let name = name.trim_matches('`').to_owned();
+            (
+                name,
+                core,
+                target.trim_matches('`'),
+                bytes(flash),
+                bytes(ram),
+            )
+        });
+        let mut rows: Vec<_> = rows.collect();
+        let boards = BOARDS.iter().map(|board| {
+            let (flash, ram) = (board.flash.len, board.ram.len);
+            (board.name.to_owned(), board.core, board.target, flash, ram)
+        });
+        let mut boards: Vec<_> = boards.collect();
+        rows.sort();
+        boards.sort();
+        assert_eq!(rows, boards);
+    }
+
+    #[test]
+    fn every_board_has_a_file_and_a_feature() {
+        let root = crate::paths::workspace_root().join("firmware");
+        let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+        for board in BOARDS {
+            let file = format!("src/boards/{}.rs", board.name.replace('-', "_"));
+            assert!(root.join(&file).is_file(), "{file}");
+            let feature = format!("\nboard-{} = [", board.name);
+            assert!(manifest.contains(&feature), "{feature}");
+        }
+    }
+
+    #[test]
+    fn an_image_that_learns_leaves_the_store_and_what_the_chip_starts_alone() {
+        for board in BOARDS {
+            let (plain, learning) = (board.code(false), board.code(true));
+            assert_eq!(plain.origin, board.flash.origin + board.boot);
+            assert_eq!(
+                plain.origin + plain.len,
+                board.flash.origin + board.flash.len
+            );
+            let end = board.store.map(|store| store.origin);
+            let end = end.unwrap_or(plain.origin + plain.len);
+            assert_eq!(learning.origin + learning.len, end, "{}", board.name);
+        }
+    }
+
     #[test]
     fn a_board_with_more_ram_is_the_same_otherwise() {
         for board in BOARDS {

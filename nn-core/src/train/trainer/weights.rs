@@ -37,6 +37,23 @@ impl Trainer<'_> {
         self.write_weights(0, bytes)
     }
 
+    /// Takes over what `other`, of the same model, has learnt: a copy and no more, for one that answers while another learns.
+    ///
+    /// What the optimizer keeps stays as it is. [`TrainError::Values`] where the other has other weights.
+    pub fn take_weights(&mut self, other: &Trainer<'_>) -> Result<(), TrainError> {
+        let bytes = other.weights();
+        match self.memory.get_mut(..self.weights_len) {
+            Some(own) if own.len() == bytes.len() => {
+                own.copy_from_slice(bytes);
+                Ok(())
+            }
+            _ => Err(TrainError::Values {
+                wanted: self.weights_len / size_of::<f32>(),
+                found: bytes.len() / size_of::<f32>(),
+            }),
+        }
+    }
+
     /// Replaces the learnt parameters from byte `offset` of [`weights`](Self::weights) on, for a link that carries
     /// them in pieces; velocities become 0.
     ///

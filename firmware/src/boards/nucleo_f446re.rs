@@ -16,9 +16,10 @@ use stm32f4xx_hal::{
     prelude::*,
     rcc::Config,
     serial::{self, Serial},
+    watchdog::IndependentWatchdog,
 };
 
-use crate::model;
+use crate::{model, watchdog};
 
 /// The board's light.
 pub type Led = Pin<'A', 5, Output>;
@@ -31,6 +32,8 @@ pub struct Parts {
     pub led: Led,
     /// The flash for what is learnt.
     pub store: StorePort,
+    /// What resets the chip when it hangs; not started.
+    pub watchdog: Watchdog,
 }
 
 /// Sets the board up: 168 MHz from the chip's own oscillator, which the baud rate can bear.
@@ -50,6 +53,7 @@ pub fn take() -> Parts {
         uart,
         led: pins.pa5.into_push_pull_output(),
         store: StorePort(LockedFlash::new(chip.FLASH)),
+        watchdog: Watchdog(IndependentWatchdog::new(chip.IWDG)),
     }
 }
 
@@ -100,6 +104,19 @@ impl Write for Uart {
     fn flush(&mut self) -> Result<(), Infallible> {
         self.0.bflush().ok();
         Ok(())
+    }
+}
+
+/// The chip's independent watchdog, of about 32 kHz (17 to 47 kHz: the time is a rough one).
+pub struct Watchdog(IndependentWatchdog);
+
+impl watchdog::Watchdog for Watchdog {
+    fn start(&mut self, milliseconds: u32) {
+        self.0.start(milliseconds.millis());
+    }
+
+    fn feed(&mut self) {
+        self.0.feed();
     }
 }
 
