@@ -7,6 +7,7 @@ Examples:
   mote flash --list                                # which debug probes are plugged in
   mote flash --chip STM32F446RETx
   mote flash --chip STM32F446RETx --model models/mnist-cnn-head.mote --dry-run   # build, check that it fits
+  mote flash --chip RP2040 --follow                # then show the board's log, until Ctrl-C
   mote flash --chip STM32F446RETx --elf IMAGE --probe 0483:374b:066AFF53
 
 The chip's name is probe-rs'; where it knows none by that name, the nearest are shown.
@@ -45,8 +46,11 @@ pub(crate) struct Args {
     /// Check the image against the chip; touch no probe.
     #[arg(long)]
     dry_run: bool,
+    /// Show the image's log afterwards, until Ctrl-C: defmt over RTT.
+    #[arg(long, conflicts_with_all = ["dry_run", "json"])]
+    follow: bool,
     /// List the debug probes that are plugged in.
-    #[arg(long, conflicts_with_all = ["chip", "elf", "model", "app", "probe", "dry_run"])]
+    #[arg(long, conflicts_with_all = ["chip", "elf", "model", "app", "probe", "dry_run", "follow"])]
     list: bool,
     /// Print JSON.
     #[arg(long)]
@@ -87,6 +91,9 @@ mod with_probes {
         chip: String,
         image: PathBuf,
         bytes: u64,
+        /// Sectors of flash that are erased for it, and their bytes.
+        sectors: usize,
+        erased: u64,
         /// `None` after `--dry-run`.
         probe: Option<String>,
         /// Whether the flash was written and read back.
@@ -121,20 +128,27 @@ mod with_probes {
         let image = Image::read(&elf)?;
         image.check_fit(&chip)?;
         let bytes = image.flash_bytes();
+        let sectors = flash::sectors(&chip, &image)?;
+        let lengths = sectors.iter().map(|sector| &sector.addresses);
+        let erased = lengths.map(|range| range.end - range.start).sum();
         let mut outcome = Outcome {
             chip: chip.name().to_owned(),
             image: image.path().to_owned(),
             bytes,
+            sectors: sectors.len(),
+            erased,
             probe: None,
             written: false,
             seconds: None,
         };
+        let mut running = None;
         if let Some(probe) = probe {
             let options = Options {
                 under_reset: args.under_reset,
                 allow_erase_all: args.allow_erase_all,
             };
-            let report = flash::write(&probe, &chip, &image, options, ui)?;
+            let (report, chip_runs) = flash::write(&probe, &chip, &image, options, ui)?;
+            running = Some(chip_runs);
             outcome.probe = Some(report.probe);
             outcome.written = true;
             outcome.seconds = Some(report.seconds);
@@ -148,10 +162,14 @@ mod with_probes {
             ));
         } else {
             ui.result(format_args!(
-                "{}: {bytes} bytes fit {}; nothing was written (--dry-run)",
+                "{}: {bytes} bytes fit {}, in {} sectors ({erased} bytes); nothing was written (--dry-run)",
                 host::paths::shorten(image.path()).display(),
-                chip.name()
+                chip.name(),
+                sectors.len()
             ));
+        }
+        if let Some(running) = running.filter(|_| args.follow) {
+            running.follow(&image, |line| ui.result(line))?;
         }
         Ok(())
     }

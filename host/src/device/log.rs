@@ -7,7 +7,7 @@ use std::{
     thread::JoinHandle,
 };
 
-use defmt_decoder::{DecodeError, Table};
+use defmt_decoder::{DecodeError, StreamDecoder, Table};
 
 use crate::ui::Ui;
 
@@ -77,20 +77,26 @@ pub(super) fn follow_defmt(
             let Some(decoder) = &mut decoder else {
                 continue;
             };
-            decoder.received(&chunk[..len]);
-            loop {
-                match decoder.decode() {
-                    Ok(frame) => {
-                        let level = frame.level().map_or("print", |level| level.as_str());
-                        let line = format!("{level:5} {}", frame.display_message());
-                        ui.detail(format_args!("{board}: {line}"));
-                        last.push(line);
-                    }
-                    Err(DecodeError::UnexpectedEof) => break,
-                    // The decoder is in step again at the next frame.
-                    Err(DecodeError::Malformed) => last.push("a damaged log frame".into()),
-                }
-            }
+            decode(decoder.as_mut(), &chunk[..len], |line| {
+                ui.detail(format_args!("{board}: {line}"));
+                last.push(line);
+            });
         }
     })
+}
+
+/// Takes bytes of a log, and gives each of its lines that is whole.
+pub(crate) fn decode(decoder: &mut dyn StreamDecoder, bytes: &[u8], mut line: impl FnMut(String)) {
+    decoder.received(bytes);
+    loop {
+        match decoder.decode() {
+            Ok(frame) => {
+                let level = frame.level().map_or("print", |level| level.as_str());
+                line(format!("{level:5} {}", frame.display_message()));
+            }
+            Err(DecodeError::UnexpectedEof) => break,
+            // The decoder is in step again at the next frame.
+            Err(DecodeError::Malformed) => line("a damaged log frame".into()),
+        }
+    }
 }

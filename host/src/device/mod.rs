@@ -8,7 +8,7 @@ pub mod firmware;
 mod here;
 mod image;
 mod linked;
-mod log;
+pub(crate) mod log;
 mod place;
 mod qemu;
 mod serial;

@@ -147,6 +147,99 @@ pub enum FlashError {
         source: Box<probe_rs::Error>,
     },
 
+    /// The chip answers, and is another.
+    #[error(
+        "the chip at the probe is not the {chip} that was named: at {address:#010x} it says {found:#x}, a {chip} says {wanted:#x}.\n  \
+         Nothing was written. Name the chip that is on the board with --chip, or choose another probe: mote flash --list"
+    )]
+    WrongChip {
+        /// The chip that was named.
+        chip: String,
+        /// Where chips of this family say what they are.
+        address: u32,
+        /// What that chip says.
+        wanted: u32,
+        /// What this one says.
+        found: u32,
+    },
+
+    /// The chip's debug port is closed until all of its flash is erased.
+    #[error(
+        "{chip} is protected: its debug port opens only when the whole chip is erased.\n  \
+         Everything on it is then lost, what it has learnt, too: --allow-erase-all does it"
+    )]
+    Protected {
+        /// The chip.
+        chip: String,
+        /// Why.
+        source: Box<probe_rs::Error>,
+    },
+
+    /// The chip's flash cannot be read or written through the debug port.
+    #[error(
+        "{chip} has readout protection (level byte {found:#x}, 0xaa is none): its flash cannot be written.\n  \
+         Taking the protection off erases it: with ST's STM32CubeProgrammer, option byte RDP to 0xAA. At level 2 (0xcc) it stays \
+         for good"
+    )]
+    ReadProtected {
+        /// The chip.
+        chip: String,
+        /// The byte of its options.
+        found: u32,
+    },
+
+    /// The chip does not say what it is.
+    #[error(
+        "{chip} cannot be asked what it is. Is it this chip, and has the board power? Then try --under-reset"
+    )]
+    Identify {
+        /// The chip that was named.
+        chip: String,
+        /// Why.
+        source: Box<probe_rs::Error>,
+    },
+
+    /// probe-rs cannot write there.
+    #[error(
+        "probe-rs has no algorithm that writes to {address:#010x} of {chip}: was the image built for another board?"
+    )]
+    NoAlgorithm {
+        /// The chip.
+        chip: String,
+        /// The address.
+        address: u64,
+    },
+
+    /// The image has no log.
+    #[error(
+        "{} has no defmt log over RTT to follow: images for real boards have one. Without --follow it is flashed all the same",
+        path.display()
+    )]
+    NoLog {
+        /// The image.
+        path: PathBuf,
+    },
+
+    /// The log cannot be read.
+    #[error(
+        "the log of {chip} cannot be followed any more; the image on it runs on. Is the probe still plugged in?"
+    )]
+    Follow {
+        /// The chip.
+        chip: String,
+        /// Why.
+        source: Box<probe_rs::rtt::Error>,
+    },
+
+    /// The core has stopped.
+    #[error(
+        "the image has stopped at {address:#010x}: the lines above say why. The board's reset button starts it again"
+    )]
+    Stopped {
+        /// Where.
+        address: u64,
+    },
+
     /// Erasing, writing or verifying failed.
     #[error(
         "the image could not be written to {chip}; its flash may be half-written: flash it again"

@@ -117,40 +117,23 @@ fn segments(bytes: &[u8]) -> Result<Vec<Segment>, &'static str> {
 }
 
 #[cfg(test)]
+impl Image {
+    /// The image in the bytes of an ELF file.
+    pub(super) fn of(elf: &[u8]) -> Self {
+        Self {
+            path: PathBuf::from("image.elf"),
+            segments: segments(elf).expect("an image"),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
+    use super::super::fake::elf;
     use super::*;
 
-    const HEADER: usize = 52;
-    const PROGRAM_HEADER: usize = 32;
-
-    /// A minimal Arm ELF: a header, one program header for each address, their bytes.
-    fn elf(addresses: &[u32], len: u32) -> Vec<u8> {
-        let count = addresses.len() as u16;
-        let mut file = vec![0x7f, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        for half in [2u16, 40] {
-            file.extend(half.to_le_bytes()); // executable, for Arm
-        }
-        for word in [1u32, 0, HEADER as u32, 0, 0] {
-            file.extend(word.to_le_bytes());
-        }
-        for half in [HEADER as u16, PROGRAM_HEADER as u16, count, 0, 0, 0] {
-            file.extend(half.to_le_bytes());
-        }
-        let bytes_at = (HEADER + addresses.len() * PROGRAM_HEADER) as u32;
-        for (index, &address) in (0u32..).zip(addresses) {
-            for word in [1, bytes_at + index * len, address, address, len, len, 5, 4] {
-                file.extend(word.to_le_bytes());
-            }
-        }
-        file.extend(std::iter::repeat_n(0xa5, addresses.len() * len as usize));
-        file
-    }
-
     fn image(addresses: &[u32], len: u32) -> Image {
-        Image {
-            path: PathBuf::from("image.elf"),
-            segments: segments(&elf(addresses, len)).unwrap(),
-        }
+        Image::of(&elf(addresses, len))
     }
 
     #[test]

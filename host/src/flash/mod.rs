@@ -7,18 +7,25 @@
 //! let image = flash::Image::read("target/image.elf".as_ref())?;
 //! image.check_fit(&chip)?;
 //! let probe = flash::choose_probe(&flash::list_probes(), None)?;
-//! let report = flash::write(&probe, &chip, &image, Options::default(), &host::ui::Ui::silent())?;
+//! let (report, running) = flash::write(&probe, &chip, &image, Options::default(), &host::ui::Ui::silent())?;
 //! println!("{} bytes in {:.1} s", report.bytes, report.seconds);
+//! running.follow(&image, |line| println!("{line}"))?; // until the core stops
 //! # Ok::<(), flash::FlashError>(())
 //! ```
 
 mod chip;
 mod error;
+#[cfg(test)]
+mod fake;
+mod follow;
+mod identity;
 mod image;
+mod plan;
 mod probe;
 
 use std::time::Instant;
 
+use probe_rs::architecture::arm::ArmError;
 use probe_rs::flashing::{
     DownloadOptions, ElfLoader, ElfOptions, FlashProgress, ProgressEvent, ProgressOperation,
     download_file_with_options,
@@ -30,6 +37,7 @@ use serde::Serialize;
 pub use chip::Chip;
 pub use error::FlashError;
 pub use image::{Image, Segment};
+pub use plan::{Sector, sectors};
 pub use probe::{Found, PROBES, choose as choose_probe, list as list_probes, selector};
 
 use crate::ui::{Progress, Ui};
@@ -68,9 +76,10 @@ pub fn write(
     image: &Image,
     options: Options,
     ui: &Ui,
-) -> Result<Report, FlashError> {
+) -> Result<(Report, Running), FlashError> {
     let started = Instant::now();
     let mut session = attach(probe, chip, options)?;
+    identity::check(&mut session, chip)?;
     let mut bar: Option<Progress> = None;
     let mut totals = [None; 4];
     let progress = FlashProgress::new(|event| match event {
@@ -108,12 +117,39 @@ pub fn write(
             chip: chip.name().to_owned(),
             source: Box::new(source),
         })?;
-    Ok(Report {
+    let report = Report {
         chip: chip.name().to_owned(),
         probe: probe.identifier.clone(),
         bytes: image.flash_bytes(),
         seconds: started.elapsed().as_secs_f64(),
-    })
+    };
+    let chip = chip.clone();
+    Ok((report, Running { session, chip }))
+}
+
+/// A chip that runs what was written to it, with the probe still attached.
+pub struct Running {
+    session: Session,
+    chip: Chip,
+}
+
+impl std::fmt::Debug for Running {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Running")
+            .field("chip", &self.chip)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Starts `image`, which was written, once more, and gives each line of its log to `line`, from the first one on: until
+    /// the core stops, or the probe is gone.
+    ///
+    /// # Errors
+    /// [`FlashError::NoLog`] for an image without a log; [`FlashError::Stopped`], [`FlashError::Follow`] at the end.
+    pub fn follow(mut self, image: &Image, line: impl FnMut(String)) -> Result<(), FlashError> {
+        follow::follow(&mut self.session, &self.chip, image, line)
+    }
 }
 
 fn attach(probe: &DebugProbeInfo, chip: &Chip, options: Options) -> Result<Session, FlashError> {
@@ -131,11 +167,26 @@ fn attach(probe: &DebugProbeInfo, chip: &Chip, options: Options) -> Result<Sessi
     } else {
         open.attach(target, permissions)
     };
-    attached.map_err(|source| FlashError::Attach {
-        chip: chip.name().to_owned(),
-        probe: probe.identifier.clone(),
-        source: Box::new(source),
-    })
+    attached.map_err(|source| refused(chip, &probe.identifier, source))
+}
+
+/// Why a chip does not let a probe in.
+fn refused(chip: &Chip, probe: &str, source: probe_rs::Error) -> FlashError {
+    let chip = chip.name().to_owned();
+    // probe-rs says so of chips that an erase unlocks.
+    let is_protected = matches!(
+        source,
+        probe_rs::Error::Arm(ArmError::MissingPermissions(_))
+    );
+    let source = Box::new(source);
+    match is_protected {
+        true => FlashError::Protected { chip, source },
+        false => FlashError::Attach {
+            chip,
+            probe: probe.to_owned(),
+            source,
+        },
+    }
 }
 
 fn label(operation: ProgressOperation) -> &'static str {
@@ -144,5 +195,23 @@ fn label(operation: ProgressOperation) -> &'static str {
         ProgressOperation::Erase => "erasing",
         ProgressOperation::Program => "writing",
         ProgressOperation::Verify => "verifying",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_protected_chip_is_told_from_one_that_does_not_answer() {
+        let chip = Chip::named("nRF52840_xxAA").unwrap();
+        assert!(fake::attach(&chip, true).is_ok());
+        // Nobody allowed that it be erased.
+        let denied = fake::attach(&chip, false).unwrap_err();
+        let error = refused(&chip, "J-Link", denied);
+        assert!(matches!(error, FlashError::Protected { .. }), "{error}");
+        assert!(error.to_string().contains("--allow-erase-all"), "{error}");
+        let silent = refused(&chip, "J-Link", ArmError::Timeout.into());
+        assert!(matches!(silent, FlashError::Attach { .. }), "{silent}");
     }
 }
