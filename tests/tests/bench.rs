@@ -1,8 +1,8 @@
-//! `mote bench` of layers that are too large for a board.
+//! `mote bench`: layers that are too large for a board, and learning beside a control loop.
 //!
 //! Where QEMU or a cross compiler is missing a test says so and passes; with CI=true it fails instead.
 
-use host::bench::{BenchError, layer, measure};
+use host::bench::{BenchError, layer, lesson, measure, measure_control};
 use host::device::boards;
 use host::device::{BuildError, DeviceError};
 use host::ui::Ui;
@@ -37,4 +37,23 @@ fn layers_too_large_for_a_microbit_are_measured_on_its_core() {
         assert!(cost.instructions <= most, "{cost:?}");
         assert!(cost.stack <= STACK, "{cost:?}");
     }
+}
+
+/// A core that learns in its idle time answers in time, from weights that are never half learnt.
+#[test]
+fn answers_keep_their_deadline_while_the_model_learns() {
+    let board = boards::named("an386").expect("a board");
+    let (name, blob) = lesson("iris_f32", None).expect("a lesson");
+    let control = match measure_control(name, &blob, board, &Ui::silent()) {
+        Err(
+            error @ (BenchError::Build(BuildError::NoToolchain { .. })
+            | BenchError::Device(DeviceError::NoQemu { .. })),
+        ) => return skip(board.name, &error),
+        control => control.expect("its figures"),
+    };
+    assert_eq!((control.missed, control.torn), (0, 0), "{control:?}");
+    assert!(control.latest < control.period, "{control:?}");
+    // There is something to interrupt, and training gets on.
+    assert!(control.steps > control.answers / 8, "{control:?}");
+    assert_eq!(control.watchdog, Some(true), "{control:?}");
 }

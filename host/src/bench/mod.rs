@@ -3,12 +3,14 @@
 //! A run is counted with `-icount shift=0`, where each instruction takes the same virtual time.
 
 mod compare;
+mod control;
 mod cycles;
 mod document;
 mod layers;
 mod train;
 
 pub use compare::{Rival, compare};
+pub use control::{Control, measure_control};
 pub use document::{ROWS, Section, Tools, page};
 pub use layers::{NAMES, layer};
 pub use train::{LESSONS, lesson, measure_lesson};

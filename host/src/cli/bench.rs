@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use host::bench::{
-    BenchError, Cost, LESSONS, NAMES, ROWS, Section, Tools, compare, layer, lesson, measure,
-    measure_lesson, page,
+    BenchError, Control, Cost, LESSONS, NAMES, ROWS, Section, Tools, compare, layer, lesson,
+    measure, measure_control, measure_lesson, page,
 };
 use host::blob::Blob;
 use host::device::boards::{self, Board};
@@ -34,18 +34,24 @@ mlp_f32_dense, mlp_f32_digits, iris_f32, cnn_f32_all, cnn_head_last, cnn_f32_con
 cnn_i8_all, mlp_q16_nearest, mlp_q16_stochastic, lstm_f32: all inputs are other than 0, but of
 mlp_f32_digits 19 of 100.
 
+With --control the model answers at a fixed rate, from an exception, and learns in the idle time
+(cnn_head_last, iris_f32 and mlp_f32_dense where none is named): how late the latest answer is.
+
 Examples:
   mote bench                                        # on an emulated Cortex-M4F
   mote bench models/mnist-lstm-i8.mote --on qemu:an385
   mote bench conv1_i8 cnn_i8 --on qemu:an386 --json
   mote bench --train mlp_f32_digits iris_f32
+  mote bench --control cnn_head_last --on qemu:an386 --json
   mote bench --doc docs/performance.md              # four cores, beside another crate and plain loops
 
 Keys of --json, a list of: name, board, core, math (the functions of f32), macs, instructions,
 cycles (of a modelled Cortex-M4 without wait states; null on other cores), flash (an image that only runs this), text (its code and constants without the model), ram (all of
 it, stack included), arena, stack (that a run took), ram_of_board (false where the board has less RAM
 than that: the same core was measured with more, which QEMU gives the microbit's), layers (a list of:
-name, op, macs, instructions, cycles). Of several, one that there is no room for has name, board, error.";
+name, op, macs, instructions, cycles). Of several, one that there is no room for has name, board, error.
+With --control: name, board, core, period, run, latest, masked, step (instructions), answers, missed,
+torn, steps, watchdog (whether it reset a core that hung; null where QEMU has none), stack.";
 
 /// Arguments of `mote bench`.
 #[derive(clap::Args)]
@@ -59,8 +65,11 @@ pub(crate) struct Args {
     /// Training steps instead of runs.
     #[arg(long)]
     train: bool,
+    /// Answers at a fixed rate, while the model learns in the idle time.
+    #[arg(long, conflicts_with = "train")]
+    control: bool,
     /// Measure the page's layers on an386, an385 and microbit, and write it: minutes.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "on", "train", "json"])]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["what", "on", "train", "control", "json"])]
     doc: Option<PathBuf>,
     /// Print JSON.
     #[arg(long)]
@@ -77,6 +86,9 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             "instructions are counted in QEMU only: take --on qemu:an386, an385, an500, an547 or microbit"
         );
     };
+    if args.control {
+        return control(&args.what, board, args.json, ui);
+    }
     let what = if args.what.is_empty() && args.train {
         LESSONS.into_iter().map(str::to_owned).collect()
     } else if args.what.is_empty() {
@@ -116,6 +128,62 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     });
     let costs: Vec<Cost> = measured.collect();
     print(&costs, ui);
+    Ok(())
+}
+
+/// What is measured with `--control` where nothing is named: small and large weights to hand over.
+const CONTROLS: [&str; 3] = ["cnn_head_last", "iris_f32", "mlp_f32_dense"];
+
+/// Models that answer at a fixed rate and learn meanwhile.
+fn control(what: &[String], board: &'static Board, json: bool, ui: &Ui) -> anyhow::Result<()> {
+    let own = CONTROLS.map(str::to_owned);
+    let what = if what.is_empty() { &own } else { what };
+    let mut rows: Vec<Control> = Vec::new();
+    for what in what {
+        let (name, blob) = open(what, layout_of(board, what), true)?;
+        rows.push(measure_control(&name, &blob, board, ui)?);
+    }
+    if json {
+        ui.json(&rows).context("cannot print the figures")?;
+    } else {
+        let header = [
+            "name", "period", "a run", "latest", "masked", "a step", "answers", "missed", "torn",
+            "steps", "watchdog",
+        ];
+        let mut table = ui.table(&header, &[1, 2, 3, 4, 5, 6, 7, 8, 9]);
+        for row in &rows {
+            let numbers = [
+                row.period,
+                row.run,
+                row.latest,
+                row.masked,
+                row.step,
+                row.answers,
+                row.missed,
+                row.torn,
+                row.steps,
+            ];
+            let watchdog = match row.watchdog {
+                Some(true) => "resets",
+                Some(false) => "did not reset",
+                None => "not emulated",
+            };
+            let numbers = numbers.map(|number| number.to_string());
+            let cells = std::iter::once(row.name.clone()).chain(numbers);
+            table.add_row(cells.chain([watchdog.to_owned()]));
+        }
+        ui.result(table);
+    }
+    let failed = rows.iter().filter(|row| {
+        row.missed + row.torn > 0 || row.latest > row.period || row.watchdog == Some(false)
+    });
+    let failed: Vec<_> = failed.map(|row| row.name.as_str()).collect();
+    if !failed.is_empty() {
+        bail!(
+            "not all answers came in time and whole, or the watchdog did not bite: {}",
+            failed.join(", ")
+        );
+    }
     Ok(())
 }
 

@@ -233,8 +233,8 @@ fn compile(
     if !is_own_ram(board) {
         cargo.env("MOTE_RAM", board.ram.len.to_string());
     }
-    // It serves nobody.
-    if app == "profile" {
+    // They serve nobody.
+    if ["profile", "control"].contains(&app) {
         cargo.env("MOTE_FRAME", "0");
     }
     let output = cargo.output().map_err(|source| BuildError::Cargo {
