@@ -1,7 +1,7 @@
 # Thin on purpose: each target is a line or two that calls the CLI, cargo or a script.
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test performance
+.PHONY: help setup demo test fuzz performance
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,3 +26,6 @@ test: setup ## everything that the project tests
 	cargo check -p host --no-default-features --features flash
 	cargo check -p host --no-default-features --features micromath
 	cargo check -p host --no-default-features --features zoo
+
+fuzz: ## blobs, frames and recipes, made up by libFuzzer (SECONDS=60 for each)
+	scripts/fuzz $(or $(SECONDS),60)
