@@ -1,23 +1,25 @@
 //! Average pooling: the mean of each window, padding not counted, or counted as zeros.
 //!
 //! int8 after TensorFlow Lite's AVERAGE_POOL_2D: the sum divided by the count, halves away from zero; input and output
-//! quantized alike; padding not counted.
+//! quantized alike; padding not counted. Backward Σ δ / count, in whole numbers (`docs/numerics.md`).
 
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::fixed_point::saturate_i8;
 use crate::kernels::{BLOCK, part};
-use crate::memory::Memory;
+use crate::memory::{Memory, numbers};
 use crate::ops::window::{Pool2d, PoolStep};
 use crate::ops::{
-    Activation, Check, Facts, NodeFault, OpSet, Operator, backward_by_scalar, by_scalar,
+    Activation, Check, Facts, Needs, NodeFault, OpSet, Operator, backward_by_dtype, by_scalar,
 };
 use crate::scalar::Scalar;
 use crate::tensor::DType;
+use crate::train::int8::{Gradient, Sums, Weighted};
 
 pub(super) const FACTS: Facts = Facts {
     needs_x: false,
+    needs_x_in_int8: true,
     ..Facts::PLAIN
 };
 
@@ -57,6 +59,13 @@ impl<K: OpSet> Operator<K> for AvgPool2d {
         self.window.check(check)
     }
 
+    fn needs(&self, _: &Check) -> Needs {
+        Needs {
+            sums: true,
+            ..Needs::default()
+        }
+    }
+
     fn resolve(&self, check: &Check) -> Option<(Forward, Sizes)> {
         let forward = code::<K>(check.x.dtype)?;
         Some((forward, Sizes::Pool(self.step(check)?)))
@@ -73,7 +82,7 @@ pub(super) const fn code<K: OpSet>(dtype: DType) -> Option<Forward> {
 
 /// The function that runs it backward in numbers of this type.
 pub(super) const fn backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
-    backward_by_scalar!(K, dtype, run_backward)
+    backward_by_dtype!(K, dtype, run_backward, run_backward_i8)
 }
 
 fn run<S: Scalar>(frame: &Frame, memory: &mut Memory) -> Option<()> {
@@ -102,6 +111,28 @@ fn run_backward<S: Scalar>(
     back.input_gradient(0, memory, |x, below, delta| {
         pool.average_backward::<S>(x, below, delta);
     })
+}
+
+fn run_backward_i8(
+    frame: &Frame,
+    back: &BackFrame,
+    _: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let Sizes::Pool(pool) = frame.step.sizes else {
+        return None;
+    };
+    let slot = back.slot(0);
+    if slot.below.is_none() {
+        return Some(());
+    }
+    let ([x, delta], [below]) = memory.borrow([frame.x(), back.delta()], [slot.at])?;
+    let x: &[i8] = numbers(x)?;
+    let delta = Gradient::of(delta, frame.y().len as usize)?;
+    let mut sums = Sums::begin(below, x.len())?;
+    let scale = pool.average_backward_i8(sums.sums, delta.mantissas);
+    sums.finish(delta.scale * scale, Some((slot.clamp(), x)));
+    Some(())
 }
 
 impl PoolStep {
@@ -193,6 +224,43 @@ impl PoolStep {
                 }
             }
         }
+    }
+
+    /// Backward in int8: adds to each sum the mantissas of the windows that hold it, divided by their counts; gives what a
+    /// sum counts.
+    #[inline(never)]
+    pub(crate) fn average_backward_i8(&self, sums: &mut [i32], delta: &[i16]) -> f32 {
+        let (x_len, y_len) = self.lengths();
+        let channels = usize::from(self.channels).max(1);
+        let width = usize::from(self.window.columns.input);
+        let window = &self.window;
+        let weighted = Weighted::new(
+            // At most 2^16 cells: see `Pool2d::check`.
+            (window.rows.fewest() * window.columns.fewest()) as u32,
+            window.rows.most_outputs() * window.columns.most_outputs(),
+        );
+        for (sums, delta) in sums.chunks_exact_mut(x_len).zip(delta.chunks_exact(y_len)) {
+            let mut pixels = delta.chunks_exact(channels);
+            for row in 0..usize::from(window.rows.output) {
+                let rows = window.rows.taps(row);
+                for column in 0..usize::from(window.columns.output) {
+                    let columns = window.columns.taps(column);
+                    let weight = weighted.weight(self.count(rows.len * columns.len));
+                    let pixel = pixels.next().unwrap_or(&[]);
+                    for tap_row in 0..rows.len {
+                        let at = (rows.input + tap_row) * width + columns.input;
+                        let cells = sums.get_mut(at * channels..).unwrap_or(&mut []);
+                        for cell in cells.chunks_exact_mut(channels).take(columns.len) {
+                            for (sum, delta) in cell.iter_mut().zip(pixel) {
+                                // As many as there is room for.
+                                *sum = sum.wrapping_add(weighted.share(*delta, weight));
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        weighted.scale()
     }
 
     /// The gradients of one input cell in a block of channels.
@@ -337,6 +405,37 @@ mod tests {
                 let sum: i64 = cells.iter().map(|cell| i64::from(x[*cell])).sum();
                 let mean = (sum as f64 / f64::from(count)).round();
                 assert_eq!(f64::from(*y), mean, "{geometry:?}");
+            }
+        }
+    }
+
+    /// Within the rounding of 15 bits of each share, and of the sum's.
+    #[test]
+    fn int8_gradients_are_those_of_f32() {
+        for (mut draw, geometry, channels, step) in cases(300) {
+            let step = PoolStep {
+                count_padding: false,
+                ..step
+            };
+            let delta: Vec<i16> = draw
+                .values::<f32>(geometry.pixels() * channels)
+                .iter()
+                .map(|delta| (delta * 32_767.0) as i16)
+                .collect();
+            let real: Vec<f32> = delta.iter().map(|delta| f32::from(*delta)).collect();
+            let mut wanted = vec![0.0; geometry.cells() * channels];
+            step.average_backward::<f32>(&mut wanted, Activation::None, &real);
+            let mut sums = vec![0; geometry.cells() * channels];
+            let scale = step.average_backward_i8(&mut sums, &delta);
+            let largest = wanted
+                .iter()
+                .fold(1.0_f32, |most, wanted| wanted.abs().max(most));
+            for (sum, wanted) in sums.iter().zip(&wanted) {
+                let error = (*sum as f32 * scale - wanted).abs();
+                assert!(
+                    error <= largest / 2000.0,
+                    "{geometry:?}: {error} of {largest}"
+                );
             }
         }
     }

@@ -9,15 +9,18 @@ use bytemuck::TransparentWrapper;
 
 use crate::engine::{BackFrame, Backward, Forward, Frame, Learning, Sizes};
 use crate::fixed_point::{Rescale, saturate_i8};
-use crate::memory::Memory;
+use crate::memory::{Memory, numbers};
 use crate::ops::{
-    Activation, Check, Facts, NodeFault, OpSet, Operator, backward_by_scalar, broadcast, by_scalar,
+    Activation, Check, Facts, NodeFault, OpSet, Operator, backward_by_dtype, backward_by_scalar,
+    broadcast, by_scalar,
 };
 use crate::scalar::Scalar;
 use crate::tensor::{DType, Shape};
+use crate::train::int8::{Clamp, Gradient, Mantissas};
 
 pub(super) const MEAN_FACTS: Facts = Facts {
     needs_x: false,
+    needs_x_in_int8: true,
     ..Facts::PLAIN
 };
 pub(super) const MAX_FACTS: Facts = Facts::PLAIN;
@@ -100,7 +103,7 @@ pub(super) const fn mean_code<K: OpSet>(dtype: DType) -> Option<Forward> {
 
 /// The function that runs the mean backward in numbers of this type.
 pub(super) const fn mean_backward_code<K: OpSet>(dtype: DType) -> Option<Backward> {
-    backward_by_scalar!(K, dtype, run_mean_backward)
+    backward_by_dtype!(K, dtype, run_mean_backward, run_mean_backward_i8)
 }
 
 /// The function that runs the maximum forward in numbers of this type.
@@ -138,6 +141,27 @@ fn run_mean_backward<S: Scalar>(
     memory: &mut Memory,
 ) -> Option<()> {
     back.input_gradient(0, memory, mean_backward::<S>)
+}
+
+fn run_mean_backward_i8(
+    frame: &Frame,
+    back: &BackFrame,
+    _: &mut Learning,
+    memory: &mut Memory,
+) -> Option<()> {
+    let slot = back.slot(0);
+    if slot.below.is_none() {
+        return Some(());
+    }
+    let ([x, delta], [below]) = memory.borrow([frame.x(), back.delta()], [slot.at])?;
+    let x: &[i8] = numbers(x)?;
+    let channels = frame.y().len as usize;
+    let delta = Gradient::of(delta, channels)?;
+    // The mantissas are δ's: their scale alone is divided.
+    let scale = delta.scale / rows(x.len(), channels) as f32;
+    let below = Mantissas::begin(below, x.len(), scale)?;
+    mean_backward_i8(below, (slot.clamp(), x), delta.mantissas);
+    Some(())
 }
 
 fn run_max_backward<S: Scalar>(
@@ -199,6 +223,19 @@ pub(crate) fn mean_backward<S: Scalar>(x: &mut [S], below: Activation, delta: &[
     }
 }
 
+/// Each mantissa is that of its channel, 0 where the gradient does not pass at x.
+#[inline(never)]
+fn mean_backward_i8(below: &mut [i16], (clamp, x): (Clamp, &[i8]), delta: &[i16]) {
+    let channels = delta.len().max(1);
+    for (below, x) in below.chunks_mut(channels).zip(x.chunks(channels)) {
+        for ((below, x), delta) in below.iter_mut().zip(x).zip(delta) {
+            if clamp.passes(*x, (*delta).into()) {
+                *below = *delta;
+            }
+        }
+    }
+}
+
 /// Each input is overwritten by δ where it is the first of the largest, else by 0, times the derivative of `below`.
 pub(crate) fn max_backward<S: Scalar>(x: &mut [S], below: Activation, delta: &[S]) {
     let channels = delta.len().max(1);
@@ -254,5 +291,19 @@ mod tests {
         mean_i8(&[1, 5, 4, 5, 4, -128], &step, &mut y);
         // (9 − 3)/4 = 1.5 to 2; (−118 − 3)/4 = −30.25 to −30.
         assert_eq!(y, [0, -32]);
+    }
+
+    /// The mean's gradient is δ; it is its scale that is divided. None passes where a ReLU holds x at its zero point.
+    #[test]
+    fn an_int8_gradient_is_that_of_f32() {
+        let (x, delta) = ([3i8, -5, 127, 0, -5, 9], [300i16, -200]);
+        let clamp = Clamp::new(Activation::Relu, [-5, 127]);
+        let mut below = [0i16; 6];
+        mean_backward_i8(&mut below, (clamp, &x), &delta);
+        // 127 may be lowered.
+        assert_eq!(below, [300, 0, 300, -200, 0, -200]);
+        let mut real = x.map(|x| f32::from(x) + 5.0);
+        mean_backward(&mut real, Activation::Relu, &delta.map(f32::from));
+        assert_eq!(below.map(|below| f32::from(below) / 3.0), real);
     }
 }

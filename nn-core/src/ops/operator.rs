@@ -27,6 +27,8 @@ pub(crate) struct Facts {
     pub(crate) output: Output,
     /// Whether the backward pass reads the input's values.
     pub(crate) needs_x: bool,
+    /// Whether its backward step in int8 reads its first input, where others' does not: for where a gradient passes.
+    pub(crate) needs_x_in_int8: bool,
     /// Whether each output number is one of the input's numbers: such an operator hands its input's derivative on to
     /// its output, where it is told from the same number.
     pub(crate) selects: bool,
@@ -53,6 +55,7 @@ impl Facts {
         activation: Activation::None,
         output: Output::Apart,
         needs_x: true,
+        needs_x_in_int8: false,
         selects: false,
     };
 

@@ -260,6 +260,18 @@ impl Axis {
         first..end.min(usize::from(self.output)).max(first)
     }
 
+    /// The fewest taps of a window that lie inside.
+    pub(crate) fn fewest(&self) -> usize {
+        let taps = (0..usize::from(self.output)).map(|output| self.taps(output).len);
+        taps.min().unwrap_or(0)
+    }
+
+    /// The most windows that hold an input.
+    pub(crate) fn most_outputs(&self) -> usize {
+        let outputs = (0..usize::from(self.input)).map(|input| self.outputs(input).len());
+        outputs.max().unwrap_or(0)
+    }
+
     /// The output cells whose window holds input cell `input`, where the window is not dilated.
     pub(crate) fn outputs(&self, input: usize) -> core::ops::Range<usize> {
         let stride = usize::from(self.stride).max(1);

@@ -17,7 +17,8 @@ use crate::kernels::{ScaledRows, add_scaled_rows_i8};
 use crate::scalar::XorShift32;
 
 pub(crate) use gradient::{
-    Clamp, Gradient, Mantissas, Sums, gradient_bytes, quantize, shift_of_sum, shifted_mantissa,
+    Clamp, Gradient, Mantissas, Sums, Weighted, gradient_bytes, quantize, shift_of_sum,
+    shifted_mantissa,
 };
 pub(crate) use scales::{Scales, Shares};
 

@@ -39,6 +39,7 @@ pub(super) fn cases() -> Vec<Case> {
             "i8 that learns, poolings in convolutions",
             learning(DType::Q16, Some(Layout::Armv7em)),
         ),
+        Case::new("i8 that learns under means", means()),
     ]
 }
 
@@ -178,6 +179,50 @@ fn learning(real: DType, layout: Option<Layout>) -> AlignedBytes {
     let all: Vec<usize> = (0..64).collect();
     let packed = b.to_packed_but(layout, &[x], &all).unwrap();
     packed.builder.finish(&packed.outputs, Some(plan)).unwrap()
+}
+
+/// Convolutions that learn under the means of windows, apart and overlapping, and of channels.
+fn means() -> AlignedBytes {
+    let mut random = Random::new(66);
+    let mut b = Builder::new("means");
+    let mut x = b.input(&[9, 8, 2], DType::I8, quant(0.01, 7)).unwrap();
+    let pools = [([2, 2], [2, 2], [0; 4]), ([3, 2], [1, 1], [1, 0, 1, 1])];
+    for (index, (kernel, stride, padding)) in pools.into_iter().enumerate() {
+        let channels = [2, 5][index];
+        let activation = [Activation::Relu, Activation::None][index];
+        let conv = layer(&mut random, &[5, 2, 3, channels], 5, activation);
+        let geometry = Conv2d {
+            weight: 0,
+            bias: None,
+            requant: None,
+            stride: [1, 1],
+            padding: [1, 1, 0, 1],
+            dilation: [1, 1],
+            groups: 1,
+            activation,
+        };
+        let name = ["first", "second"][index];
+        x = b.conv2d_i8_of(name, x, &conv, geometry).unwrap();
+        let pool = nn_core::ops::Pool2d {
+            kernel,
+            stride,
+            padding,
+        };
+        x = b.avg_pool2d(["apart", "over"][index], x, pool).unwrap();
+    }
+    let cells = b.tensor(x).elements() / 5;
+    let (multiplier, shift) = quantize_multiplier(2.0 / cells as f64);
+    let shift = shift as i8;
+    let rescale = Rescale { multiplier, shift };
+    let mean = Tensor::activation(Shape::vector(5), DType::I8, quant(0.01, 3));
+    let op = Op::GlobalAvgPool(Some(rescale));
+    let x = b.node_of("mean", op, &[x], mean).unwrap();
+    let dense = layer(&mut random, &[4, 5], 4, Activation::None);
+    let x = b.dense_i8("dense", x, &dense).unwrap();
+    let x = b.convert("real", Op::Dequantize, x, DType::F32, Quant::None);
+    let x = b.same("softmax", Op::Softmax(None), x.unwrap()).unwrap();
+    let plan = TrainSpec::sgd(Trainable::All, Loss::CrossEntropy, 0.05);
+    b.finish(&[x], Some(plan)).unwrap()
 }
 
 /// Every int8 operator under two layers of real numbers that learn.

@@ -99,7 +99,12 @@ impl<K: OpSet> Plan<'_, K> {
                 let due = self.activation_is(id, FLOWS)
                     && !facts.selects
                     && derivative_of(model, id) != Activation::None;
-                if facts.needs_x || due {
+                let is_int8 = || {
+                    let tensor = model.tensor(id);
+                    tensor.is_some_and(|tensor| tensor.dtype == DType::I8)
+                };
+                let in_int8 = facts.needs_x_in_int8 && self.activation_is(id, FLOWS) && is_int8();
+                if facts.needs_x || due || in_int8 {
                     self.live_until(id, backward);
                 }
             }

@@ -106,7 +106,7 @@ impl Clamp {
 
     /// Whether a gradient passes where the output is y. A gradient above 0 lowers it.
     #[inline(always)]
-    fn passes(self, y: i8, gradient: i32) -> bool {
+    pub(crate) fn passes(self, y: i8, gradient: i32) -> bool {
         let [low, high] = self.range;
         if y <= low {
             !self.is_closed && gradient < 0
@@ -168,6 +168,47 @@ fn shifted(x: i32, shift: u32) -> i32 {
         None => x,
     };
     x.clamp(-MOST, MOST)
+}
+
+/// Mantissas divided by counts, to be summed: the product with 2ᵇ / count, shifted right by as little as leaves room for the
+/// sum.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Weighted {
+    bits: u32,
+    shift: u32,
+}
+
+impl Weighted {
+    /// Divided by `least` or more, up to `most` of them in a sum.
+    pub(crate) fn new(least: u32, most: usize) -> Self {
+        Self {
+            // 15 bits of 1 / least. A count has up to 17.
+            bits: 15 + least.max(1).ilog2().min(16),
+            // 30 bits times a power of two.
+            shift: most.clamp(1, 1 << 30).next_power_of_two().ilog2(),
+        }
+    }
+
+    /// What a sum counts, in the scale of the mantissas.
+    pub(crate) fn scale(self) -> f32 {
+        two_to(self.shift.cast_signed() - self.bits.cast_signed())
+    }
+
+    /// 2ᵇ / count, to nearest: 16 bits.
+    #[inline(always)]
+    pub(crate) fn weight(self, count: u32) -> i32 {
+        let count = count.max(1);
+        let weight = ((1_u32 << self.bits) + count / 2) / count;
+        weight.min(1 << 15).cast_signed()
+    }
+
+    /// A mantissa times a weight.
+    #[inline(always)]
+    pub(crate) fn share(self, mantissa: i16, weight: i32) -> i32 {
+        let product = i32::from(mantissa).wrapping_mul(weight);
+        // 30 bits; to nearest, halves up.
+        (product + ((1 << self.shift) >> 1)) >> self.shift
+    }
 }
 
 /// By how much mantissas are shifted right so that their magnitudes sum up to less than 2²³: times the difference of two

@@ -1,11 +1,13 @@
 //! Networks of int8 layers, drawn at random: as a blob has them, and a step of the reference through all layers.
 
 use host::export::{AlignedBytes, Builder, Int8Layer};
+use nn_core::fixed_point::Rescale;
 use nn_core::kernels::packed::Layout;
 use nn_core::ops::{Activation, Conv2d, Op, Pool2d};
 use nn_core::scalar::XorShift32;
-use nn_core::tensor::{DType, Quant, TensorId};
+use nn_core::tensor::{DType, Quant, Shape, Tensor, TensorId};
 use nn_core::train::{Loss, TrainSpec, Trainable};
+use tests::int8::quantize_multiplier;
 use tests::random::Random;
 
 use super::SEED;
@@ -46,13 +48,28 @@ impl Net {
                         padding: [0; 4],
                     };
                     let output = [output[0], output[1], shape[2]];
-                    layers.push(plain(Kind::MaxPool(pool), shape, output, quant));
+                    let kind = match random.once_in(3) {
+                        true => Kind::AvgPool(pool),
+                        false => Kind::MaxPool(pool),
+                    };
+                    layers.push(plain(kind, shape, output, quant));
                     shape = output;
                 }
             }
         }
         let vectors = random.once_in(3);
-        if !vectors {
+        if random.once_in(4) {
+            let output = [1, 1, shape[2]];
+            let cells = f64::from(u32::try_from(shape[0] * shape[1]).unwrap());
+            let own = (quant.0 * 0.7, random.within(-128, 20) as i32);
+            let factor = f64::from(quant.0) / f64::from(own.0) / cells;
+            let (multiplier, shift) = quantize_multiplier(factor);
+            let kind = Kind::Mean((multiplier.into(), shift.into()));
+            let mut mean = plain(kind, shape, output, quant);
+            mean.quants[1] = own;
+            layers.push(mean);
+            (shape, quant) = (output, own);
+        } else if !vectors {
             let output = [1, 1, count(shape)];
             layers.push(plain(Kind::Flatten, shape, output, quant));
             shape = output;
@@ -297,6 +314,18 @@ impl Layer {
                 builder.conv2d_i8_of(name, x, &layer(shape), *conv)
             }
             Kind::MaxPool(pool) => builder.max_pool2d(name, x, *pool),
+            Kind::AvgPool(pool) => builder.avg_pool2d(name, x, *pool),
+            Kind::Mean((multiplier, shift)) => {
+                let rescale = Rescale {
+                    multiplier: *multiplier as i32,
+                    shift: *shift as i8,
+                };
+                // Of one map its channels alone.
+                let shape = Shape::vector(outputs as u32);
+                let quant = Quant::PerTensor { scale, zero_point };
+                let mean = Tensor::activation(shape, DType::I8, quant);
+                builder.node_of(name, Op::GlobalAvgPool(Some(rescale)), &[x], mean)
+            }
             Kind::Flatten => builder.flatten(name, x),
             Kind::Relu => builder.same(name, Op::Relu, x),
         };

@@ -11,6 +11,9 @@ pub(super) enum Kind {
     Dense,
     Conv(Conv2d, [usize; 2]),
     MaxPool(Pool2d),
+    AvgPool(Pool2d),
+    /// The mean of each channel, with its factor.
+    Mean((i64, i64)),
     Flatten,
     Relu,
 }
@@ -182,6 +185,30 @@ impl Layer {
                     .map(|window| window.into_iter().map(|at| x[at]).max().unwrap())
                     .collect()
             }
+            Kind::AvgPool(pool) => {
+                let windows = self.windows(pool).into_iter();
+                windows
+                    .map(|window| {
+                        let (count, sum) = (window.len() as i64, window.iter().map(|at| x[*at]));
+                        let sum: i64 = sum.sum();
+                        // Halves away from zero.
+                        (sum.abs() * 2 + count) / (2 * count) * sum.signum()
+                    })
+                    .collect()
+            }
+            Kind::Mean((multiplier, shift)) => {
+                let channels = self.output[2];
+                let rows = (x.len() / channels) as i64;
+                let sums = (0..channels).map(|channel| {
+                    let cells = x.iter().skip(channel).step_by(channels);
+                    cells.sum::<i64>() - rows * i64::from(x_zero)
+                });
+                let means = sums.map(|sum| {
+                    let mean = rescale(sum as i32, *multiplier as i32, *shift as i32);
+                    (i64::from(mean) + i64::from(y_zero)).clamp(-128, 127)
+                });
+                means.collect()
+            }
             _ => {
                 let factors = self.factors();
                 let [low, high] = self.range();
@@ -227,6 +254,32 @@ impl Layer {
                     false => narrow(&sums, *scale),
                 };
             }
+            Kind::AvgPool(pool) => {
+                let windows = self.windows(pool);
+                let mut held = vec![0usize; x.len()];
+                windows.iter().flatten().for_each(|at| held[*at] += 1);
+                let most = held.into_iter().max().unwrap();
+                let least = windows.iter().map(Vec::len).min().unwrap();
+                let bits = 15 + i64::from(least.ilog2());
+                let shift = (0..).find(|shift| most <= 1 << shift).unwrap();
+                let mut sums = vec![0; x.len()];
+                for (window, delta) in windows.into_iter().zip(delta) {
+                    let count = window.len() as i64;
+                    let weight = ((1 << bits) + count / 2) / count;
+                    for at in window {
+                        sums[at] += shifted(delta * weight, shift);
+                        assert!(i32::try_from(sums[at]).is_ok(), "an overflow");
+                    }
+                }
+                hold(&mut sums, x, clamp);
+                return narrow(&sums, scale * two_to(i64::from(shift) - bits));
+            }
+            Kind::Mean(_) => {
+                let rows = x.len() / delta.len();
+                let mut mantissas = delta.repeat(rows);
+                hold(&mut mantissas, x, clamp);
+                return (scale / rows as f32, mantissas);
+            }
             _ => {}
         }
         let (factors, products) = (self.factors(), self.products());
@@ -256,15 +309,7 @@ impl Layer {
                 assert!(i32::try_from(sums[*i]).is_ok(), "an overflow");
             }
         }
-        if let Some(([low, high], closed)) = clamp {
-            for (sum, x) in sums.iter_mut().zip(x) {
-                let stays =
-                    (*x <= low && (closed || *sum >= 0)) || (*x > low && *x >= high && *sum <= 0);
-                if stays {
-                    *sum = 0;
-                }
-            }
-        }
+        hold(&mut sums, x, clamp);
         let counts = scale * (y_scale / x_scale) * two_to(i64::from(shift) + largest - 15);
         let below = narrow(&sums, counts);
         // What is learnt: weights, then biases.
@@ -321,6 +366,19 @@ impl Layer {
             }
         }
         below
+    }
+}
+
+/// 0 where a gradient does not pass: see `Net::made`.
+fn hold(sums: &mut [i64], x: &[i64], clamp: Option<([i64; 2], bool)>) {
+    let Some(([low, high], closed)) = clamp else {
+        return;
+    };
+    for (sum, x) in sums.iter_mut().zip(x) {
+        let stays = (*x <= low && (closed || *sum >= 0)) || (*x > low && *x >= high && *sum <= 0);
+        if stays {
+            *sum = 0;
+        }
     }
 }
 
