@@ -56,7 +56,7 @@ pub enum HistoryError {
     },
 }
 
-/// Writes `rows` as CSV. What was not measured stays empty.
+/// Writes `rows` as CSV, and makes its folder. What was not measured stays empty.
 ///
 /// # Errors
 /// When the file cannot be written.
@@ -73,10 +73,13 @@ pub fn write(path: &Path, rows: &[EpochRow]) -> Result<(), HistoryError> {
             row.epoch, row.train_loss, row.learning_rate, row.seconds
         );
     }
-    std::fs::write(path, text).map_err(|source| HistoryError::File {
-        path: path.to_path_buf(),
-        source,
-    })
+    let folder = path.parent().map_or(Ok(()), std::fs::create_dir_all);
+    folder
+        .and_then(|()| std::fs::write(path, text))
+        .map_err(|source| HistoryError::File {
+            path: path.to_path_buf(),
+            source,
+        })
 }
 
 /// Reads what [`write()`] wrote; no file is an empty history.

@@ -34,15 +34,19 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Whether the samples can teach `model`: by their class, at its first output.
+    /// Whether the samples can teach `model`: by their class or their numbers, at its first output.
     ///
     /// # Errors
     /// [`TuneError::Heads`], which names the heads that the model has.
     pub fn check(&self, model: &Model<'_>) -> Result<(), TuneError> {
         let classes = self.training.classes;
+        let numbers = self.numbers();
+        let wanted = if classes > 0 { classes } else { numbers };
         let heads = TrainPlan::of(model).map_or_else(Vec::new, |plan| plan.heads);
         let size = |output: u8| model.output(output.into()).map_or(0, |y| y.elements());
-        if matches!(heads[..], [ref head] if head.output == 0 && size(0) == classes) {
+        // One output tells two classes apart.
+        let fits = size(0) == wanted || (classes == 2 && size(0) == 1);
+        if matches!(heads[..], [ref head] if head.output == 0 && fits) {
             return Ok(());
         }
         let name = |output: u8| {
@@ -64,8 +68,32 @@ impl Plan {
                 _ => heads.join(" and "),
             },
             set: self.training.name.clone(),
-            classes,
+            what: if classes > 0 { "class" } else { "numbers" },
+            wanted,
         })
+    }
+
+    /// How many numbers a sample wants.
+    fn numbers(&self) -> usize {
+        let values = self.training.values.as_ref();
+        values.map_or(0, |values| values.columns.len())
+    }
+
+    /// What sample `index` teaches a model that gives `outputs` numbers; `number` is room for one.
+    fn target<'t>(&'t self, index: usize, outputs: usize, number: &'t mut [f32; 1]) -> Target<'t> {
+        let set = &self.training;
+        match &set.values {
+            Some(values) if set.classes == 0 => {
+                let width = values.columns.len();
+                Target::Values(&values.targets[index * width..(index + 1) * width])
+            }
+            _ if outputs == 1 => {
+                *number = [f32::from(set.labels[index])];
+                Target::Values(number)
+            }
+            // Labels are bytes.
+            _ => Target::Class(set.label(index) as u16),
+        }
     }
 }
 
@@ -75,10 +103,10 @@ pub enum TuneError {
     /// The device refused, or did not answer.
     #[error(transparent)]
     Device(#[from] DeviceError),
-    /// A model whose heads are not one that a class can teach.
+    /// A model whose heads are not one that the samples can teach.
     #[error(
-        "{model} learns {heads}; a sample of {set} teaches its class, so wanted one head, at the first output, \
-         with {classes} numbers. Name in [export.train] only layers that lie below that head and no other, and export \
+        "{model} learns {heads}; a sample of {set} teaches its {what}, so wanted one head, at the first output, \
+         with {wanted} numbers. Name in [export.train] only layers that lie below that head and no other, and export \
          the format head or head-q16: heads that stay in int8 teach nothing"
     )]
     Heads {
@@ -88,8 +116,10 @@ pub enum TuneError {
         heads: String,
         /// The data set.
         set: String,
-        /// How many classes that has.
-        classes: usize,
+        /// What its samples teach: a class, or numbers.
+        what: &'static str,
+        /// How many classes or numbers those are.
+        wanted: usize,
     },
     /// A sample that does not fit the model.
     #[error(transparent)]
@@ -113,8 +143,20 @@ pub enum TuneError {
 pub struct CurvePoint {
     /// Samples learnt so far.
     pub samples: usize,
-    /// The share of the test samples read rightly with the weights learnt so far.
-    pub accuracy: f64,
+    /// The share of the test samples read rightly with the weights learnt so far; of numbers there is none.
+    pub accuracy: Option<f64>,
+    /// R² of the first number that is wanted, if any.
+    pub r2: Option<f64>,
+}
+
+impl CurvePoint {
+    fn of(samples: usize, evaluation: &Evaluation) -> Self {
+        Self {
+            samples,
+            accuracy: evaluation.accuracy(),
+            r2: evaluation.fit().map(|fit| fit.r2),
+        }
+    }
 }
 
 /// What came of it.
@@ -159,38 +201,34 @@ pub fn tune(
     let before = measure(device, "before")?;
     let steps = plan.training.len() * plan.passes;
     let stops = stops(steps, plan.checkpoints);
-    let mut curve = vec![CurvePoint {
-        samples: 0,
-        accuracy: before.share(),
-    }];
+    let mut curve = vec![CurvePoint::of(0, &before)];
+    let outputs = model.output(0).map_or(0, |y| y.elements());
     let mut course = Course::default();
     let progress = ui.progress("learning", steps as u64);
     for step in 0..steps {
         let index = step % plan.training.len();
         let bytes = plan.training.encode(&input, index)?;
-        // Labels are bytes.
-        let class = plan.training.label(index) as u16;
-        let report = device.train(&bytes, Target::Class(class))?;
-        course.push(report.loss, Some(report.prediction == class));
+        let mut number = [0.0];
+        let target = plan.target(index, outputs, &mut number);
+        let report = device.train(&bytes, target)?;
+        let hit = match target {
+            Target::Class(class) => Some(report.prediction == class),
+            _ => None,
+        };
+        course.push(report.loss, hit);
         if step % LIVE == 0 {
             progress.message(course.line());
         }
         progress.inc(1);
         if stops.contains(&(step + 1)) {
             let learnt = with_weights(blob, &device.read_weights()?)?;
-            let accuracy = accuracy_here(&learnt, &plan.test, &progress)?;
-            curve.push(CurvePoint {
-                samples: step + 1,
-                accuracy,
-            });
+            let evaluation = measure_here(&learnt, &plan.test, &progress)?;
+            curve.push(CurvePoint::of(step + 1, &evaluation));
         }
     }
     progress.finish();
     let after = measure(device, "after")?;
-    curve.push(CurvePoint {
-        samples: steps,
-        accuracy: after.share(),
-    });
+    curve.push(CurvePoint::of(steps, &after));
     Ok(Tuning {
         before,
         after,
@@ -215,12 +253,10 @@ fn stops(steps: usize, count: usize) -> Vec<usize> {
     stops
 }
 
-fn accuracy_here(blob: &Blob, test: &DataSet, progress: &Progress) -> Result<f64, TuneError> {
+fn measure_here(blob: &Blob, test: &DataSet, progress: &Progress) -> Result<Evaluation, TuneError> {
     let silent = Ui::silent().progress("curve", test.len() as u64);
     progress.message("measuring what was learnt");
-    evaluate_here(&blob.model(), test, &silent)
-        .map(|evaluation| evaluation.share())
-        .map_err(|error| TuneError::Host(error.to_string()))
+    evaluate_here(&blob.model(), test, &silent).map_err(|error| TuneError::Host(error.to_string()))
 }
 
 /// The model with `learnt` in place of the weights that its training plan names.
@@ -259,7 +295,11 @@ mod tests {
     use nn_core::tensor::{DType, Quant};
     use nn_core::train::{Head, Loss, TrainSpec, Trainable};
 
+    use std::path::Path;
+
     use super::*;
+    use crate::data::{Column, Values};
+    use crate::device::{self, Place};
     use crate::export::Builder;
 
     #[test]
@@ -281,6 +321,58 @@ mod tests {
         let outputs = outputs.collect::<Result<Vec<_>, _>>().unwrap();
         let spec = TrainSpec::sgd(Trainable::Last(1), Loss::MeanSquaredError, 0.1);
         builder.finish(&outputs, spec.with_heads(losses)).unwrap()
+    }
+
+    /// Numbers teach a head of as many, one number tells two classes apart.
+    #[test]
+    fn numbers_teach_a_head_of_as_many() {
+        let set = |classes, labels: &[u8], targets: &[f32], columns: &[&str]| DataSet {
+            name: "rows".to_owned(),
+            shape: [1, 1, 4],
+            classes,
+            images: Vec::new(),
+            labels: labels.to_vec(),
+            values: Some(Values {
+                inputs: (0..4 * labels.len()).map(|at| at as f32 / 8.0).collect(),
+                targets: targets.to_vec(),
+                columns: columns.iter().map(|&name| Column::plain(name)).collect(),
+                features: Vec::new(),
+                series: false,
+            }),
+        };
+        let plan = |set: DataSet| Plan {
+            training: set.clone(),
+            test: set,
+            passes: 60,
+            sgd: None,
+            checkpoints: 1,
+        };
+        let head = Head::new(Loss::MeanSquaredError);
+        let tuned = |plan: &Plan, outputs: usize| {
+            let blob = Blob::new(Path::new("rows.mote"), heads(&[outputs], &[head])).unwrap();
+            let mut device = device::open(&Place::Host, &blob, &Ui::silent()).unwrap();
+            tune(device.as_mut(), &blob, plan, &Ui::silent())
+        };
+        let numbers = plan(set(0, &[0; 2], &[0.3, -0.2, 0.1, 0.7], &["a", "b"]));
+        let tuning = tuned(&numbers, 2).unwrap();
+        let [before, after] = [&tuning.before, &tuning.after].map(|all| all.fits.clone());
+        assert_eq!((before.len(), after[1].column.as_str()), (2, "b"));
+        assert!(
+            after[0].fit.rmse < before[0].fit.rmse / 2.0,
+            "{before:?} {after:?}"
+        );
+        assert!(
+            tuning
+                .curve
+                .iter()
+                .all(|at| at.accuracy.is_none() && at.r2.is_some())
+        );
+        let error = tuned(&numbers, 3).unwrap_err().to_string();
+        let words = "a sample of rows teaches its numbers, so wanted one head, at the first output, with 2 numbers";
+        assert!(error.contains(words), "{error}");
+        let classes = plan(set(2, &[0, 1], &[], &[]));
+        let tuning = tuned(&classes, 1).unwrap();
+        assert_eq!(tuning.after.accuracy(), Some(1.0));
     }
 
     #[test]

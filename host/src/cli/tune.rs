@@ -7,6 +7,7 @@ use anyhow::{Context, ensure};
 use host::blob::Blob;
 use host::curve::Point;
 use host::data::Part;
+use host::evaluate::{ColumnFit, Evaluation};
 use host::report;
 use host::tune::{self, CurvePoint, Plan, Tuning};
 use host::ui::Ui;
@@ -23,11 +24,13 @@ Examples:
   mote tune models/mnist-cnn-head.mote --on qemu:an386 --shift rot90 --samples 1000 --json
   mote tune models/mnist-cnn-head.mote --on qemu:an386 --store flash.bin --keep --shift rot90
   mote tune models/mnist-cnn-f32.mote --shift invert --learning-rate 0.003 --save tuned.mote
+  mote tune runs/zoo/concrete/concrete-f32.mote --recipe models/zoo/concrete.toml --train all --learning-rate 0.003
   mote tune models/mnist-cnn-f32.mote --set usps --train layers:conv2d_2,dense_2 --samples 200 --passes 5 --test 5000
 
 What learns, and the default rates, are the model's own (`mote inspect` shows them). The samples come
 from the training set, accuracy is measured on the test set, both shifted. The digest is FNV-1a 64
 over the learnt weights: the same command gives the same digest on the host and on every device.
+Of numbers (the rows of a table) there is R² instead of accuracy: `fits_before` and `fits_after` in --json.
 `math` in --json names the functions of f32 in use, here and there.";
 
 /// Arguments of `mote tune`.
@@ -151,8 +154,12 @@ struct Report<'r> {
     passes: usize,
     steps: usize,
     test_samples: usize,
-    accuracy_before: f64,
-    accuracy_after: f64,
+    /// Null where numbers are wanted.
+    accuracy_before: Option<f64>,
+    accuracy_after: Option<f64>,
+    /// How near each number comes that is wanted.
+    fits_before: &'r [ColumnFit],
+    fits_after: &'r [ColumnFit],
     digest_before: String,
     digest_after: String,
     mean_loss: f64,
@@ -181,6 +188,10 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         how.checkpoints = 8;
     }
     let plan = how.plan(&blob, &args.source)?;
+    ensure!(
+        args.picture.is_none() || plan.test.has_accuracy(),
+        "--picture draws accuracy, and these samples want numbers: leave it away; --json has R² along the way"
+    );
     let mut device = args.place.open(&blob, ui)?;
     let started = Instant::now();
     let tuning = tune::tune(device.as_mut(), &blob, &plan, ui)?;
@@ -218,8 +229,10 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
             passes: plan.passes,
             steps: tuning.steps,
             test_samples: tuning.after.samples,
-            accuracy_before: tuning.before.share(),
-            accuracy_after: tuning.after.share(),
+            accuracy_before: tuning.before.accuracy(),
+            accuracy_after: tuning.after.accuracy(),
+            fits_before: &tuning.before.fits,
+            fits_after: &tuning.after.fits,
             digest_before: format!("{:016x}", tuning.before.digest),
             digest_after: format!("{:016x}", tuning.after.digest),
             mean_loss: tuning.course.mean_loss(),
@@ -237,13 +250,13 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
         })?;
     } else {
         ui.result(format_args!(
-            "{} on {}, {}: accuracy {:.2} % before, {:.2} % after {} samples; \
+            "{} on {}, {}: {} before, {} after {} samples; \
              digest of the learnt weights {:016x}\n  loss a step, as the device told it: {}",
             blob.model().name(),
             args.place.on,
             args.source.shift,
-            100.0 * tuning.before.share(),
-            100.0 * tuning.after.share(),
+            told(&tuning.before),
+            told(&tuning.after),
             tuning.steps,
             tuning.digest,
             tuning.course.line(),
@@ -252,12 +265,22 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `accuracy 93.20 %`, or R² of each number.
+fn told(evaluation: &Evaluation) -> String {
+    if let Some(accuracy) = evaluation.accuracy() {
+        return format!("accuracy {:.2} %", 100.0 * accuracy);
+    }
+    let fits = evaluation.fits.iter();
+    let fits = fits.map(|fit| format!("R² of {} {:.4}", fit.column, fit.fit.r2));
+    fits.collect::<Vec<_>>().join(", ")
+}
+
 /// Draws accuracy against samples learnt.
 pub(crate) fn draw(path: &std::path::Path, place: &str, tuning: &Tuning) -> anyhow::Result<()> {
     let points: Vec<(usize, f64)> = tuning
         .curve
         .iter()
-        .map(|point| (point.samples, point.accuracy))
+        .filter_map(|point| Some((point.samples, point.accuracy?)))
         .collect();
     let steps: Vec<(usize, f64, Option<f64>)> = tuning
         .course

@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
 use host::device::Place;
 use host::ui::Ui;
-use host::zoo::{Outcome, Rule, SYSTEMS, Settings, select};
+use host::zoo::{Outcome, Rule, SYSTEMS, Settings, State, select};
 
 const EXAMPLES: &str = "\
 Without a name all systems run, about an hour of training on two cores; what has been trained is taken up from
@@ -22,9 +21,9 @@ Examples:
 
 Keys of --json, an array: system, group, title, parameters, deck and ours (of the first figure that fails, else of the first;
 deck is null where slides give no figure), arena (bytes, of the largest network), pass (null where it did not run), state (pass,
-fail, no data, no training), notes, figures (name, deck, ours, within, rule: near, at_least, at_most, stated), models (recipe,
-format, flash, arena, accuracy, r2, digest, path), seconds. A system that fails makes the exit code 1; data that are not at hand
-do not.";
+fail, no data, no training, error), error (why it could not be run to its end, else null), notes, figures (name, deck, ours, within, rule: near, at_least, at_most, stated), models (recipe,
+format, flash, arena, accuracy, r2, digest, path), seconds. A system that fails, or ends with an error, does not keep
+the others from running, and makes the exit code 1; data that are not at hand do not.";
 
 /// Arguments of `mote zoo`.
 #[derive(clap::Args)]
@@ -69,9 +68,7 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     };
     for system in select(&args.names)? {
         ui.detail(format_args!("{}: {}", system.name, system.title));
-        let outcome = system
-            .run(&settings, ui)
-            .with_context(|| system.name.to_owned())?;
+        let outcome = system.run(&settings, ui);
         ui.detail(format_args!("  {:.1} s", outcome.seconds));
         outcomes.push(outcome);
     }
@@ -80,16 +77,18 @@ pub(crate) fn run(args: Args, ui: &Ui) -> anyhow::Result<()> {
     } else {
         print(&outcomes, ui);
     }
-    let failed: Vec<&str> = outcomes
-        .iter()
-        .filter(|outcome| outcome.pass == Some(false))
-        .map(|outcome| outcome.system)
-        .collect();
-    anyhow::ensure!(
-        failed.is_empty(),
-        "not as on the slides: {}",
-        failed.join(", ")
-    );
+    let of = |state| {
+        let those = outcomes.iter().filter(|outcome| outcome.state == state);
+        those.map(|outcome| outcome.system).collect::<Vec<_>>()
+    };
+    let words = [
+        ("not as on the slides", of(State::Fail)),
+        ("not run to the end", of(State::Error)),
+    ];
+    let failed = words.iter().filter(|(_, systems)| !systems.is_empty());
+    let failed = failed.map(|(what, systems)| format!("{what}: {}", systems.join(", ")));
+    let failed: Vec<String> = failed.collect();
+    anyhow::ensure!(failed.is_empty(), "{}", failed.join("; "));
     Ok(())
 }
 
@@ -118,7 +117,7 @@ fn print(outcomes: &[Outcome], ui: &Ui) {
     }
     ui.result(table);
     for outcome in outcomes {
-        for note in &outcome.notes {
+        for note in outcome.notes.iter().chain(&outcome.error) {
             ui.note(format_args!("{}: {note}", outcome.system));
         }
     }

@@ -185,7 +185,7 @@ pub fn export(
 /// The first samples that training learnt from, in its random order.
 fn calibration_set(recipe: &Recipe, progress: &Progress, train: &DataSet) -> DataSet {
     let mut indices = train.split(recipe.data.validation, progress.seed).training;
-    if let Some(limit) = progress.limit {
+    if let Some(limit) = progress.limit.or(recipe.data.limit()) {
         indices.truncate(limit);
     }
     indices.truncate(recipe.export.calibration);

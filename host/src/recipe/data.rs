@@ -19,6 +19,12 @@ pub struct Data {
     /// Share of the training set that is held out.
     #[serde(default)]
     pub validation: f64,
+    /// Where the samples are to be had, for whoever has none.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// Learn from so many samples only, drawn at random from those that are not held out.
+    #[serde(default)]
+    pub samples: Option<Size>,
     /// How training images are varied.
     #[serde(default)]
     pub augment: Augment,
@@ -61,6 +67,11 @@ pub struct Augment {
 }
 
 impl Data {
+    /// The most samples that are learnt from, where the recipe says so.
+    pub fn limit(&self) -> Option<usize> {
+        self.samples.map(Size::get)
+    }
+
     /// The sections that say where samples come from, each with the set that a recipe names beside it.
     fn sections(&self) -> [(&'static SetInfo, Option<&dyn Section>); 6] {
         fn of<S: Section>(section: &Option<S>) -> Option<&dyn Section> {

@@ -118,6 +118,9 @@ pub(super) fn read_layers(
             layer.init = Some(Initialization::parse(source, start, &place, value)?);
             let has_weights = |tensors: &[Parameter]| tensors.iter().any(Parameter::is_drawn);
             layer.check_own("init", has_weights).map_err(misfit)?;
+            if let Some(Initialization::Given(given)) = &layer.init {
+                given.check(&layer.tensors()).map_err(misfit)?;
+            }
         }
         if let Some(value) = frozen {
             layer.frozen = value.as_bool().ok_or_else(|| {

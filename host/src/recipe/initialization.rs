@@ -5,10 +5,11 @@ use toml::Spanned;
 
 use super::error::{Misfit, Source, within};
 use super::fields::Bare;
+use super::parameters::Parameter;
 use super::{RecipeError, tagged};
 
 /// The field `init` of `[train]` or of a layer: what weights begin as; then biases begin as 0, but of `pytorch`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Initialization {
     /// By chance, around a mean.
     Normal(Normal),
@@ -23,6 +24,8 @@ pub enum Initialization {
     PyTorch,
     /// All 0.
     Zeros,
+    /// As the recipe says, number by number: of one layer.
+    Given(Given),
 }
 
 /// Fields of `normal`.
@@ -35,6 +38,53 @@ pub struct Normal {
     /// The standard deviation.
     #[serde(default = "small")]
     pub deviation: f64,
+}
+
+/// Fields of `values`: as many numbers as there are, in PyTorch's order.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Given {
+    /// The weights.
+    pub weight: Vec<f64>,
+    /// The biases; 0 where they are not given.
+    #[serde(default)]
+    pub bias: Vec<f64>,
+}
+
+impl Given {
+    /// The numbers for a tensor of that name, where it is one of the two.
+    pub fn of(&self, tensor: &str) -> Option<&[f64]> {
+        match tensor {
+            "weight" => Some(&self.weight),
+            "bias" => Some(&self.bias),
+            _ => None,
+        }
+    }
+
+    /// Whether these are the numbers of a layer with such tensors.
+    pub(super) fn check(&self, tensors: &[Parameter]) -> Result<(), Misfit> {
+        for tensor in tensors {
+            let count: usize = tensor.shape.iter().product();
+            let Some(given) = self.of(tensor.name) else {
+                let wanted = "a convolution or a dense layer, of weight and bias, for `values`";
+                return Err(Misfit::field("init", wanted, tensor.name));
+            };
+            let none = tensor.name == "bias" && given.is_empty();
+            if given.len() != count && !none {
+                let wanted = format!("{count} numbers of {}, {:?}", tensor.name, tensor.shape);
+                return Err(Misfit::field("init", wanted, given.len()));
+            }
+        }
+        let has_bias = tensors.iter().any(|tensor| tensor.name == "bias");
+        match has_bias || self.bias.is_empty() {
+            true => Ok(()),
+            false => Err(Misfit::field(
+                "init",
+                "no bias: the layer has none",
+                self.bias.len(),
+            )),
+        }
+    }
 }
 
 /// Fields of `uniform`.
@@ -80,7 +130,7 @@ fn minus_small() -> f64 {
 }
 
 impl Initialization {
-    const TYPES: &'static str = "normal, uniform, glorot, he, pytorch, zeros";
+    const TYPES: &'static str = "normal, uniform, glorot, he, pytorch, zeros, values";
 
     /// Of `init = "he"`, or of `init = { type = "he", … }`, which begins at `start`.
     pub(super) fn parse(
@@ -111,6 +161,7 @@ impl Initialization {
             "he" => fields.try_into().map(|s: Scaled| Self::He(s.distribution)),
             "pytorch" => fields.try_into().map(|Bare {}| Self::PyTorch),
             "zeros" => fields.try_into().map(|Bare {}| Self::Zeros),
+            "values" => fields.try_into().map(Self::Given),
             _ => return None,
         })
     }
@@ -128,6 +179,10 @@ impl Initialization {
                 number("low", uniform.low)?;
                 let wanted = format!("a number from low, {}, to 1e9", uniform.low);
                 within("high", uniform.high, uniform.low..=LARGEST, &wanted)
+            }
+            Self::Given(given) => {
+                let mut all = given.weight.iter().chain(&given.bias);
+                all.try_for_each(|&value| number("values", value))
             }
             Self::Glorot(_) | Self::He(_) | Self::PyTorch | Self::Zeros => Ok(()),
         }

@@ -51,7 +51,7 @@ pub use fields::{
 };
 pub use graph::{Feed, ResolvedLayer};
 pub use head::{Aim, Head};
-pub use initialization::{Distribution, Initialization, Normal, Uniform};
+pub use initialization::{Distribution, Given, Initialization, Normal, Uniform};
 pub use layer::LayerKind;
 pub use needs::{Needs, TooSmall};
 pub use optimize::{AdaDelta, AdaGrad, Adam, Loss, OptimizerKind, Penalty, RmsProp, Sgd};
@@ -216,8 +216,13 @@ impl Recipe {
         if let Some(init) = raw.train.as_mut().init.take() {
             let start = init.span().start;
             let init = Initialization::parse(&source, start, "[train]", init.into_inner())?;
+            if matches!(init, Initialization::Given(_)) {
+                let misfit =
+                    Misfit::field("init", "`values` in the layer that has them", "[train]");
+                return Err(source.misfit(start, "[train]", misfit));
+            }
             let without = layers.iter_mut().filter(|layer| layer.init.is_none());
-            without.for_each(|layer| layer.init = Some(init));
+            without.for_each(|layer| layer.init = Some(init.clone()));
         }
         let train = read_train(&source, raw.train, &layers, &samples)?;
         graph::check(&layers, &train.heads)

@@ -11,6 +11,15 @@ use crate::report::ReportError;
 /// Why training stops without a result.
 #[derive(Debug, thiserror::Error)]
 pub enum TrainError {
+    /// The weights to begin with are not there.
+    #[error(
+        "no {path}, whose weights the training begins with: the recipe's `start` or --start names another, and the first lines of \
+         the recipe may say where it is to be had"
+    )]
+    NoStart {
+        /// The file.
+        path: PathBuf,
+    },
     /// libtorch refuses an operation.
     #[error("libtorch: {0}")]
     Torch(#[from] tch::TchError),

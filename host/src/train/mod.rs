@@ -12,6 +12,7 @@ mod evaluate;
 mod network;
 mod optimizer;
 mod pseudo;
+mod stem;
 mod training;
 mod transfer;
 mod values;
@@ -306,7 +307,7 @@ impl Task<'_> {
     /// The samples to learn from, and those held out.
     fn split(&self, set: &DataSet, progress: &Progress) -> Result<Split, TrainError> {
         let mut split = set.split(self.recipe.data.validation, progress.seed);
-        if let Some(limit) = progress.limit {
+        if let Some(limit) = progress.limit.or(self.recipe.data.limit()) {
             split.training.truncate(limit);
         }
         match split.training.is_empty() {

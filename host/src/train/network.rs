@@ -43,6 +43,8 @@ pub(super) struct Network {
     /// For each layer, its tensors.
     slots: Arc<[Vec<Slot>]>,
     device: Device,
+    /// How many layers samples have gone through already, and the shape that they have there, as libtorch has it.
+    begun: Option<(usize, Arc<[i64]>)>,
 }
 
 /// Where a layer's tensor is.
@@ -177,6 +179,7 @@ impl Network {
             frozen,
             slots: slots.into(),
             device,
+            begun: None,
         })
     }
 
@@ -195,7 +198,31 @@ impl Network {
             frozen: self.frozen.iter().map(share).collect(),
             slots: Arc::clone(&self.slots),
             device: self.device,
+            begun: self.begun.clone(),
         }
+    }
+
+    /// Samples are from now on what the first `layers` give, of this shape, as libtorch has it.
+    pub(super) fn begin_above(&mut self, layers: usize, shape: &[i64]) {
+        self.begun = Some((layers, shape.into()));
+    }
+
+    /// Samples are images again.
+    pub(super) fn begin_below(&mut self) {
+        self.begun = None;
+    }
+
+    /// The shape of what the first `layers` give.
+    pub(super) fn shape_of(&self, layers: usize) -> &[usize] {
+        let last = layers.checked_sub(1).and_then(|last| self.layers.get(last));
+        last.map_or(&self.input, |last| &last.output_shape)
+    }
+
+    /// What the first `layers` give for `images`, as libtorch has it.
+    pub(super) fn features(&self, images: &Tensor, layers: usize) -> Result<Tensor, TrainError> {
+        let (mut values, _, _) = self.values(images, None, layers)?;
+        let missing = || TrainError::NoParameter("a layer".to_owned());
+        values.pop().ok_or_else(missing)
     }
 
     /// What the heads give for `images`, which are `[N, H, W, C]`; rows of a table `[N, 1, 1, C]`. With `chance`, dropout is at work, and batches are
@@ -205,14 +232,35 @@ impl Network {
         images: &Tensor,
         chance: Option<Chance>,
     ) -> Result<Outputs, TrainError> {
-        let image = match self.input[..] {
-            [_] => images.f_flatten(1, -1)?,
-            _ => libtorch_order(images)?,
+        let (_, heads, statistics) = self.values(images, chance, self.layers.len())?;
+        let heads = heads.into_iter().flatten().collect();
+        Ok(Outputs { heads, statistics })
+    }
+
+    /// What the first `layers` give, the heads among them, and what their batch normalizations met.
+    fn values(
+        &self,
+        images: &Tensor,
+        chance: Option<Chance>,
+        layers: usize,
+    ) -> Result<(Vec<Tensor>, Vec<Option<Tensor>>, Vec<Tensor>), TrainError> {
+        let (done, image) = match (&self.begun, &self.input[..]) {
+            (Some((layers, shape)), _) => {
+                let shape: Vec<i64> = [-1].into_iter().chain(shape.iter().copied()).collect();
+                (*layers, images.f_reshape(shape)?)
+            }
+            (None, [_]) => (0, images.f_flatten(1, -1)?),
+            (None, _) => (0, libtorch_order(images)?),
         };
         let mut values: Vec<Tensor> = Vec::with_capacity(self.layers.len());
         let mut heads: Vec<Option<Tensor>> = self.heads.iter().map(|_| None).collect();
         let mut statistics = Vec::new();
-        for (index, layer) in self.layers.iter().enumerate() {
+        for (index, layer) in self.layers.iter().enumerate().take(layers) {
+            // Only the last of those done is read.
+            if index < done {
+                values.push(image.shallow_clone());
+                continue;
+            }
             let inputs = layer.inputs.iter().map(|feed| match *feed {
                 Feed::Image => &image,
                 Feed::Layer(index) => &values[index],
@@ -228,8 +276,7 @@ impl Network {
             }
             values.push(value);
         }
-        let heads = heads.into_iter().flatten().collect();
-        Ok(Outputs { heads, statistics })
+        Ok((values, heads, statistics))
     }
 
     /// What a layer gives before its activation.

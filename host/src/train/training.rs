@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tch::Device;
 
 use super::evaluate::{Measures, Objective, Score};
 use super::network::{Chance, Network};
 use super::optimizer::Optimizer;
+use super::stem;
 use super::transfer::{self, Transfer};
 use super::values::to_values;
 use super::workers::{Samples, Workers};
@@ -19,6 +20,9 @@ use crate::history::{self, EpochRow};
 use crate::paths;
 use crate::recipe::{Monitor, Recipe};
 use crate::report;
+
+/// How often a training under way is saved, at the end of an epoch.
+const SAVED: Duration = Duration::from_secs(1);
 
 /// A training under way.
 pub(super) struct Training<'t> {
@@ -35,6 +39,8 @@ pub(super) struct Training<'t> {
     pub(super) transfer: Option<Transfer>,
     /// What a sample of each class counts; empty where all count alike.
     class_weights: Vec<f64>,
+    /// What the layers that never change give for the samples, while training runs.
+    features: Option<DataSet>,
     device: Device,
 }
 
@@ -109,6 +115,7 @@ impl<'t> Training<'t> {
             best,
             transfer,
             class_weights: class_weights.unwrap_or_default(),
+            features: None,
             device,
         })
     }
@@ -140,27 +147,61 @@ impl<'t> Training<'t> {
         files: &Files,
         observer: &mut dyn Observer,
     ) -> Result<ControlFlow<()>, TrainError> {
+        let still = stem::layers(self.recipe, self.set);
+        let network = &mut self.network;
+        self.features = stem::enter(network, still, self.set, &self.split, self.workers)?;
+        let ran = self.epochs(files, observer);
+        self.features = None;
+        self.network.begin_below();
+        if ran?.is_break() {
+            return Ok(ControlFlow::Break(()));
+        }
+        self.restore_best()?;
+        self.save(files)?;
+        report::training_curve(&files.picture, &self.recipe.name, &self.history)?;
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// What is learnt from: the images, or what layers that never change give for them.
+    fn samples(&self) -> &DataSet {
+        self.features.as_ref().unwrap_or(self.set)
+    }
+
+    /// The epochs that are left.
+    fn epochs(
+        &mut self,
+        files: &Files,
+        observer: &mut dyn Observer,
+    ) -> Result<ControlFlow<()>, TrainError> {
+        let mut saved = Instant::now();
         while self.progress.epoch < self.progress.epochs && !self.has_stopped() {
             let started = Instant::now();
             let Some(learning_rate) = self.epoch(observer)? else {
-                self.checkpoint()?.save(&files.checkpoint)?;
+                self.save(files)?;
                 return Ok(ControlFlow::Break(()));
             };
             let row = self.close_epoch(learning_rate, started)?;
-            let checkpoint = self.checkpoint()?;
-            checkpoint.save(&files.checkpoint)?;
             let keep = self.recipe.train.keep;
-            if keep.is_some_and(|every| row.epoch.is_multiple_of(every.get())) {
-                checkpoint.save(&files.kept(row.epoch))?;
+            let keep = keep.is_some_and(|every| row.epoch.is_multiple_of(every.get()));
+            // Of epochs that take less, not each is worth files.
+            if saved.elapsed() >= SAVED || keep {
+                self.save(files)?;
+                saved = Instant::now();
             }
-            history::write(&files.history, &self.history)?;
-            history::write_events(&files.events, &self.history)?;
+            if keep {
+                self.checkpoint()?.save(&files.kept(row.epoch))?;
+            }
             observer.epoch(&row);
         }
-        self.restore_best()?;
-        self.checkpoint()?.save(&files.checkpoint)?;
-        report::training_curve(&files.picture, &self.recipe.name, &self.history)?;
         Ok(ControlFlow::Continue(()))
+    }
+
+    /// Writes all that is needed to go on: the epochs first, for those that a checkpoint does not know are passed over.
+    fn save(&self, files: &Files) -> Result<(), TrainError> {
+        history::write(&files.history, &self.history)?;
+        history::write_events(&files.events, &self.history)?;
+        self.checkpoint()?.save(&files.checkpoint)?;
+        Ok(())
     }
 
     /// The batches of this epoch that are left; gives the last learning rate, or `None` when the
@@ -195,7 +236,7 @@ impl<'t> Training<'t> {
             .skip(self.progress.batch)
         {
             let samples = Samples {
-                set: self.set,
+                set: self.samples(),
                 indices: chunk,
                 augmenter: &augmenter,
                 epoch: epoch as u64,
@@ -261,7 +302,7 @@ impl<'t> Training<'t> {
         } else {
             let objective = Objective::of(self.recipe);
             let workers = self.workers;
-            Some(workers.evaluate(&self.network, self.set, held_out, &objective)?)
+            Some(workers.evaluate(&self.network, self.samples(), held_out, &objective)?)
         };
         let running = std::mem::take(&mut self.progress.running);
         let samples = running.samples.max(1) as f64;

@@ -61,6 +61,10 @@ pub(super) fn take(
     recipe: &Recipe,
     file: &Path,
 ) -> Result<(BTreeMap<String, Values>, Transfer), TrainError> {
+    if !file.exists() {
+        let path = file.to_owned();
+        return Err(TrainError::NoStart { path });
+    }
     let mut there = read_tensors(file)?;
     there.retain(|name, _| Checkpoint::is_parameter(name));
     let (mut taken, mut not_taken) = (BTreeMap::new(), Vec::new());

@@ -12,6 +12,7 @@ use super::TrainError;
 use super::batch::Loader;
 use super::evaluate::{Answers, Objective, Score};
 use super::network::{Chance, Network};
+use super::stem::Features;
 use crate::data::{Augmenter, DataSet};
 
 /// Samples of a shard when learning on a CPU: enough that operators are not all overhead.
@@ -197,6 +198,25 @@ impl Workers {
             all.collect::<Result<_, TrainError>>()
         })?;
         Ok(told.concat())
+    }
+
+    /// What the first `layers` give for the samples at `indices`, shard by shard.
+    pub(super) fn features<'i>(
+        &self,
+        network: &Network,
+        layers: usize,
+        set: &DataSet,
+        indices: &'i [usize],
+    ) -> Result<Vec<Features<'i>>, TrainError> {
+        let plain = Augmenter::new(set.shape, 0, 0.0, 0);
+        let read = |(network, indices): (Network, &'i [usize])| {
+            let _no_grad = tch::no_grad_guard();
+            let batch = Loader::new(set, self.device).load(indices, &plain, 0)?;
+            Ok((indices, network.features(&batch.images, layers)?))
+        };
+        let shards = self.shards(network, indices, LEARN);
+        let shards = shards.into_par_iter().map(read);
+        self.pool.install(|| shards.collect())
     }
 
     /// The shards, each with the network to read it; a GPU reads all learnt samples at once.

@@ -49,7 +49,7 @@ pub(super) fn boundary(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
 /// A network that has learnt one curve goes on with another.
 pub(super) fn transfer(lab: &mut Lab) -> Result<Vec<Figure>, ZooError> {
     let before = lab.train(recipe!("transfer-1"))?;
-    let after = lab.train_from(recipe!("transfer-2"), Some(&before))?;
+    let after = lab.train_from(recipe!("transfer-2"), Some(before.folder()))?;
     let mut figures = vec![
         Figure::exact("parameters", 2701.0, after.parameters()),
         Figure::stated(

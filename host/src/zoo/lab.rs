@@ -54,6 +54,8 @@ pub(super) struct Lab<'l> {
     pub(super) ui: &'l Ui,
     arena: usize,
     parameters: u64,
+    /// Where the data are to be had that were asked for last.
+    pub(super) source: Option<String>,
     /// What is to be said beside figures.
     pub(super) notes: Vec<String>,
     /// The blobs of what was trained.
@@ -69,6 +71,7 @@ impl<'l> Lab<'l> {
             ui,
             arena: 0,
             parameters: 0,
+            source: None,
             notes: Vec::new(),
             models: Vec::new(),
             agreements: Vec::new(),

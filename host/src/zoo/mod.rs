@@ -10,6 +10,8 @@ mod convolution;
 mod curves;
 mod derivatives;
 mod digits;
+#[cfg(feature = "zoo")]
+mod few_shot;
 mod figure;
 mod images;
 mod lab;
@@ -80,6 +82,12 @@ pub enum ZooError {
         "this `mote` was built without training: run scripts/setup, then build with the default features"
     )]
     NoTraining,
+    /// No pretrained network is at hand.
+    #[error(
+        "no pretrained weights: `scripts/setup --backbone` fetches a MobileNetV2's; or bring VGG16's, PyTorch's as safetensors \
+         (features.0.weight ...), as vgg16/vgg16.safetensors in the folder of the data sets or in .cache/data"
+    )]
+    NoWeights,
     /// What it learnt cannot be read.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
@@ -357,11 +365,24 @@ pub const SYSTEMS: &[System] = &[
         title: "pseudo-labels, 100 labels",
         run: pseudo_labels::pseudo_labels,
     },
+    #[cfg(feature = "zoo")]
+    System {
+        name: "few-shot",
+        group: "digits",
+        title: "few-shot odd one out",
+        run: few_shot::few_shot,
+    },
     System {
         name: "cats-and-dogs",
         group: "pictures",
         title: "cats and dogs CNN",
         run: images::cats_and_dogs,
+    },
+    System {
+        name: "cats-and-dogs-transfer",
+        group: "pictures",
+        title: "cats and dogs, transfer",
+        run: images::transfer,
     },
     System {
         name: "vgg-16",

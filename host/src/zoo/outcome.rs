@@ -23,6 +23,9 @@ pub enum State {
     /// This program cannot train.
     #[serde(rename = "no training")]
     NoTraining,
+    /// It could not be run to its end.
+    #[serde(rename = "error")]
+    Error,
 }
 
 impl State {
@@ -33,6 +36,7 @@ impl State {
             Self::Fail => "no",
             Self::NoData => "no data",
             Self::NoTraining => "no training",
+            Self::Error => "error",
         }
     }
 }
@@ -75,10 +79,12 @@ pub struct Outcome {
     pub ours: f64,
     /// Bytes of the largest arena that one of its networks takes on a device; 0 where it has none.
     pub arena: usize,
-    /// Whether all figures are met; null where it did not run.
+    /// Whether all figures are met, false after an error; null where it did not run.
     pub pass: Option<bool>,
-    /// The same in words: `pass`, `fail`, `no data`, `no training`.
+    /// The same in words: `pass`, `fail`, `no data`, `no training`, `error`.
     pub state: State,
+    /// Why it could not be run to its end.
+    pub error: Option<String>,
     /// What else is to be said: how to get the data, what has no room on the device.
     pub notes: Vec<String>,
     /// All figures.
@@ -90,21 +96,25 @@ pub struct Outcome {
 }
 
 impl System {
-    /// Runs it. Data that are not at hand are no error: the outcome says so.
-    ///
-    /// # Errors
-    /// [`ZooError`].
-    pub fn run(&self, settings: &Settings, ui: &Ui) -> Result<Outcome, ZooError> {
+    /// Runs it. What goes wrong is part of the outcome, so that others can go on.
+    pub fn run(&self, settings: &Settings, ui: &Ui) -> Outcome {
         let started = Instant::now();
         let mut lab = Lab::new(settings, ui);
         let ran = (self.run)(&mut lab);
         let mut notes = std::mem::take(&mut lab.notes);
-        let (figures, missing) = match ran {
+        let mut error = None;
+        let (figures, hindered) = match ran {
             Ok(mut figures) => {
                 figures.append(&mut lab.agreements);
                 (figures, None)
             }
             Err(ZooError::Data(error)) if error.is_missing() => {
+                notes.push(error.to_string());
+                let source = lab.source.as_ref();
+                notes.extend(source.map(|source| format!("these data: {source}")));
+                (Vec::new(), Some(State::NoData))
+            }
+            Err(error @ ZooError::NoWeights) => {
                 notes.push(error.to_string());
                 (Vec::new(), Some(State::NoData))
             }
@@ -112,12 +122,15 @@ impl System {
                 notes.push(error.to_string());
                 (Vec::new(), Some(State::NoTraining))
             }
-            Err(error) => return Err(error),
+            Err(reason) => {
+                error = Some(told(&reason));
+                (Vec::new(), Some(State::Error))
+            }
         };
         let fails = figures.iter().find(|figure| !figure.passes());
         let headline = fails.or(figures.first());
         let pass = !figures.is_empty() && fails.is_none();
-        Ok(Outcome {
+        Outcome {
             system: self.name,
             group: self.group,
             title: self.title,
@@ -125,12 +138,31 @@ impl System {
             deck: headline.map_or(f64::NAN, |figure| figure.deck),
             ours: headline.map_or(f64::NAN, |figure| figure.ours),
             arena: lab.arena(),
-            pass: missing.is_none().then_some(pass),
-            state: missing.unwrap_or(if pass { State::Pass } else { State::Fail }),
+            pass: match hindered {
+                None => Some(pass),
+                Some(State::Error) => Some(false),
+                Some(_) => None,
+            },
+            state: hindered.unwrap_or(if pass { State::Pass } else { State::Fail }),
+            error,
             notes,
             figures,
             models: lab.models,
             seconds: started.elapsed().as_secs_f64(),
-        })
+        }
     }
+}
+
+/// An error with what it comes from, each told once.
+fn told(error: &ZooError) -> String {
+    let mut told = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(reason) = source {
+        let reason_told = reason.to_string();
+        if !told.contains(&reason_told) {
+            told = format!("{told}: {reason_told}");
+        }
+        source = reason.source();
+    }
+    told
 }

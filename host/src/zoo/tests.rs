@@ -5,7 +5,7 @@ use crate::ui::Ui;
 fn every_system_that_is_worked_by_hand_passes_here() {
     // What is trained takes an hour: `mote zoo` runs it.
     for system in SYSTEMS.iter().filter(|system| system.group == "by-hand") {
-        let outcome = system.run(&Settings::default(), &Ui::silent()).unwrap();
+        let outcome = system.run(&Settings::default(), &Ui::silent());
         let fails: Vec<&Figure> = outcome.figures.iter().filter(|f| !f.passes()).collect();
         assert!(fails.is_empty(), "{}: {fails:#?}", system.name);
         assert_eq!((outcome.pass, outcome.state), (Some(true), State::Pass));
@@ -55,9 +55,35 @@ fn outcomes_tell_the_first_figure_that_fails() {
             ])
         },
     };
-    let outcome = system.run(&Settings::default(), &Ui::silent()).unwrap();
+    let outcome = system.run(&Settings::default(), &Ui::silent());
     assert_eq!((outcome.pass, outcome.state), (Some(false), State::Fail));
     assert_eq!((outcome.deck, outcome.ours), (1.0, 2.0));
+}
+
+/// An error is an outcome: the others go on, and it counts as a figure that is missed.
+#[test]
+fn outcomes_tell_errors() {
+    let system = System {
+        name: "broken",
+        group: "by-hand",
+        title: "",
+        run: |lab| {
+            lab.notes.push("begun".to_owned());
+            Err(ZooError::Measure("it broke".to_owned()))
+        },
+    };
+    let outcome = system.run(&Settings::default(), &Ui::silent());
+    assert_eq!((outcome.pass, outcome.state), (Some(false), State::Error));
+    let json = serde_json::to_value(&outcome).unwrap();
+    assert_eq!(
+        (&json["state"], &json["pass"]),
+        (&"error".into(), &false.into())
+    );
+    assert_eq!(
+        (&json["error"], &json["notes"][0]),
+        (&"it broke".into(), &"begun".into())
+    );
+    assert_eq!(json["ours"], serde_json::Value::Null);
 }
 
 #[test]
@@ -103,7 +129,7 @@ fn irises_are_as_on_the_slides() {
         ..Settings::default()
     };
     for system in select(&["iris-one-layer".to_owned(), "iris-two-layers".to_owned()]).unwrap() {
-        let outcome = system.run(&settings, &Ui::silent()).unwrap();
+        let outcome = system.run(&settings, &Ui::silent());
         if outcome.state == State::NoData {
             eprintln!("not run: {}", outcome.notes.join("; "));
             continue;
@@ -111,7 +137,7 @@ fn irises_are_as_on_the_slides() {
         assert_eq!(outcome.state, State::Pass, "{:#?}", outcome.figures);
         assert_eq!(outcome.models.len(), 3);
         // Taken up, not trained again.
-        let again = system.run(&settings, &Ui::silent()).unwrap();
+        let again = system.run(&settings, &Ui::silent());
         assert_eq!(again.models, outcome.models);
     }
     let _ = std::fs::remove_dir_all(runs);

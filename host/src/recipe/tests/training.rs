@@ -21,20 +21,54 @@ fn weights_begin_as_the_network_or_the_layer_says() {
         "units = 10\ninit = { type = \"uniform\", high = 1 }",
     );
     let recipe = parse(&format!("{text}init = \"he\"\n")).unwrap();
-    let inits: Vec<_> = recipe.layers().iter().map(|layer| layer.init).collect();
+    let inits: Vec<_> = recipe
+        .layers()
+        .iter()
+        .map(|layer| layer.init.clone())
+        .collect();
     let he = Some(Initialization::He(Distribution::Uniform));
     let (low, high) = (-0.05, 1.0);
     let uniform = Some(Initialization::Uniform(Uniform { low, high }));
-    assert_eq!(inits, [he, he, he, uniform]);
+    assert_eq!(inits, [he.clone(), he.clone(), he, uniform]);
     assert_eq!(parse(SMALL).unwrap().layers()[0].init, None);
+
+    // Number by number: of one layer, as many as it has.
+    let given = |fields: &str| {
+        let init = format!("units = 10\ninit = {{ type = \"values\", {fields} }}");
+        parse(&SMALL.replace("units = 10", &init))
+    };
+    let count = recipe.layers()[3].parameters - 10;
+    let many = format!("weight = {:?}", vec![1; count]);
+    assert!(given(&many).is_ok() && given(&format!("{many}, bias = {:?}", [0; 10])).is_ok());
+    for (fields, words) in [
+        (
+            "weight = [1, 2]".to_owned(),
+            &["numbers of weight", "found 2"][..],
+        ),
+        (
+            format!("{many}, bias = [1]"),
+            &["10 numbers of bias", "found 1"],
+        ),
+        ("bias = [1]".to_owned(), &["init (values)", "weight"]),
+    ] {
+        has(&given(&fields).unwrap_err().to_string(), words);
+    }
 
     let network = |init: &str| parse(&format!("{SMALL}init = {init}\n")).unwrap_err();
     for (init, words) in [
         (
             "\"hee\"",
-            &["[train]: init: type", "glorot, he, pytorch, zeros", "`hee`"][..],
+            &[
+                "[train]: init: type",
+                "glorot, he, pytorch, zeros, values",
+                "`hee`",
+            ][..],
         ),
         ("7", &["init: type", "found 7"]),
+        (
+            "{ type = \"values\", weight = [1] }",
+            &["init", "in the layer that has them"],
+        ),
         ("{ mean = 1 }", &["init: type", "found none"]),
         (
             "{ type = \"he\", mean = 1 }",

@@ -19,11 +19,16 @@ pub(super) fn tensors(layer: &ResolvedLayer, rectifier: bool, stream: &mut Strea
     let tensors = layer.tensors().into_iter();
     let first = tensors.map(|tensor| {
         let count: usize = tensor.shape.iter().product();
-        let values = match layer.init {
+        let values = match &layer.init {
             Some(Initialization::PyTorch) => match (tensor.role, fan_in) {
                 (Role::Weight { .. }, Some(fan_in)) => even(root(fan_in), count, stream),
                 (_, Some(fan_in)) if tensor.name == "bias" => even(root(fan_in), count, stream),
                 (role, _) => usual(role, rectifier, count, stream),
+            },
+            Some(Initialization::Given(given)) => match given.of(tensor.name) {
+                // Rounded once.
+                Some(given) if !given.is_empty() => given.iter().map(|&x| x as f32).collect(),
+                _ => vec![0.0; count],
             },
             Some(init) if tensor.is_drawn() => drawn(init, &tensor, stream),
             Some(_) if matches!(tensor.role, Role::Uniform(_)) => vec![0.0; count],
@@ -52,7 +57,7 @@ fn usual(role: Role, rectifier: bool, count: usize, stream: &mut Stream) -> Vec<
 }
 
 /// As the recipe says.
-fn drawn(init: Initialization, tensor: &Parameter, stream: &mut Stream) -> Vec<f32> {
+fn drawn(init: &Initialization, tensor: &Parameter, stream: &mut Stream) -> Vec<f32> {
     let count: usize = tensor.shape.iter().product();
     let [fan_in, fan_out] = match (tensor.role, tensor.shape.as_slice()) {
         (Role::Weight { fan_in, fan_out }, _) => [fan_in, fan_out],
@@ -66,16 +71,18 @@ fn drawn(init: Initialization, tensor: &Parameter, stream: &mut Stream) -> Vec<f
     };
     match init {
         Initialization::Glorot(distribution) => {
-            scaled(2.0 / (fan_in + fan_out) as f32, distribution)
+            scaled(2.0 / (fan_in + fan_out) as f32, *distribution)
         }
-        Initialization::He(distribution) => scaled(2.0 / fan_in as f32, distribution),
+        Initialization::He(distribution) => scaled(2.0 / fan_in as f32, *distribution),
         Initialization::Normal(fields) => normal(fields.mean, fields.deviation, count, stream),
         Initialization::Uniform(fields) => {
             let [low, high] = [fields.low, fields.high].map(|bound| bound as f32);
             (0..count).map(|_| stream.uniform(low, high)).collect()
         }
-        // What it draws has been drawn above.
-        Initialization::PyTorch | Initialization::Zeros => vec![0.0; count],
+        // What it draws, or gives, has been drawn above.
+        Initialization::PyTorch | Initialization::Zeros | Initialization::Given(_) => {
+            vec![0.0; count]
+        }
     }
 }
 

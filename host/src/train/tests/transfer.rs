@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::super::{transfer, values};
 use super::*;
-use crate::checkpoint::{Values, read_tensors};
+use crate::checkpoint::{Checkpoint, Values, read_tensors};
 use crate::train::network::Network;
 
 /// Weights of a run by name.
@@ -151,4 +151,106 @@ fn a_start_of_which_nothing_fits_is_refused() {
         error.contains("cannot read") && error.contains("nowhere"),
         "{error}"
     );
+}
+
+/// A network of the form of PyTorch's VGG16: its names have dots, and a layer whose numbers the recipe gives brings pixels to
+/// what it has learnt from.
+fn pretrained(below: &str, above: &str) -> String {
+    let convolution = |name: &str| {
+        format!(
+            "[[layer]]\nname = \"{name}\"\ntype = \"conv2d\"\nfilters = 4\nkernel = 3\npadding = \"same\"\n\
+             activation = \"relu\"\nfrozen = true\n"
+        )
+    };
+    let (first, second) = (convolution("features.0"), convolution("features.3"));
+    let none = "[[layer]]\ntype = \"dropout\"\nrate = 0\n";
+    let [below, above] = [below, above].map(|word| if word.is_empty() { "" } else { none });
+    format!(
+        "name = \"over\"\n[data]\nset = \"mnist\"\nvalidation = 0.2\nsamples = 48\n{below}\
+         [[layer]]\nname = \"normalize\"\ntype = \"depthwise_conv2d\"\nkernel = 1\nfrozen = true\n\
+         init = {{ type = \"values\", weight = [4], bias = [-2] }}\n\
+         {first}[[layer]]\ntype = \"max_pool2d\"\nsize = 2\n{second}[[layer]]\ntype = \"flatten\"\n{above}\
+         [[layer]]\nname = \"hidden\"\ntype = \"dense\"\nunits = 10\nactivation = \"relu\"\n\
+         [[layer]]\ntype = \"dense\"\nunits = 10\nactivation = \"softmax\"\n\
+         [train]\nloss = \"cross_entropy\"\nepochs = 3\nbatch = 16\nseed = 7\n\
+         optimizer = {{ type = \"sgd\", learning_rate = 0.05 }}\n"
+    )
+}
+
+/// What frozen layers give is computed once; a head learns over it as over the layers themselves.
+#[test]
+fn a_head_learns_over_what_frozen_layers_gave_once() {
+    let scratch = Scratch::new("over");
+    let parse = |text: &str| Recipe::parse(text, Path::new("over.toml")).unwrap();
+    // Of the two that change nothing, one keeps what lies above it from being known beforehand.
+    let (once, always) = (
+        parse(&pretrained("", "above")),
+        parse(&pretrained("below", "")),
+    );
+    let file = scratch.0.join("vgg.safetensors");
+    let made = |name: &str, shape: &[usize], scale: f32| {
+        let count = shape.iter().product::<usize>();
+        let values = (0..count).map(|at| (at % 7) as f32 * scale - 2.5 * scale);
+        let (values, shape) = (values.collect(), shape.to_vec());
+        (name.to_owned(), Values { shape, values })
+    };
+    let theirs = [
+        made("features.0.weight", &[4, 1, 3, 3], 0.1),
+        made("features.0.bias", &[4], 0.01),
+        made("features.3.weight", &[4, 4, 3, 3], 0.05),
+        made("features.3.bias", &[4], 0.01),
+        made("classifier.6.weight", &[10, 784], 0.1),
+    ];
+    let checkpoint = Checkpoint {
+        progress: Progress::new(&once),
+        tensors: theirs.clone().into(),
+    };
+    checkpoint.save(&file).unwrap();
+    let run = |recipe: &Recipe, name: &str| {
+        let options = Options {
+            start: Some(file.clone()),
+            ..scratch.options(name)
+        };
+        train(recipe, &options, &mut ()).unwrap()
+    };
+    let outcomes = [run(&once, "once"), run(&always, "always")];
+    let told = outcomes[0].transfer.as_ref().unwrap();
+    assert_eq!((told.taken.len(), told.unused.len()), (4, 1));
+    let [once, always] = outcomes.each_ref().map(weights);
+    for (name, values) in &theirs[..4] {
+        assert_eq!(&once[name], values, "{name}");
+    }
+    assert_eq!(
+        (
+            once["normalize.weight"].values[0],
+            once["normalize.bias"].values[0]
+        ),
+        (4.0, -2.0)
+    );
+    for (name, values) in once.iter().filter(|(name, _)| !name.starts_with("optim.")) {
+        let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-4 * (1.0 + b.abs());
+        let all = values.values.iter().zip(&always[name].values).all(near);
+        assert!(all, "{name}");
+    }
+    let losses = outcomes
+        .each_ref()
+        .map(|outcome| outcome.test.unwrap().loss);
+    assert!((losses[0] - losses[1]).abs() < 1e-4, "{losses:?}");
+    // Of 80 that are not held out, 48 are learnt from: three steps.
+    let rows = outcomes.each_ref().map(|outcome| outcome.history.len());
+    assert_eq!((rows, outcomes[0].progress.step), ([3, 3], 9));
+
+    // Stopped and resumed, it is the same.
+    let recipe = parse(&pretrained("", "above"));
+    let options = Options {
+        start: Some(file.clone()),
+        ..scratch.options("stopped")
+    };
+    train(&recipe, &options, &mut StopAfter(4)).unwrap();
+    let options = Options {
+        resume: true,
+        start: None,
+        ..options
+    };
+    assert!(bytes(&train(&recipe, &options, &mut ()).unwrap()) == bytes(&outcomes[0]));
 }
