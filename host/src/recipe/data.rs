@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::error::{Misfit, within};
 use super::section::Section;
-use super::{Described, SeriesData};
+use super::{Described, SeriesData, Size};
 use crate::data::writers::{Group, Writers};
 use crate::data::{self, DataError, DataSet, Flip, Folders, IdxFiles, Part, SetInfo, Table, Text};
 
