@@ -60,9 +60,11 @@ pub struct Server<'a, E> {
     card: Card<'a>,
     /// Room for a target given as values.
     values: &'a mut [f32],
-    /// The number of the last training request, and what came of it: should the host ask again
+    /// The number of the last request, where that was a training request, and what came of it: should the host ask again
     /// because the response was lost, nothing is learnt twice.
     last_step: Option<(u8, StepReport)>,
+    /// The same of a run, which a stateful layer goes on from, and of a save.
+    done: Option<u8>,
     /// Where what is learnt is kept.
     store: Option<&'a mut dyn Keep>,
 }
@@ -78,6 +80,7 @@ where
             card,
             values,
             last_step: None,
+            done: None,
             store: None,
         }
     }
@@ -156,6 +159,9 @@ where
 
     /// Does what `request` asks for.
     pub(crate) fn answer(&mut self, seq: u8, request: &Request) -> Result<Response<'_>, ErrorCode> {
+        // Numbers come round: what counts is the request before.
+        self.last_step = self.last_step.filter(|(last, _)| *last == seq);
+        let again = self.done.take() == Some(seq);
         Ok(match request {
             Request::Hello { protocol } => {
                 if *protocol != PROTOCOL {
@@ -168,8 +174,11 @@ where
                 Response::Hello(self.hello())
             }
             Request::Infer { input } => {
-                self.take_input(input)?;
-                self.engine.run().map_err(|_| ErrorCode::Internal)?;
+                if !again {
+                    self.take_input(input)?;
+                    self.engine.run().map_err(|_| ErrorCode::Internal)?;
+                }
+                self.done = Some(seq);
                 Response::Output(Bytes(self.engine.output().ok_or(ErrorCode::Internal)?))
             }
             Request::Train { input, target } => {
@@ -229,7 +238,12 @@ where
             Request::Save => {
                 let trainer = self.engine.trainer()?;
                 let store = self.store.as_mut().ok_or(ErrorCode::NoStore)?;
-                Response::Store(store.save(trainer)?)
+                let report = match again {
+                    true => store.report(),
+                    false => store.save(trainer)?,
+                };
+                self.done = Some(seq);
+                Response::Store(report)
             }
             Request::Forget => {
                 self.engine.trainer()?;

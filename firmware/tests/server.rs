@@ -217,6 +217,40 @@ fn a_repeated_request_is_not_learnt_twice() {
 }
 
 #[test]
+fn a_repeated_run_is_not_run_and_a_number_that_comes_round_is_another_request() {
+    let (first, second) = (floats(&[1.0, 0.0, 0.0]), floats(&[0.0, 1.0, 0.0]));
+    let infer = |seq, input: &[u8]| {
+        let input = Input::Plain(Bytes(input));
+        wire(seq, &Request::Infer { input })
+    };
+    let train = |seq| {
+        let request = Request::Train {
+            input: Input::Plain(Bytes(&first)),
+            target: LabelBytes::Values(Bytes(&second[..8])),
+        };
+        wire(seq, &request)
+    };
+    let to = [
+        infer(5, &first),
+        // A stateful layer would go on from its first run.
+        infer(5, &second),
+        train(6),
+        infer(7, &first),
+        train(6),
+    ]
+    .concat();
+    let output = floats(&[0.5 + 0.1, -0.25 - 0.2]);
+    let mut losses = Vec::new();
+    serve(true, to, |index, _, response| match response {
+        Response::Output(Bytes(found)) => assert_eq!(found == output, index < 2),
+        Response::Step { loss, .. } => losses.push(loss),
+        _ => panic!("{response:?}"),
+    });
+    assert_eq!(losses.len(), 2);
+    assert_ne!(losses[0], losses[1]);
+}
+
+#[test]
 fn weights_go_there_and_back_in_pieces() {
     let new: Vec<u8> = floats(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0]);
     let write = |offset: u32, bytes: &[u8]| {

@@ -44,6 +44,7 @@ impl<'f, F: Mapped, K: OpSet, C: Lap> Agent<'f, F, K, C> {
         };
         if let Some(desk) = &mut desk {
             desk.done = None;
+            desk.last_step = None;
         }
         if let Some(response) = self.memo.answer() {
             respond(port, seq, &response)?;

@@ -8,8 +8,8 @@
 //!   so that a zero always ends one: after noise the receiver is in step again at the next zero.
 //! - The CRC-32 (IEEE 802.3) covers `seq` and the message.
 //! - The host numbers its requests (`seq` counts up and wraps); a response carries the number of
-//!   its request. A repeated number means a repeated request: the device does not learn twice from
-//!   one sample (see [`Request::Train`]).
+//!   its request. A number that repeats the one before means a repeated request: the device runs, learns and
+//!   saves once.
 //! - The host speaks first, one request at a time, and begins with a lone zero to flush what the
 //!   device may have half received.
 //!
