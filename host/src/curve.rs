@@ -53,6 +53,14 @@ impl Course {
         mean(&self.losses)
     }
 
+    /// The share of hits of the last `count` steps; `None` where nobody said what is right.
+    pub fn recent(&self, count: usize) -> Option<f64> {
+        let from = self.len().saturating_sub(count);
+        let told: Vec<bool> = self.hits[from..].iter().copied().flatten().collect();
+        let right = told.iter().filter(|hit| **hit).count();
+        (!told.is_empty()).then(|| right as f64 / told.len() as f64)
+    }
+
     /// Means over up to `count` stretches of steps, all of one length but the last.
     pub fn points(&self, count: usize) -> Vec<Point> {
         let stretch = self.len().div_ceil(count.max(1)).max(1);
@@ -95,10 +103,8 @@ impl Course {
             mean(&self.losses[from..]),
             self.sparkline(24)
         );
-        let told: Vec<bool> = self.hits[from..].iter().copied().flatten().collect();
-        if !told.is_empty() {
-            let right = told.iter().filter(|hit| **hit).count();
-            line += &format!(" {:.0} % right", 100.0 * right as f64 / told.len() as f64);
+        if let Some(share) = self.recent(LAST) {
+            line += &format!(" {:.0} % right", 100.0 * share);
         }
         line
     }

@@ -194,6 +194,11 @@ impl Progress {
         self.bar.reset_eta();
     }
 
+    /// `steps` are done in all.
+    pub fn reach(&self, steps: u64) {
+        self.inc(steps.saturating_sub(self.bar.position()));
+    }
+
     /// Words beside the bar, such as the running loss.
     pub fn message(&self, words: impl Display) {
         self.bar.set_message(words.to_string());

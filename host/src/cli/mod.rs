@@ -5,13 +5,16 @@
 mod bench;
 mod data;
 mod demo;
+mod device;
 mod doctor;
 mod eval;
 mod export;
 mod flash;
 mod generate;
 mod inspect;
+mod key;
 mod metrics;
+mod package;
 mod personalize;
 mod plan;
 mod recipe;
@@ -92,6 +95,12 @@ enum Command {
     Zoo(zoo::Args),
     /// Show or forget what a device keeps in flash of what it learnt.
     Store(store::Args),
+    /// Load models into a device in the field, watch it, test it against faults.
+    Device(device::Args),
+    /// Make a pair of keys that packages are signed with, or show its public half.
+    Key(key::Args),
+    /// Make a package of a model for agents, sign it; or show one and verify it.
+    Package(package::Args),
     /// Write firmware and model to a board through a debug probe.
     Flash(flash::Args),
     /// Say what is missing on this machine, and the command that mends it.
@@ -121,6 +130,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Generate(args) => generate::run(args, &ui),
         Command::Zoo(args) => zoo::run(args, &ui),
         Command::Store(args) => store::run(args, &ui),
+        Command::Device(args) => device::run(args, &ui),
+        Command::Key(args) => key::run(args, &ui),
+        Command::Package(args) => package::run(args, &ui),
         Command::Flash(args) => flash::run(args, &ui),
         Command::Doctor(args) => doctor::run(args, &ui),
         Command::Demo(args) => demo::run(args, &ui),

@@ -34,6 +34,14 @@ pub fn emulated() -> String {
     names.map(|board| board.name).collect::<Vec<_>>().join(", ")
 }
 
+/// The names of the emulated boards that have room for an agent's models, for messages.
+pub fn with_agents() -> String {
+    let names = BOARDS
+        .iter()
+        .filter(|board| board.qemu.is_some() && board.agent.is_some());
+    names.map(|board| board.name).collect::<Vec<_>>().join(", ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

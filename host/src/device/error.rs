@@ -4,7 +4,7 @@ use std::{io, path::PathBuf, process::ExitStatus, time::Duration};
 
 use nn_core::{
     SetupError,
-    link::{ErrorCode, FrameError},
+    link::{ErrorCode, FrameError, agent::AgentError},
     session::RunError,
     train::TrainError,
 };
@@ -45,11 +45,22 @@ pub enum DeviceError {
     /// The device refused.
     #[error("the device refuses: {0}")]
     Refused(ErrorCode),
+    /// The agent refused.
+    #[error("the agent refuses: {0}")]
+    Agent(AgentError),
+    /// The image is no agent.
+    #[error(
+        "{0} runs an image with a model of its own, no agent: `mote flash --app agent` makes it one"
+    )]
+    NoAgent(String),
+    /// An agent is a device's image.
+    #[error("an agent runs on a device: --on qemu:BOARD, serial:PATH or tcp:HOST:PORT")]
+    AgentHere,
     /// The device was silent.
     #[error(
-        "no answer from {place} within {} s; is the cable in, the board flashed (`mote flash`) and \
+        "no answer from {place} within {:.1} s; is the cable in, the board flashed (`mote flash`) and \
          reset, the port the right one?",
-        .patience.as_secs()
+        .patience.as_secs_f64()
     )]
     Silent {
         /// Which device.
@@ -137,6 +148,17 @@ pub enum DeviceError {
         path: String,
         /// Why.
         source: serialport::Error,
+    },
+
+    /// Nobody listens there.
+    #[error(
+        "cannot connect to {address}: {source}; is the bridge up? QEMU listens with `-serial tcp:{address},server,nowait`"
+    )]
+    Tcp {
+        /// The address.
+        address: String,
+        /// Why.
+        source: io::Error,
     },
 
     /// QEMU is not installed, or does not start.

@@ -1,6 +1,7 @@
 //! Builds an image: an app, a board, a model.
 
 use std::{
+    borrow::Cow,
     fs::{self, File},
     path::{Path, PathBuf},
     process::{Command, Stdio},
@@ -12,7 +13,7 @@ use super::{
     BuildError, Image,
     boards::{Board, is_own_ram},
 };
-use crate::{paths, ui::Ui};
+use crate::{package::PublicKey, paths, ui::Ui};
 
 /// A compiler that can build for a board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -97,6 +98,9 @@ impl Toolchain {
 /// The app that measures others: with a crate that no other app has.
 pub const COMPARE: &str = "compare";
 
+/// The app that takes models over the link: with crates for signatures.
+pub const AGENT: &str = "agent";
+
 /// What an image holds besides code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content<'a> {
@@ -106,22 +110,40 @@ pub enum Content<'a> {
     Inference(&'a [u8]),
     /// Several, in an archive, for the app `conformance`.
     Cases(&'a [u8]),
+    /// None: an agent, which takes what this key has signed, or anything.
+    Agent(Option<PublicKey>),
 }
 
 impl<'a> Content<'a> {
-    fn bytes(&self) -> &'a [u8] {
+    fn bytes(&self) -> Cow<'a, [u8]> {
         match self {
-            Content::Model(bytes) | Content::Inference(bytes) | Content::Cases(bytes) => bytes,
+            Content::Model(bytes) | Content::Inference(bytes) | Content::Cases(bytes) => {
+                Cow::Borrowed(bytes)
+            }
+            Content::Agent(key) => {
+                Cow::Owned(key.map_or_else(String::new, |key| key.to_string()).into())
+            }
         }
     }
 
-    /// The variable that names its file to the firmware's build script, and the file's suffix.
-    fn variable(&self) -> (&'static str, &'static str) {
+    /// The suffix of the file that it lies in.
+    fn suffix(&self) -> &'static str {
         match self {
-            Content::Model(_) => ("MOTE_MODEL", "mote"),
-            Content::Inference(_) => ("MOTE_MODEL", "infer.mote"),
-            Content::Cases(_) => ("MOTE_CASES", "cases"),
+            Content::Model(_) => "mote",
+            Content::Inference(_) => "infer.mote",
+            Content::Cases(_) => "cases",
+            Content::Agent(_) => "key",
         }
+    }
+
+    /// Tells the firmware's build script of it, and of its file.
+    fn tell(&self, cargo: &mut Command, file: &Path) {
+        match self {
+            Content::Model(_) | Content::Inference(_) => cargo.env("MOTE_MODEL", file),
+            Content::Cases(_) => cargo.env("MOTE_CASES", file),
+            Content::Agent(Some(key)) => cargo.env("MOTE_KEY", key.to_string()),
+            Content::Agent(None) => cargo,
+        };
     }
 }
 
@@ -152,8 +174,8 @@ pub fn build(
     let lock = File::create(&lock_path).map_err(file_error(&lock_path))?;
     lock.lock().map_err(file_error(&lock_path))?;
 
-    let bytes = content.bytes();
-    let (_, suffix) = content.variable();
+    let bytes = &*content.bytes();
+    let suffix = content.suffix();
     let ram = match is_own_ram(board) {
         true => String::new(),
         false => format!("-{}", board.ram.len),
@@ -208,6 +230,7 @@ fn compile(
         .arg("--features")
         .arg(match app {
             COMPARE => format!("{},compare", features(board)),
+            AGENT => format!("{},agent", features(board)),
             _ => features(board),
         })
         .arg("--target-dir")
@@ -218,11 +241,12 @@ fn compile(
         .env_remove("MOTE_TRAIN")
         .env_remove("MOTE_FRAME")
         .env_remove("MOTE_RAM")
-        .env(content.variable().0, file)
+        .env_remove("MOTE_KEY")
         // What this process may have from a cargo that runs it.
         .env_remove("CARGO_BUILD_TARGET")
         .env_remove("RUSTFLAGS")
         .env_remove("CARGO_ENCODED_RUSTFLAGS");
+    content.tell(&mut cargo, file);
     if app == COMPARE {
         // Its loops are to be as fast as they can.
         cargo.args(["--config", "profile.firmware.package.firmware.opt-level=3"]);

@@ -1,58 +1,28 @@
 //! A model behind a line: the host's side of [`nn_core::link`].
 
-use std::{
-    io,
-    time::{Duration, Instant},
-};
-
 use nn_core::{
     link::{
-        Bytes, Decoder, ErrorCode, FRAME_OVERHEAD, Hello, Input, LabelBytes, PROTOCOL, Request,
-        Response, StackUse, StoreReport, StoreState, decode_response, encode, pack_runs,
+        Bytes, ErrorCode, FRAME_OVERHEAD, Hello, Input, LabelBytes, PROTOCOL, Request, Response,
+        StackUse, StoreReport, StoreState, decode_response, pack_runs,
     },
     model::Model,
     scalar::MATH,
     train::{Sgd, StepReport, Target},
 };
 
-use super::{Device, DeviceError, DeviceInfo};
+use super::{
+    Device, DeviceError, DeviceInfo, Port,
+    line::{Effort, Line, Patience},
+};
 
-/// How long a board may take to boot and answer.
-const GREETING: Duration = Duration::from_secs(15);
-/// How long one request may take; a step of training without an FPU is the longest.
-const PATIENCE: Duration = Duration::from_secs(120);
-/// How often a request is sent when it arrives damaged. It keeps its number, so that a device which
-/// did understand does not learn twice.
-const ATTEMPTS: usize = 3;
 /// Weights asked for at once.
 const READ_LEN: u32 = 4096;
 
-/// A line of bytes to a device.
-pub trait Port {
-    /// Its name, for messages.
-    fn name(&self) -> String;
-    /// Sends all of `bytes`.
-    fn send(&mut self, bytes: &[u8]) -> io::Result<()>;
-    /// Takes what has come, or waits a moment; 0 when nothing came.
-    fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize>;
-    /// Fails when what is at the other end is known to be gone.
-    fn check(&mut self) -> Result<(), DeviceError> {
-        Ok(())
-    }
-    /// Waits for the other end after it was told that the session is over.
-    fn finish(&mut self) -> Result<(), DeviceError> {
-        Ok(())
-    }
-}
-
 /// A device at the other end of a [`Port`].
 pub struct Linked<P> {
-    port: P,
-    seq: u8,
+    line: Line<P>,
     info: DeviceInfo,
     frame_max: usize,
-    /// The longest frame that may come.
-    buffer: Vec<u8>,
 }
 
 impl<P: Port> Linked<P> {
@@ -62,33 +32,18 @@ impl<P: Port> Linked<P> {
     ///
     /// [`DeviceError`] when it is silent, speaks another version, computes other bits or holds another model.
     pub fn greet(port: P, model: &Model<'_>) -> Result<Self, DeviceError> {
-        let mut linked = Linked {
-            port,
-            seq: 0,
-            info: DeviceInfo {
-                board: String::new(),
-                core: String::new(),
-                model: String::new(),
-                model_crc32: 0,
-                arena_infer: 0,
-                arena_train: 0,
-                arena: 0,
-                weights_len: 0,
-                input_len: 0,
-                output_len: 0,
-                math: String::new(),
-            },
-            frame_max: 0,
-            buffer: vec![0; 1024],
-        };
-        linked.port.check()?;
-        // Ends whatever the device has half received.
-        linked.send(&[0])?;
-        let place = linked.port.name();
+        Self::over(Line::new(port), Some(model))
+    }
+
+    /// The same over a line that is in use already; without a model, whatever it holds.
+    pub(super) fn over(mut line: Line<P>, model: Option<&Model<'_>>) -> Result<Self, DeviceError> {
+        let place = line.port.name();
         let hello = Request::Hello { protocol: PROTOCOL };
-        let greeted = linked.ask(&hello, GREETING, |response| match response {
-            Response::Hello(hello) => Some(introduction(&hello, &place)),
-            _ => None,
+        let greeted = line.greet(&hello, |message| {
+            response(message, |response| match response {
+                Response::Hello(hello) => Some(introduction(&hello, &place)),
+                _ => None,
+            })
         });
         let (info, frame_max) = match greeted {
             // A greeting of before version 3 was shorter.
@@ -100,7 +55,8 @@ impl<P: Port> Linked<P> {
             }
             greeted => greeted??,
         };
-        let (wanted, found) = (model.header().crc, info.model_crc32);
+        let found = info.model_crc32;
+        let wanted = model.map_or(found, |model| model.header().crc);
         if wanted != found {
             let name = info.model;
             return Err(DeviceError::Model {
@@ -111,118 +67,53 @@ impl<P: Port> Linked<P> {
             });
         }
         let longest = info.output_len.max(READ_LEN as usize) + FRAME_OVERHEAD;
-        linked.buffer.resize(longest.max(1024), 0);
-        linked.info = info;
-        linked.frame_max = frame_max;
-        Ok(linked)
+        line.buffer.resize(longest.max(1024), 0);
+        line.forget_times();
+        Ok(Linked {
+            line,
+            info,
+            frame_max,
+        })
     }
 
-    fn send(&mut self, bytes: &[u8]) -> Result<(), DeviceError> {
-        self.port.send(bytes).map_err(|source| self.line(source))
-    }
-
-    /// The line's error, or the other end's when that is why.
-    fn line(&mut self, source: io::Error) -> DeviceError {
-        match self.port.check() {
-            Err(error) => error,
-            Ok(()) => DeviceError::Line {
-                place: self.port.name(),
-                source,
-            },
-        }
+    /// Waits differently.
+    pub fn set_patience(&mut self, patience: Patience) {
+        self.line.patience = patience;
     }
 
     /// Sends `request` and reads its response; `read` gives `None` when it is the wrong kind.
     fn ask<T>(
         &mut self,
         request: &Request<'_>,
-        patience: Duration,
+        effort: Effort,
         mut read: impl FnMut(Response<'_>) -> Option<T>,
     ) -> Result<T, DeviceError> {
-        // 0 is the device's, for requests that it could not read.
-        self.seq = self.seq.checked_add(1).unwrap_or(1);
-        let mut wire = Vec::new();
-        encode(self.seq, request, |bytes| {
-            wire.extend_from_slice(bytes);
-            Ok::<(), std::convert::Infallible>(())
-        })
-        .expect("a Vec takes all bytes, and every length in a request is known");
-        let mut refusal = DeviceError::Refused(ErrorCode::BadFrame);
-        for _ in 0..ATTEMPTS {
-            self.send(&wire)?;
-            match self.response(patience, &mut read) {
-                Err(error @ DeviceError::Refused(ErrorCode::BadFrame)) => refusal = error,
-                Err(error @ DeviceError::Frame { .. }) => refusal = error,
-                result => return result,
-            }
-        }
-        Err(refusal)
-    }
-
-    fn response<T>(
-        &mut self,
-        patience: Duration,
-        read: &mut impl FnMut(Response<'_>) -> Option<T>,
-    ) -> Result<T, DeviceError> {
-        let deadline = Instant::now() + patience;
-        let mut buffer = std::mem::take(&mut self.buffer);
-        let mut decoder = Decoder::new(&mut buffer);
-        let mut chunk = [0; 4096];
-        let result = 'wait: loop {
-            let len = match self.port.receive(&mut chunk) {
-                Ok(len) => len,
-                Err(source) => break Err(self.line(source)),
-            };
-            if len == 0 {
-                if let Err(error) = self.port.check() {
-                    break Err(error);
-                }
-                if Instant::now() >= deadline {
-                    let place = self.port.name();
-                    break Err(DeviceError::Silent { place, patience });
-                }
-            }
-            let mut rest = &chunk[..len];
-            while !rest.is_empty() {
-                let (used, frame) = decoder.push(rest);
-                rest = &rest[used..];
-                let place = || self.port.name();
-                match frame {
-                    None => {}
-                    Some(Err(source)) => {
-                        let place = place();
-                        break 'wait Err(DeviceError::Frame { place, source });
-                    }
-                    Some(Ok(frame)) => match decode_response(frame.message) {
-                        Err(_) => break 'wait Err(DeviceError::Answer { place: place() }),
-                        Ok(Response::Error(code)) if frame.seq == self.seq || frame.seq == 0 => {
-                            break 'wait Err(DeviceError::Refused(code));
-                        }
-                        Ok(response) if frame.seq == self.seq => {
-                            break 'wait read(response)
-                                .ok_or_else(|| DeviceError::Answer { place: place() });
-                        }
-                        // An answer to what was asked before: late, and of no use.
-                        Ok(_) => {}
-                    },
-                }
-            }
-        };
-        self.buffer = buffer;
-        result
+        let ask = |message: &[u8]| response(message, &mut read);
+        self.line.ask(request, effort, ask)
     }
 
     fn ask_store(&mut self, request: &Request<'_>) -> Result<StoreReport, DeviceError> {
-        self.ask(request, PATIENCE, |response| match response {
+        self.ask(request, Effort::Flash, |response| match response {
             Response::Store(report) => Some(report),
             _ => None,
         })
     }
 
     fn done(&mut self, request: &Request<'_>) -> Result<(), DeviceError> {
-        self.ask(request, PATIENCE, |response| {
+        self.ask(request, Effort::Small, |response| {
             matches!(response, Response::Done).then_some(())
         })
+    }
+}
+
+/// What `read` makes of a response, or the device's refusal.
+pub(super) fn response<'m, T>(
+    message: &'m [u8],
+    read: impl FnOnce(Response<'m>) -> Option<T>,
+) -> Option<Result<T, DeviceError>> {
+    match decode_response(message).ok()? {
+        Response::Error(code) => Some(Err(DeviceError::Refused(code))),
+        response => read(response).map(Ok),
     }
 }
 
@@ -257,8 +148,23 @@ fn introduction(hello: &Hello<'_>, place: &str) -> Result<(DeviceInfo, usize), D
     Ok((info, hello.frame_max as usize))
 }
 
+/// A target as it travels; `values` holds its numbers.
+pub(super) fn label<'a>(target: Target<'_>, values: &'a mut Vec<u8>) -> LabelBytes<'a> {
+    match target {
+        Target::Class(class) => LabelBytes::Class(class),
+        Target::Classes(classes) => {
+            values.extend(classes.iter().flat_map(|class| class.to_le_bytes()));
+            LabelBytes::Classes(Bytes(values))
+        }
+        Target::Values(wanted) => {
+            values.extend(wanted.iter().flat_map(|value| value.to_le_bytes()));
+            LabelBytes::Values(Bytes(values))
+        }
+    }
+}
+
 /// The shorter of the input's two forms.
-fn shorter<'a>(input: &'a [u8], packed: &'a mut Vec<u8>) -> Input<'a> {
+pub(super) fn shorter<'a>(input: &'a [u8], packed: &'a mut Vec<u8>) -> Input<'a> {
     pack_runs(input, |piece| packed.extend_from_slice(piece));
     if packed.len() < input.len() {
         Input::Runs(Bytes(packed))
@@ -277,7 +183,7 @@ impl<P: Port> Device for Linked<P> {
         let input = shorter(input, &mut packed);
         self.ask(
             &Request::Infer { input },
-            PATIENCE,
+            Effort::Run,
             |response| match response {
                 Response::Output(Bytes(output)) => Some(output.to_vec()),
                 _ => None,
@@ -288,20 +194,10 @@ impl<P: Port> Device for Linked<P> {
     fn train(&mut self, input: &[u8], target: Target<'_>) -> Result<StepReport, DeviceError> {
         let (mut packed, mut values) = (Vec::new(), Vec::new());
         let input = shorter(input, &mut packed);
-        let target = match target {
-            Target::Class(class) => LabelBytes::Class(class),
-            Target::Classes(classes) => {
-                values.extend(classes.iter().flat_map(|class| class.to_le_bytes()));
-                LabelBytes::Classes(Bytes(&values))
-            }
-            Target::Values(wanted) => {
-                values.extend(wanted.iter().flat_map(|value| value.to_le_bytes()));
-                LabelBytes::Values(Bytes(&values))
-            }
-        };
+        let target = label(target, &mut values);
         self.ask(
             &Request::Train { input, target },
-            PATIENCE,
+            Effort::Run,
             |response| match response {
                 Response::Step { loss, prediction } => Some(StepReport {
                     loss: f32::from_bits(loss),
@@ -321,7 +217,7 @@ impl<P: Port> Device for Linked<P> {
     }
 
     fn weights_digest(&mut self) -> Result<u64, DeviceError> {
-        self.ask(&Request::Digest, PATIENCE, |response| match response {
+        self.ask(&Request::Digest, Effort::Small, |response| match response {
             Response::Digest(digest) => Some(digest),
             _ => None,
         })
@@ -338,7 +234,7 @@ impl<P: Port> Device for Linked<P> {
                 offset: weights.len() as u32,
                 len: READ_LEN,
             };
-            let part = self.ask(&request, PATIENCE, |response| match response {
+            let part = self.ask(&request, Effort::Small, |response| match response {
                 Response::Weights(Bytes(part)) if !part.is_empty() => Some(part.to_vec()),
                 _ => None,
             })?;
@@ -370,7 +266,7 @@ impl<P: Port> Device for Linked<P> {
     }
 
     fn stack(&mut self) -> Result<Option<StackUse>, DeviceError> {
-        let asked = self.ask(&Request::Stack, PATIENCE, |response| match response {
+        let asked = self.ask(&Request::Stack, Effort::Small, |response| match response {
             Response::Stack(stack) => Some(stack),
             _ => None,
         });
@@ -402,7 +298,10 @@ impl<P: Port> Device for Linked<P> {
     }
 
     fn finish(&mut self) -> Result<(), DeviceError> {
-        self.done(&Request::Bye)?;
-        self.port.finish()
+        match self.done(&Request::Bye) {
+            // The answer may be lost, and the device gone: what it says then is the verdict.
+            Ok(()) | Err(DeviceError::QemuEnded { .. }) => self.line.port.finish(),
+            Err(error) => Err(error),
+        }
     }
 }

@@ -2,38 +2,47 @@
 //!
 //! All three are a [`Device`], and give the same bits.
 
+pub mod agent;
 pub mod boards;
+mod emulator;
 mod error;
+pub mod faults;
 pub mod firmware;
 mod here;
 mod image;
+mod line;
 mod linked;
 pub(crate) mod log;
 mod place;
 mod qemu;
 mod serial;
 mod store;
+mod tcp;
 #[cfg(test)]
 mod tests;
 
+pub use emulator::{FlashFile, QemuOptions};
 pub use error::{BuildError, DeviceError};
 pub use here::Here;
 pub use image::Image;
-pub use linked::{Linked, Port};
+pub use line::{Patience, Port};
+pub use linked::Linked;
 pub use place::{Place, PlaceError};
-pub use qemu::{Qemu, QemuOptions};
+pub use qemu::Qemu;
 pub use serial::Serial;
 pub use store::StoreFileError;
+pub use tcp::Tcp;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nn_core::{
     link::{ErrorCode, StackUse, StoreReport},
     train::{Sgd, StepReport, Target},
 };
 
-use crate::{blob::Blob, ui::Ui};
-use firmware::Content;
+use crate::{blob::Blob, package::PublicKey, paths, ui::Ui};
+use agent::Agent;
+use firmware::{AGENT, Content};
 
 /// What a device says about itself. Lengths are in bytes.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -106,6 +115,54 @@ pub trait Device {
     }
 }
 
+/// How an agent in QEMU is built and booted.
+#[derive(Debug, Clone, Default)]
+pub struct AgentOptions {
+    /// Its flash, a file, which is made, erased, where there is none; by default one for each board in `target/agent`.
+    pub flash: Option<PathBuf>,
+    /// It takes only what this key has signed.
+    pub key: Option<PublicKey>,
+    /// It counts instructions; slower.
+    pub counts: bool,
+}
+
+/// The agent at `place`. In QEMU its image is built and booted.
+///
+/// # Errors
+///
+/// [`DeviceError`]; [`DeviceError::AgentHere`] on the host, [`DeviceError::StorePlace`] of a file for a board that has its own.
+pub fn open_agent(
+    place: &Place,
+    options: &AgentOptions,
+    ui: &Ui,
+) -> Result<Agent<Box<dyn Port>>, DeviceError> {
+    if options.flash.is_some() && !matches!(place, Place::Qemu(_)) {
+        return Err(DeviceError::StorePlace(place.to_string()));
+    }
+    let port: Box<dyn Port> = match place {
+        Place::Host => return Err(DeviceError::AgentHere),
+        Place::Qemu(board) => {
+            let image = firmware::build(board, AGENT, Content::Agent(options.key), ui)?;
+            let own = paths::workspace_root().join("target/agent");
+            let own = own.join(format!("{}.flash", board.name));
+            let path = store::agent_file(options.flash.as_deref().unwrap_or(&own), board)?;
+            let options = QemuOptions {
+                agent: Some(FlashFile {
+                    path,
+                    cut: None,
+                    worn: None,
+                }),
+                count_instructions: options.counts,
+                ..QemuOptions::default()
+            };
+            Box::new(Qemu::start(board, &image, options, ui)?)
+        }
+        Place::Serial { path, baud } => Box::new(Serial::open(path, *baud)?),
+        Place::Tcp(address) => Box::new(Tcp::open(address)?),
+    };
+    Agent::greet(port)
+}
+
 /// Puts `blob` where `place` says: builds the image and boots it in QEMU, or greets the board.
 ///
 /// # Errors
@@ -145,5 +202,6 @@ pub fn open_with_store(
         Place::Serial { path, baud } => {
             Box::new(Linked::greet(Serial::open(path, *baud)?, &model)?)
         }
+        Place::Tcp(address) => Box::new(Linked::greet(Tcp::open(address)?, &model)?),
     })
 }

@@ -23,13 +23,15 @@ pub enum Place {
         /// Bits a second.
         baud: u32,
     },
+    /// On a board behind a TCP socket, as HOST:PORT: a bridge, or QEMU with `-serial tcp:HOST:PORT,server`.
+    Tcp(String),
 }
 
 /// A `--on` that names no place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PlaceError {
-    /// The first word is none of the three.
-    #[error("`{0}` is no place: wanted host, qemu[:BOARD] or serial:PATH[@BAUD]")]
+    /// The first word is none of the four.
+    #[error("`{0}` is no place: wanted host, qemu[:BOARD], serial:PATH[@BAUD] or tcp:HOST:PORT")]
     Unknown(String),
     /// QEMU does not emulate it.
     #[error("QEMU has no board `{found}`: wanted one of {wanted}")]
@@ -42,6 +44,9 @@ pub enum PlaceError {
     /// A serial port without a path.
     #[error("which serial port? For instance serial:/dev/ttyACM0 (`ls /dev/serial/by-id`)")]
     Path,
+    /// A socket without an address.
+    #[error("`{0}` is no address: wanted tcp:HOST:PORT, such as tcp:localhost:5555")]
+    Address(String),
     /// A baud rate that is no number.
     #[error("`{0}` is no baud rate: wanted a number such as 115200, after the @")]
     Baud(String),
@@ -82,6 +87,16 @@ impl FromStr for Place {
                 let path = path.to_owned();
                 Ok(Place::Serial { path, baud })
             }
+            ("tcp", address) => {
+                let address = address.unwrap_or_default();
+                let port = address
+                    .rsplit_once(':')
+                    .filter(|(host, _)| !host.is_empty());
+                match port.map(|(_, port)| port.parse::<u16>()) {
+                    Some(Ok(1..)) => Ok(Place::Tcp(address.to_owned())),
+                    _ => Err(PlaceError::Address(address.to_owned())),
+                }
+            }
             _ => Err(PlaceError::Unknown(place.to_owned())),
         }
     }
@@ -93,6 +108,7 @@ impl fmt::Display for Place {
             Place::Host => f.write_str("host"),
             Place::Qemu(board) => write!(f, "qemu:{}", board.name),
             Place::Serial { path, baud } => write!(f, "serial:{path}@{baud}"),
+            Place::Tcp(address) => write!(f, "tcp:{address}"),
         }
     }
 }
@@ -110,6 +126,8 @@ mod tests {
             ("serial:/dev/ttyACM0", "serial:/dev/ttyACM0@115200"),
             ("serial:/dev/ttyACM0@921600", "serial:/dev/ttyACM0@921600"),
             ("serial:COM3", "serial:COM3@115200"),
+            ("tcp:localhost:5555", "tcp:localhost:5555"),
+            ("tcp:[::1]:5555", "tcp:[::1]:5555"),
         ] {
             assert_eq!(text.parse::<Place>().unwrap().to_string(), wanted);
         }
@@ -127,6 +145,11 @@ mod tests {
             ("serial", "which serial port?"),
             ("serial:", "which serial port?"),
             ("serial:@9600", "which serial port?"),
+            ("tcp", "wanted tcp:HOST:PORT"),
+            ("tcp:localhost", "`localhost` is no address"),
+            ("tcp::1", "`:1` is no address"),
+            ("tcp:localhost:0", "`localhost:0` is no address"),
+            ("tcp:localhost:99999", "`localhost:99999` is no address"),
             ("serial:/dev/x@fast", "`fast` is no baud rate"),
             ("serial:/dev/x@0", "`0` is no baud rate"),
         ] {

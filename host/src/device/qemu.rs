@@ -6,36 +6,26 @@ use std::{
     ops::ControlFlow,
     os::unix::net::{UnixListener, UnixStream},
     path::PathBuf,
-    process::{Child, Command, ExitStatus, Stdio},
+    process::{Child, ExitStatus, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use super::{
-    BuildError, DeviceError, Image, Port,
-    boards::{Board, is_own_ram},
+    BuildError, DeviceError, Image, Port, QemuOptions,
+    boards::Board,
+    emulator::{PROGRAM, emulator},
     log::{LastLines, follow_defmt, follow_text},
     serial::is_moment,
 };
 use crate::ui::Ui;
 
-const PROGRAM: &str = "qemu-system-arm";
 /// How long [`Port::receive`] waits.
-const MOMENT: Duration = Duration::from_millis(100);
+const MOMENT: Duration = Duration::from_millis(10);
 /// How long QEMU may take to open the socket, and to end after the image has said goodbye.
 const START: Duration = Duration::from_secs(20);
 const END: Duration = Duration::from_secs(10);
-
-/// How QEMU keeps time.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct QemuOptions {
-    /// One instruction takes one nanosecond of the image's time: counts of instructions are exact
-    /// and repeat, and the emulation is slower.
-    pub count_instructions: bool,
-    /// The file that is the board's flash for what it learns.
-    pub store: Option<String>,
-}
 
 /// An emulation that runs; dropping it kills it.
 pub struct Qemu {
@@ -215,6 +205,14 @@ impl Qemu {
         Ok(())
     }
 
+    /// QEMU has closed its end: it is about to end, and how it does is what counts.
+    fn end_soon(&mut self) {
+        let deadline = Instant::now() + END;
+        while matches!(self.ended(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
     /// How it ended, if it has; the log is complete then.
     fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         if self.status.is_none() {
@@ -234,75 +232,6 @@ fn read(image: &Image) -> Result<Vec<u8>, BuildError> {
         path: image.elf.clone(),
         source,
     })
-}
-
-/// QEMU with `image` on `board`, but for the UART.
-fn emulator(
-    board: &'static Board,
-    image: &Image,
-    options: QemuOptions,
-) -> Result<Command, DeviceError> {
-    let machine = board.qemu.ok_or_else(|| DeviceError::NoQemu {
-        program: PROGRAM.into(),
-        source: io::Error::other(format!("it does not emulate {}", board.name)),
-    })?;
-    let mut command = pinned(PROGRAM);
-    command
-        .args(["-M", machine, "-display", "none", "-monitor", "none"])
-        .args([
-            "-semihosting-config",
-            &semihosting(options.store.as_deref()),
-        ])
-        .arg("-kernel")
-        .arg(&image.elf)
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    if let (Some(more), false) = (board.more_ram, is_own_ram(board)) {
-        let setting = format!("{}={}", more.property, board.ram.len);
-        command.args(["-global", &setting]);
-    }
-    if options.count_instructions {
-        command.args(["-icount", "shift=0"]);
-    }
-    Ok(command)
-}
-
-/// The setting of semihosting; `store` reaches the image as its command line.
-fn semihosting(store: Option<&str>) -> String {
-    let mut setting = "enable=on,target=native".to_owned();
-    if let Some(path) = store {
-        // A comma ends an argument; two are one.
-        let path = path.replace(',', ",,");
-        setting.push_str(&format!(",arg=store,arg={path}"));
-    }
-    setting
-}
-
-/// QEMU's two threads hand each byte of a UART to each other. On one processor that takes half the
-/// time that it takes between two, so it is bound to one where `taskset` is at hand.
-fn pinned(program: &str) -> Command {
-    let processors = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let last = processors
-        .lines()
-        .find_map(|line| line.strip_prefix("Cpus_allowed_list:"))
-        .and_then(|list| list.trim().rsplit([',', '-']).next())
-        .filter(|last| last.parse::<u32>().is_ok());
-    let taskset = std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).any(|directory| directory.join("taskset").exists())
-    });
-    let found = std::env::var_os("PATH").is_some_and(|path| {
-        std::env::split_paths(&path).any(|directory| directory.join(program).exists())
-    });
-    // Without QEMU it is QEMU that must fail to start.
-    match last {
-        Some(processor) if taskset && found => {
-            let mut command = Command::new("taskset");
-            command.args(["--cpu-list", processor, program]);
-            command
-        }
-        _ => Command::new(program),
-    }
 }
 
 /// QEMU's end of the UART, or `None` when QEMU ended first.
@@ -334,18 +263,21 @@ impl Port for Qemu {
     }
 
     fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.uart.write_all(bytes)
+        let sent = self.uart.write_all(bytes);
+        if sent.is_err() {
+            self.end_soon();
+        }
+        sent
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self.uart.read(buffer) {
             Err(error) if is_moment(&error) => Ok(0),
-            // QEMU closed its end: it is about to end.
-            Ok(0) => {
-                std::thread::sleep(MOMENT);
-                Ok(0)
+            Ok(len @ 1..) => Ok(len),
+            closed => {
+                self.end_soon();
+                closed
             }
-            result => result,
         }
     }
 

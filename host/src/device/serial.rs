@@ -10,12 +10,13 @@ use serialport::SerialPort;
 use super::{DeviceError, Port};
 
 /// How long [`Port::receive`] waits.
-const MOMENT: Duration = Duration::from_millis(100);
+const MOMENT: Duration = Duration::from_millis(10);
 
 /// A serial port with a board behind it: 8 data bits, no parity, 1 stop bit, no flow control.
 pub struct Serial {
     port: Box<dyn SerialPort>,
     path: String,
+    byte_time: Duration,
 }
 
 impl Serial {
@@ -33,6 +34,8 @@ impl Serial {
         Ok(Serial {
             port,
             path: path.to_owned(),
+            // With its start bit and its stop bit.
+            byte_time: Duration::from_secs(10) / baud.max(1),
         })
     }
 }
@@ -53,6 +56,10 @@ impl Port for Serial {
             }
         }
         Ok(())
+    }
+
+    fn byte_time(&self) -> Duration {
+        self.byte_time
     }
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -7,6 +7,8 @@ use std::{
 
 use nn_core::model::Model;
 
+use super::boards::Board;
+
 /// Bytes of a page, as `firmware/src/boards/file_flash.rs` has them.
 const PAGE: usize = 4096;
 /// Bytes that an item of the store takes beside its part of the weights, and of that part.
@@ -45,6 +47,10 @@ pub enum StoreFileError {
 
 /// The absolute path of the flash file, which is made, erased, where there is none: room for all that `model` learns, twice.
 pub(super) fn file(path: &Path, model: &Model<'_>) -> Result<String, StoreFileError> {
+    file_of(path, len(model))
+}
+
+fn file_of(path: &Path, len: usize) -> Result<String, StoreFileError> {
     let failed = |source| StoreFileError::File {
         path: path.to_owned(),
         source,
@@ -58,7 +64,7 @@ pub(super) fn file(path: &Path, model: &Model<'_>) -> Result<String, StoreFileEr
             }
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            fs::write(path, vec![0xFF; len(model)]).map_err(failed)?;
+            fs::write(path, vec![0xFF; len]).map_err(failed)?;
         }
         Err(error) => return Err(failed(error)),
     }
@@ -67,6 +73,20 @@ pub(super) fn file(path: &Path, model: &Model<'_>) -> Result<String, StoreFileEr
         Some(text) if text.len() <= PATH => Ok(text.to_owned()),
         _ => Err(StoreFileError::Path(path.to_owned())),
     }
+}
+
+/// The absolute path of an agent's flash file, which is made, erased, where there is none.
+pub(super) fn agent_file(path: &Path, board: &Board) -> Result<String, StoreFileError> {
+    let failed = |source| StoreFileError::File {
+        path: path.to_owned(),
+        source,
+    };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    // Flash of any length fits; at least two pages make it a file of Mote's.
+    let len = board.agent.map_or(0, |agent| agent.total());
+    file_of(path, (len as usize).max(2 * PAGE))
 }
 
 /// Whole pages: two generations of all weights, and two pages to move items to and from.

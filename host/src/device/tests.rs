@@ -1,6 +1,6 @@
 //! The host's side of the link, against a device that misbehaves.
 
-use std::{collections::VecDeque, io, path::Path};
+use std::{collections::VecDeque, io, path::Path, time::Duration};
 
 use nn_core::{
     link::{Bytes, Decoder, ErrorCode, Hello, PROTOCOL, Request, Response, decode_request, encode},
@@ -10,7 +10,7 @@ use nn_core::{
     train::{Loss, Sgd, Target, TrainSpec, Trainable},
 };
 
-use super::{Device, DeviceError, Here, Linked, Port};
+use super::{Device, DeviceError, Here, Linked, Patience, Port};
 use crate::{blob::Blob, export::Builder};
 
 /// 4 inputs, 3 classes; learns.
@@ -50,6 +50,8 @@ struct Scripted {
     script: VecDeque<Answer>,
     back: VecDeque<u8>,
     buffer: Vec<u8>,
+    /// The line breaks where nothing comes any more.
+    breaks: bool,
 }
 
 impl Scripted {
@@ -58,6 +60,7 @@ impl Scripted {
             script: answers.into(),
             back: VecDeque::new(),
             buffer: vec![0; 4096],
+            breaks: false,
         }
     }
 }
@@ -85,7 +88,11 @@ impl Port for Scripted {
 
     fn receive(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.back.is_empty() {
-            return Err(io::ErrorKind::BrokenPipe.into());
+            std::thread::sleep(Duration::from_millis(1));
+            return match self.breaks {
+                true => Err(io::ErrorKind::BrokenPipe.into()),
+                false => Ok(0),
+            };
         }
         let len = buffer.len().min(self.back.len()).min(5);
         for (to, from) in buffer.iter_mut().zip(self.back.drain(..len)) {
@@ -124,8 +131,18 @@ fn linked(answers: Vec<Answer>) -> Linked<Scripted> {
     let blob = blob();
     let mut script = vec![hello(&blob, |_| {})];
     script.extend(answers);
-    Linked::greet(Scripted::new(script), &blob.model()).unwrap()
+    let mut device = Linked::greet(Scripted::new(script), &blob.model()).unwrap();
+    device.set_patience(IMPATIENT);
+    device
 }
+
+const IMPATIENT: Patience = Patience {
+    small: Duration::from_millis(40),
+    flash: Duration::from_millis(50),
+    run: Duration::from_millis(200),
+    activation: Duration::from_millis(200),
+    attempts: 3,
+};
 
 fn greeting(change: impl FnOnce(&mut Hello<'_>) + 'static) -> DeviceError {
     let blob = blob();
@@ -199,6 +216,65 @@ fn a_damaged_answer_is_asked_for_again_and_then_given_up() {
 }
 
 #[test]
+fn an_answer_that_does_not_come_is_asked_for_again_under_the_same_number() {
+    let number = std::rc::Rc::new(std::cell::Cell::new(0));
+    let (one, two) = (number.clone(), number.clone());
+    let mut device = linked(vec![
+        Box::new(move |seq, _| {
+            one.set(seq);
+            Vec::new()
+        }),
+        // The answer to the first try comes late, and then that to the second.
+        Box::new(move |seq, _| {
+            assert_eq!(seq, two.get());
+            wire(seq, &Response::Digest(5)).repeat(2)
+        }),
+        Box::new(move |seq, _| {
+            assert_ne!(seq, number.get());
+            [
+                wire(number.get(), &Response::Digest(5)),
+                wire(seq, &Response::Digest(6)),
+            ]
+            .concat()
+        }),
+    ]);
+    assert_eq!(device.weights_digest().unwrap(), 5);
+    assert_eq!(device.weights_digest().unwrap(), 6);
+    // Three tries, and no answer.
+    let nothing = || -> Answer { Box::new(|_, _| Vec::new()) };
+    let mut device = linked(vec![nothing(), nothing(), nothing()]);
+    let error = device.weights_digest().unwrap_err();
+    assert!(matches!(error, DeviceError::Silent { .. }), "{error}");
+}
+
+#[test]
+fn what_a_stranger_left_on_the_line_uses_up_no_tries() {
+    // Ten frames that the device could not read, and then the answer.
+    let noisy: Answer = Box::new(|seq, _| {
+        let mut noise = wire(0, &Response::Error(ErrorCode::BadFrame)).repeat(10);
+        noise.extend(wire(seq, &Response::Digest(3)));
+        noise
+    });
+    assert_eq!(linked(vec![noisy]).weights_digest().unwrap(), 3);
+}
+
+#[test]
+fn a_run_is_waited_for_as_long_as_runs_take() {
+    let answer = || -> Answer { Box::new(|seq, _| wire(seq, &Response::Output(Bytes(&[1, 2])))) };
+    let nothing: Answer = Box::new(|_, _| Vec::new());
+    let mut device = linked(vec![answer(), nothing, answer()]);
+    device.infer(&[0; 16]).unwrap();
+    // Asked again after about the time of a small question, not after that of a first run.
+    let begun = std::time::Instant::now();
+    assert_eq!(device.infer(&[0; 16]).unwrap(), [1, 2]);
+    let waited = begun.elapsed();
+    assert!(
+        waited >= IMPATIENT.small && waited < IMPATIENT.run,
+        "{waited:?}"
+    );
+}
+
+#[test]
 fn late_wrong_and_missing_answers() {
     // One that belongs to an earlier request is passed over.
     let late: Answer = Box::new(|seq, _| {
@@ -206,11 +282,22 @@ fn late_wrong_and_missing_answers() {
         [late, wire(seq, &Response::Digest(2))].concat()
     });
     assert_eq!(linked(vec![late]).weights_digest().unwrap(), 2);
-    let wrong: Answer = Box::new(|seq, _| wire(seq, &Response::Done));
-    let error = linked(vec![wrong]).weights_digest().unwrap_err();
+    let wrong = || -> Answer { Box::new(|seq, _| wire(seq, &Response::Done)) };
+    let mut device = linked(vec![wrong(), wrong(), wrong()]);
+    let error = device.weights_digest().unwrap_err();
     assert!(matches!(error, DeviceError::Answer { .. }), "{error}");
+    // One of a session before that had the same number.
+    let other: Answer = Box::new(|seq, _| {
+        let other = wire(seq, &Response::Done);
+        [other, wire(seq, &Response::Digest(4))].concat()
+    });
+    assert_eq!(linked(vec![other]).weights_digest().unwrap(), 4);
     let gone: Answer = Box::new(|_, _| Vec::new());
-    let error = linked(vec![gone]).weights_digest().unwrap_err();
+    let blob = blob();
+    let mut port = Scripted::new(vec![hello(&blob, |_| {}), gone]);
+    port.breaks = true;
+    let mut device = Linked::greet(port, &blob.model()).unwrap();
+    let error = device.weights_digest().unwrap_err();
     assert!(
         error.to_string().contains("the line to bench failed"),
         "{error}"

@@ -425,6 +425,8 @@ impl core::fmt::Display for AgentError {
                 "the agent is locked and the package is not signed: `mote package MODEL --key FILE`",
             ),
             AgentError::Key { wanted, found } => {
+                // As the first digits of the key, whose bytes the number has from its low end up.
+                let (wanted, found) = (wanted.swap_bytes(), found.swap_bytes());
                 write!(f, "a signature by key {wanted:016x} is wanted, found {found:016x}")
             }
             AgentError::Signature => {
