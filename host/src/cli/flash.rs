@@ -9,6 +9,7 @@ Examples:
   mote flash --chip STM32F446RETx --model models/mnist-cnn-head.mote --dry-run   # build, check that it fits
   mote flash --chip RP2040 --follow                # then show the board's log, until Ctrl-C
   mote flash --chip STM32F446RETx --elf IMAGE --probe 0483:374b:066AFF53
+  MOTE_KEY=$(mote key show release.pem) mote flash --chip RP2040 --app agent   # takes what that key has signed
 
 The chip's name is probe-rs'; where it knows none by that name, the nearest are shown.
 Afterwards the board answers on its serial port: mote eval MODEL --on serial:/dev/ttyACM0";
@@ -77,7 +78,7 @@ mod with_probes {
 
     use anyhow::Context;
     use host::blob::Blob;
-    use host::device::firmware::{self, Content};
+    use host::device::firmware::{self, AGENT, Content};
     use host::flash::{self, Chip, Found, Image, Options};
     use host::paths;
     use host::ui::Ui;
@@ -117,6 +118,11 @@ mod with_probes {
         };
         let elf = match args.elf {
             Some(elf) => elf,
+            // It takes its models later.
+            None if args.app == AGENT => {
+                let key = crate::cli::device::trusted()?;
+                firmware::build(chip.board()?, AGENT, Content::Agent(key), ui)?.elf
+            }
             None => {
                 let model = args
                     .model

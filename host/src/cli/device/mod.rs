@@ -105,7 +105,7 @@ impl At {
 }
 
 /// The key that an image in QEMU is built with.
-fn trusted() -> anyhow::Result<Option<PublicKey>> {
+pub(crate) fn trusted() -> anyhow::Result<Option<PublicKey>> {
     let Ok(digits) = std::env::var("MOTE_KEY") else {
         return Ok(None);
     };
