@@ -148,7 +148,7 @@ fn a_start_of_which_nothing_fits_is_refused() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.contains("cannot read") && error.contains("nowhere"),
+        error.contains("nowhere, whose weights the training begins with"),
         "{error}"
     );
 }
