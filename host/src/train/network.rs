@@ -63,6 +63,16 @@ pub(super) struct Outputs {
     pub(super) statistics: Vec<Tensor>,
 }
 
+/// What the layers up to some of a network give.
+struct Given {
+    /// Of each layer.
+    values: Vec<Tensor>,
+    /// Of each head, where its layer is among them.
+    heads: Vec<Option<Tensor>>,
+    /// As [`Outputs::statistics`].
+    statistics: Vec<Tensor>,
+}
+
 /// Dropout's chance: a stream for each layer and shard in each step.
 #[derive(Clone, Copy)]
 pub(super) struct Chance {
@@ -220,7 +230,7 @@ impl Network {
 
     /// What the first `layers` give for `images`, as libtorch has it.
     pub(super) fn features(&self, images: &Tensor, layers: usize) -> Result<Tensor, TrainError> {
-        let (mut values, _, _) = self.values(images, None, layers)?;
+        let mut values = self.values(images, None, layers)?.values;
         let missing = || TrainError::NoParameter("a layer".to_owned());
         values.pop().ok_or_else(missing)
     }
@@ -232,9 +242,11 @@ impl Network {
         images: &Tensor,
         chance: Option<Chance>,
     ) -> Result<Outputs, TrainError> {
-        let (_, heads, statistics) = self.values(images, chance, self.layers.len())?;
-        let heads = heads.into_iter().flatten().collect();
-        Ok(Outputs { heads, statistics })
+        let given = self.values(images, chance, self.layers.len())?;
+        Ok(Outputs {
+            heads: given.heads.into_iter().flatten().collect(),
+            statistics: given.statistics,
+        })
     }
 
     /// What the first `layers` give, the heads among them, and what their batch normalizations met.
@@ -243,7 +255,7 @@ impl Network {
         images: &Tensor,
         chance: Option<Chance>,
         layers: usize,
-    ) -> Result<(Vec<Tensor>, Vec<Option<Tensor>>, Vec<Tensor>), TrainError> {
+    ) -> Result<Given, TrainError> {
         let (done, image) = match (&self.begun, &self.input[..]) {
             (Some((layers, shape)), _) => {
                 let shape: Vec<i64> = [-1].into_iter().chain(shape.iter().copied()).collect();
@@ -276,7 +288,11 @@ impl Network {
             }
             values.push(value);
         }
-        Ok((values, heads, statistics))
+        Ok(Given {
+            values,
+            heads,
+            statistics,
+        })
     }
 
     /// What a layer gives before its activation.
