@@ -158,6 +158,7 @@ fn serve(holds: &[u8], line: &[u8]) -> Vec<u8> {
             setup: 0,
             serve: 0,
         },
+        ends: true,
     };
     let mut ram = Aligned::zeroed(RAM);
     let mut port = Line(line);
